@@ -1,0 +1,174 @@
+//! What an adapter is: a name, a check of urls, and a way to connect.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::codes::codes;
+use crate::connection::{Access, Connection};
+use crate::error::Error;
+use crate::value::Secret;
+
+/// A database engine, as the host sees it.
+///
+/// # The order of calls
+///
+/// 1. [`info`](Adapter::info), any number of times, before anything else.
+/// 2. [`check_url`](Adapter::check_url) with the url that the configuration gave. No network yet.
+/// 3. [`connect`](Adapter::connect), possibly several times and from several threads at once: many targets are
+///    migrated in parallel.
+///
+/// An adapter is mechanism, the host is policy. It never decides what to run, never reads the environment or a
+/// configuration file, never prints, and keeps nothing between connections.
+pub trait Adapter: Send + Sync {
+    /// Returns the adapter's name and abilities.
+    fn info(&self) -> Info;
+
+    /// Checks that `url` has everything that [`connect`](Adapter::connect) needs.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl`, with a message that names the part at fault and never quotes the password.
+    fn check_url(&self, url: &Secret) -> Result<(), Error>;
+
+    /// Opens one session.
+    ///
+    /// Makes one attempt: waiting for a server that is starting is the host's affair, which needs the error to say
+    /// `Unreachable` or `NotReady` for that.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl`, `Unreachable`, `NotReady`, `Authentication`, `Tls`, `DatabaseMissing`, or `Other`.
+    fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error>;
+}
+
+/// An adapter that can be exported from a library: known by name without running any of its code.
+pub trait Plugin: Adapter + Default {
+    /// The facts that [`export_adapter!`](crate::export_adapter) writes into the library's note.
+    const IDENTITY: Identity;
+}
+
+/// What an adapter is called, as constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The adapter's own name: `postgres`.
+    pub name: &'static str,
+    /// The adapter's version, usually `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// Other names that a migrations folder may have: `supabase`.
+    pub aliases: &'static [&'static str],
+    /// The url schemes it serves, without the colon. `file` also stands for a bare path.
+    pub schemes: &'static [&'static str],
+}
+
+/// What an adapter is and can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The adapter's own name.
+    pub name: String,
+    /// The adapter's version.
+    pub version: String,
+    /// Other names that a migrations folder may have.
+    pub aliases: Vec<String>,
+    /// The url schemes it serves.
+    pub schemes: Vec<String>,
+    /// What it can do. What is missing here is also refused with `Unsupported`.
+    pub capabilities: BTreeSet<Capability>,
+    /// What keeps two runners apart.
+    pub fence: Fence,
+}
+
+impl Info {
+    /// Returns the description of an adapter with these abilities.
+    #[must_use]
+    pub fn new(identity: &Identity, fence: Fence, capabilities: &[Capability]) -> Self {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Info {
+            name: identity.name.to_owned(),
+            version: identity.version.to_owned(),
+            aliases: owned(identity.aliases),
+            schemes: owned(identity.schemes),
+            capabilities: capabilities.iter().copied().collect(),
+            fence,
+        }
+    }
+}
+
+codes! {
+    /// Something an adapter may or may not be able to do.
+    pub enum Capability {
+        /// `transaction` and atomic batches.
+        Transactions = 1,
+        /// Schema changes roll back with their transaction.
+        TransactionalDdl = 2,
+        /// A `transaction` inside a `transaction`.
+        Savepoints = 3,
+        /// A second batch may be sent before the first is answered.
+        Pipelining = 4,
+        /// Data inside a script: `COPY … FROM stdin`.
+        CopyFromStdin = 5,
+        /// [`Value::Array`](crate::Value::Array) as parameter and cell.
+        Arrays = 6,
+        /// The canceller reaches a statement that is running.
+        Cancel = 7,
+        /// `alive` can tell whether the server still works for a dead client.
+        Liveness = 8,
+    }
+}
+
+codes! {
+    /// What keeps two runners from taking the same position in the history.
+    pub enum Fence {
+        /// Nothing: runs at once are refused.
+        None = 0,
+        /// A unique key on the position.
+        UniqueKey = 1,
+        /// Creating a named object fails when it is there.
+        ExclusiveCreate = 2,
+    }
+}
+
+/// How to connect.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// Where to: the url exactly as it was configured.
+    pub url: Secret,
+    /// What the session is called on the server, where the url does not say.
+    pub application: String,
+    /// Whether the session will write. A reader must leave no trace, not even an empty database file.
+    pub access: Access,
+}
+
+impl ConnectOptions {
+    /// Returns options for a session on `url`.
+    #[must_use]
+    pub fn new(url: Secret) -> Self {
+        ConnectOptions {
+            url,
+            application: "whimbrel".to_owned(),
+            access: Access::ReadWrite,
+        }
+    }
+}
+
+/// An open session.
+pub struct Opened {
+    /// The session itself, used by one thread at a time.
+    pub connection: Box<dyn Connection>,
+    /// The handle that stops a running statement from another thread.
+    pub canceller: Arc<dyn Canceller>,
+}
+
+/// Stops what a connection is doing, from another thread.
+pub trait Canceller: Send + Sync {
+    /// Asks the engine to stop the statement that is running on the connection, if any.
+    ///
+    /// Returns once the request is delivered; the statement's own answer (`Cancelled`, or success if it was quicker)
+    /// arrives where it was waited for. Calling it while nothing runs does nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` without [`Capability::Cancel`]; `Unreachable` when the request cannot be delivered.
+    fn cancel(&self) -> Result<(), Error>;
+}

@@ -1,0 +1,366 @@
+//! What the host must know of an engine's language.
+//!
+//! The host holds no SQL. It asks the dialect of a session for every text it needs, by [`Text`], and for the rules by
+//! which scripts are split and judged, by [`Lexer`]. All of it is pure: no method talks to the server.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::codes::codes;
+use crate::connection::TableName;
+use crate::value::Value;
+
+/// The language of one session: settings such as MySQL's `sql_mode` change it.
+pub trait Dialect: Send {
+    /// Returns how scripts are split into statements and what these do.
+    fn lexer(&self) -> Lexer;
+
+    /// Returns what the session's facts say, in the host's terms.
+    fn facts(&self) -> Facts;
+
+    /// Returns an identifier in quotes.
+    fn quote(&self, identifier: &str) -> String;
+
+    /// Returns a value as the engine's literal.
+    fn literal(&self, value: &Value<'_>) -> String;
+
+    /// Returns a text, one statement per entry, none with a delimiter. `None`: this engine has no such thing.
+    fn text(&self, text: &Text<'_>) -> Option<Vec<String>>;
+}
+
+/// What the host learns about a session in its first turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Facts {
+    /// The product and version, for people: `PostgreSQL 15.18`.
+    pub server: String,
+    /// The database.
+    pub database: String,
+    /// The schema in which an unqualified table would be created.
+    pub schema: String,
+    /// The schema in which the history table was found, if it was.
+    pub history_schema: Option<String>,
+    /// The largest message that the server takes, in bytes.
+    pub largest_message: Option<u64>,
+    /// Tables whose changes cannot roll back (MyISAM and friends). A script that names one is not atomic.
+    pub tables_without_transactions: Vec<String>,
+}
+
+/// The texts that the host composes its work from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Text<'a> {
+    /// One reading statement that gives one row of facts about the session, for
+    /// [`Connection::dialect`](crate::Connection::dialect).
+    Facts {
+        /// The history table, which may not exist.
+        history: &'a TableName,
+    },
+    /// One reading statement that gives the rows of the history in the order of [`HISTORY_COLUMNS`], by `position`.
+    History {
+        /// The history table.
+        history: &'a TableName,
+    },
+    /// Creates the history table, unless it is there. Must be safe when ten runners do it at once.
+    CreateHistory {
+        /// The history table.
+        history: &'a TableName,
+    },
+    /// Opens a transaction that does not depend on settings left behind, with the limits set inside it.
+    Begin {
+        /// The limits for each statement.
+        limits: &'a Limits,
+    },
+    /// Commits.
+    Commit,
+    /// Sets the limits for a stepwise batch. [`Text::ResetSession`] takes them back.
+    Limit {
+        /// The limits for each statement.
+        limits: &'a Limits,
+    },
+    /// Puts the session back to what it was after login: settings, role, advisory locks, current database. Inside a
+    /// transaction or outside.
+    ResetSession,
+    /// Inserts a row of the history. `started_at` is now; so is `finished_at`, unless the state is `started`.
+    Record {
+        /// The history table.
+        history: &'a TableName,
+        /// The row.
+        row: &'a NewRow<'a>,
+    },
+    /// Notes in the `started` row at `position` that `{done}` statements are complete, and renews the lease.
+    Mark {
+        /// The history table.
+        history: &'a TableName,
+        /// The row.
+        position: i64,
+        /// How long the lease lasts from now.
+        lease: Duration,
+    },
+    /// Ends the `started` row at `position`: state, `finished_at`, `duration_ms`, no lease. Changes exactly one row.
+    Finish {
+        /// The history table.
+        history: &'a TableName,
+        /// The row.
+        position: i64,
+        /// What it becomes.
+        state: RowState,
+        /// How many statements are complete. `None` leaves `{done}` in the text for the adapter to fill in.
+        statements_done: Option<u64>,
+    },
+    /// One reading statement that gives one row with one column: the stored down script.
+    DownScript {
+        /// The history table.
+        history: &'a TableName,
+        /// The row.
+        position: i64,
+    },
+}
+
+/// The columns of [`Text::History`], in order. Times are UTC, `2026-01-31T13:05:00Z`.
+pub const HISTORY_COLUMNS: &[&str] = &[
+    "position",
+    "migration",
+    "attempt",
+    "direction",
+    "state",
+    "checksum",
+    "statements_done",
+    "statements_total",
+    // What is left of the lease by the server's clock, in milliseconds: below zero when it is over, NULL without one.
+    "lease_ms",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+    "applied_by",
+    // 1 when a down script is stored.
+    "has_down",
+];
+
+/// A row to insert into the history.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewRow<'a> {
+    /// Its number: one more than the last.
+    pub position: i64,
+    /// The row before, or `None` for the first.
+    pub previous: Option<i64>,
+    /// The migration's id.
+    pub migration: &'a str,
+    /// The how-manieth row about this migration this is, from 1.
+    pub attempt: i64,
+    /// What was done.
+    pub direction: RowDirection,
+    /// How it went.
+    pub state: RowState,
+    /// The checksum with its version: `v1:…`.
+    pub checksum: Option<&'a str>,
+    /// How many statements are complete.
+    pub statements_done: u64,
+    /// How many statements the script has.
+    pub statements_total: u64,
+    /// How long the lease lasts from now, for a stepwise batch.
+    pub lease: Option<Duration>,
+    /// The script that takes the migration back.
+    pub down_script: Option<&'a str>,
+    /// Who: `user@host pid 4121, whimbrel 0.1.0, postgres 0.1.0`.
+    pub applied_by: &'a str,
+}
+
+impl<'a> NewRow<'a> {
+    /// Returns a row with nothing but its identity.
+    #[must_use]
+    pub fn new(position: i64, migration: &'a str, attempt: i64) -> Self {
+        NewRow {
+            position,
+            previous: (position > 1).then_some(position - 1),
+            migration,
+            attempt,
+            direction: RowDirection::Up,
+            state: RowState::Started,
+            checksum: None,
+            statements_done: 0,
+            statements_total: 0,
+            lease: None,
+            down_script: None,
+            applied_by: "",
+        }
+    }
+}
+
+/// Defines an enum that the history stores as a word.
+macro_rules! words {
+    ($(#[$meta:meta])* pub enum $name:ident { $( $(#[$variant_meta:meta])* $variant:ident = $code:literal, $word:literal; )+ }) => {
+        codes! {
+            $(#[$meta])*
+            pub enum $name { $( $(#[$variant_meta])* $variant = $code, )+ }
+        }
+
+        impl $name {
+            /// Returns the word that the history stores.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $( $name::$variant => $word, )+ }
+            }
+
+            /// Returns the variant for a word of the history, or `None` for one that a newer version wrote.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $( $word => Some($name::$variant), )+ _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// What a row of the history records.
+    pub enum RowDirection {
+        /// The migration was applied.
+        Up = 1, "up";
+        /// It was taken back.
+        Down = 2, "down";
+        /// A lock held by a person or a tool.
+        Lock = 3, "lock";
+    }
+}
+
+words! {
+    /// How a row of the history stands.
+    pub enum RowState {
+        /// At work, or left behind by a runner that died.
+        Started = 1, "started";
+        /// In the database.
+        Applied = 2, "applied";
+        /// Taken back.
+        Reverted = 3, "reverted";
+        /// Ended by an error after some statements.
+        Failed = 4, "failed";
+        /// Taken as applied without running it.
+        Baseline = 5, "baseline";
+        /// Left out on purpose.
+        Skipped = 6, "skipped";
+    }
+}
+
+/// How long a statement may wait and run. `None`: the engine's own default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a statement waits for a lock.
+    pub lock: Option<Duration>,
+    /// How long a statement runs.
+    pub statement: Option<Duration>,
+}
+
+/// How scripts are split into statements, and what their statements do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lexer {
+    /// The engine's peculiarities.
+    pub features: BTreeSet<Feature>,
+    /// The number of this server for version comments: 101119 for MariaDB 10.11.19.
+    pub comment_version: u32,
+    /// What statements do, first match wins; a statement that no pattern matches is [`Class::Plain`].
+    pub patterns: Vec<Pattern>,
+}
+
+impl Lexer {
+    /// Returns a lexer with these features and patterns.
+    #[must_use]
+    pub fn new(features: &[Feature], patterns: &[(&str, Class)]) -> Self {
+        let pattern = |(words, class): &(&str, Class)| Pattern {
+            words: (*words).to_owned(),
+            class: *class,
+        };
+        Lexer {
+            features: features.iter().copied().collect(),
+            comment_version: 0,
+            patterns: patterns.iter().map(pattern).collect(),
+        }
+    }
+}
+
+/// Tells a kind of statement by its words.
+///
+/// The words stand for the words of the statement from its start, without comments and regardless of case.
+/// `[WORD]` may be missing, `A|B` is either, `*` is a name (quoted or qualified too), `...` is any number of words.
+/// Punctuation ends a match unless the pattern names it as a word of its own: `PRAGMA FOREIGN_KEYS =`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The pattern: `CREATE [UNIQUE] INDEX CONCURRENTLY`.
+    pub words: String,
+    /// What such a statement is.
+    pub class: Class,
+}
+
+codes! {
+    /// What a statement does to the transaction it stands in.
+    pub enum Class {
+        /// Nothing in particular.
+        Plain = 0,
+        /// Begins a transaction.
+        Begin = 1,
+        /// Commits one.
+        Commit = 2,
+        /// Rolls one back.
+        Rollback = 3,
+        /// Refused by the engine inside a transaction.
+        NoTransaction = 4,
+        /// Commits what was before it, and itself: DDL on MySQL.
+        ImplicitCommit = 5,
+        /// A setting that the engine ignores or refuses inside a transaction and that belongs around it.
+        Outside = 6,
+        /// `COPY … FROM stdin`: data follows the statement.
+        CopyFromStdin = 7,
+        /// Locks tables: no other table can be used until they are unlocked.
+        LockTables = 8,
+        /// Unlocks them.
+        UnlockTables = 9,
+        /// Reads what the statement before it left: ROW_COUNT().
+        ReadsPrevious = 10,
+        /// A command of the engine's own client that can be left out.
+        Skipped = 11,
+        /// A command of the engine's own client that cannot be run.
+        ClientCommand = 12,
+    }
+}
+
+codes! {
+    /// A peculiarity of an engine's lexical rules.
+    ///
+    /// Without any feature: `'…'` is a string and `"…"` a name, in both a doubled quote stands for itself; `--` begins
+    /// a comment to the end of the line; `/* */` is a comment and does not nest; `;` ends a statement.
+    pub enum Feature {
+        /// Comments nest.
+        NestedComments = 1,
+        /// `$$…$$` and `$tag$…$tag$` are strings.
+        DollarQuotes = 2,
+        /// `E'…'` is a string with backslash escapes.
+        EscapeStrings = 3,
+        /// A backslash escapes the next character in every string.
+        BackslashEscapes = 4,
+        /// `"…"` is a string, not a name.
+        DoubleQuotedStrings = 5,
+        /// `` `…` `` is a name.
+        BacktickNames = 6,
+        /// `[…]` is a name.
+        BracketNames = 7,
+        /// `#` begins a comment.
+        HashComments = 8,
+        /// `--` begins a comment only before white space or the end of the line.
+        DashesNeedSpace = 9,
+        /// `/*! … */` and `/*!50001 … */` are executed.
+        ExecutableComments = 10,
+        /// `/*M! … */` is executed as well: MariaDB.
+        MariaDbComments = 11,
+        /// A line `DELIMITER //` changes what ends a statement.
+        DelimiterCommand = 12,
+        /// The data of `COPY … FROM stdin` follows the statement, up to a line `\.`.
+        CopyData = 13,
+        /// A line that begins with a backslash is a command of the engine's client.
+        BackslashCommands = 14,
+        /// Bodies of routines and triggers are `BEGIN … END` with statements inside.
+        CompoundBodies = 15,
+        /// Bodies of SQL functions may be `BEGIN ATOMIC … END`.
+        AtomicBodies = 16,
+    }
+}

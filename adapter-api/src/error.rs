@@ -1,0 +1,176 @@
+//! Errors as data.
+//!
+//! An adapter says what happened in terms that the host can decide on ([`ErrorKind`]) and passes on every fact that
+//! the server gave. The host adds the file, the line and the state, and writes the message for people.
+//!
+//! An error never holds a secret: an adapter leaves out what a driver quotes of the url.
+
+use crate::codes::codes;
+
+/// What went wrong, with the facts the engine gave.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct Error {
+    /// The situation, for programs.
+    pub kind: ErrorKind,
+    /// What happened, for people: the server's own words where there are any.
+    pub message: String,
+    /// The five-character SQLSTATE.
+    pub sqlstate: Option<String>,
+    /// The engine's own number: MySQL 1062, SQLite 2067.
+    pub native: Option<i64>,
+    /// More from the server.
+    pub detail: Option<String>,
+    /// The server's own advice.
+    pub hint: Option<String>,
+    /// The schema concerned, where the server names it.
+    pub schema: Option<String>,
+    /// The table concerned.
+    pub table: Option<String>,
+    /// The constraint concerned.
+    pub constraint: Option<String>,
+    /// Where in the statement, in bytes from its first one.
+    pub position: Option<u64>,
+    /// Whether the same work may well succeed when it is tried again as a whole.
+    pub retry: Retry,
+    /// Whether the connection can still be used.
+    pub session: Session,
+}
+
+impl Error {
+    /// Returns an error with a kind and a message and no further facts.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+            sqlstate: None,
+            native: None,
+            detail: None,
+            hint: None,
+            schema: None,
+            table: None,
+            constraint: None,
+            position: None,
+            retry: Retry::Useless,
+            session: Session::Usable,
+        }
+    }
+
+    /// Returns the answer to a call for an ability that the adapter does not have.
+    #[must_use]
+    pub fn unsupported(what: &str) -> Self {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("this adapter does not support {what}"),
+        )
+    }
+
+    /// Returns the error of a connection that is gone.
+    #[must_use]
+    pub fn lost(message: impl Into<String>) -> Self {
+        Error {
+            retry: Retry::Sensible,
+            session: Session::Lost,
+            ..Error::new(ErrorKind::ConnectionLost, message)
+        }
+    }
+
+    /// Returns the error that a transaction answers with after its body gave up and everything was rolled back.
+    #[must_use]
+    pub fn body_failed() -> Self {
+        Error::new(ErrorKind::BodyFailed, "the body of the transaction gave up")
+    }
+
+    /// Replaces the hint.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Error {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+codes! {
+    /// The situation an [`Error`] describes.
+    pub enum ErrorKind {
+        /// The adapter does not have this ability, as its capabilities say.
+        Unsupported = 1,
+        /// The url cannot be understood.
+        InvalidUrl = 2,
+        /// The server could not be reached.
+        Unreachable = 3,
+        /// The server is there and does not take connections yet: starting, too many clients.
+        NotReady = 4,
+        /// User, password or host rule refused.
+        Authentication = 5,
+        /// No agreement on TLS, or the certificate is not trusted.
+        Tls = 6,
+        /// The database named in the url does not exist.
+        DatabaseMissing = 7,
+        /// A table named in a query does not exist.
+        TableMissing = 8,
+        /// Another runner took the position in the history: re-read it and plan again.
+        FenceTaken = 9,
+        /// The statement cannot be parsed.
+        Syntax = 10,
+        /// A constraint was violated.
+        Constraint = 11,
+        /// The role may not do this.
+        Permission = 12,
+        /// The server, database or file takes no writes.
+        ReadOnly = 13,
+        /// A lock was not granted in time.
+        LockTimeout = 14,
+        /// The statement ran longer than its limit.
+        StatementTimeout = 15,
+        /// The statement was cancelled.
+        Cancelled = 16,
+        /// The server broke a deadlock at our expense.
+        Deadlock = 17,
+        /// The transaction could not be serialized.
+        Serialization = 18,
+        /// The transaction ended before we ended it: the script held a COMMIT or ROLLBACK of its own.
+        TransactionEnded = 19,
+        /// An earlier batch failed, so the server refused this one unseen.
+        NotReached = 20,
+        /// The connection is gone.
+        ConnectionLost = 21,
+        /// The message is larger than the server takes.
+        TooLarge = 22,
+        /// The disk is full.
+        DiskFull = 23,
+        /// The body of a transaction gave up; everything was rolled back.
+        BodyFailed = 24,
+        /// The host asked to stop; the batch was rolled back.
+        Stopped = 25,
+        /// The adapter panicked. Its connection is not used again.
+        Panicked = 26,
+        /// The adapter answered something that the contract does not allow.
+        Misbehaved = 27,
+        /// None of the above: the message and the engine's codes say it.
+        Other = 28,
+    }
+}
+
+codes! {
+    /// Whether trying again as a whole is sensible.
+    pub enum Retry {
+        /// The same work would fail again.
+        Useless = 0,
+        /// The cause is likely to pass: deadlock, serialization, a lost connection.
+        Sensible = 1,
+    }
+}
+
+codes! {
+    /// Whether the connection survived the error.
+    pub enum Session {
+        /// It can still be used.
+        Usable = 0,
+        /// It is gone.
+        Lost = 1,
+    }
+}

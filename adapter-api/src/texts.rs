@@ -1,0 +1,140 @@
+//! The texts about the history that engines with ordinary SQL share.
+//!
+//! A [`Dialect`] answers most of [`Text`](crate::Text) by calling these with its [`Clock`], and writes by hand only
+//! what is its own: creating the table, beginning a transaction, resetting a session.
+
+use std::time::Duration;
+
+use crate::connection::TableName;
+use crate::dialect::{Dialect, NewRow, RowState};
+use crate::value::Value;
+
+/// How an engine reckons with time. In each template `{}` stands for the argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The wall clock, in the type of the history's time columns.
+    pub now: &'static str,
+    /// The wall clock plus `{}` milliseconds.
+    pub after: &'static str,
+    /// Milliseconds from now until the time `{}`, as a whole number.
+    pub until: &'static str,
+    /// Milliseconds from the time `{}` until now, as a whole number.
+    pub since: &'static str,
+    /// The time `{}` as text: `2026-01-31T13:05:00Z`.
+    pub iso: &'static str,
+}
+
+/// Returns a table's name in quotes, with its schema where it has one.
+#[must_use]
+pub fn qualified(dialect: &dyn Dialect, table: &TableName) -> String {
+    match &table.schema {
+        Some(schema) => format!("{}.{}", dialect.quote(schema), dialect.quote(&table.name)),
+        None => dialect.quote(&table.name),
+    }
+}
+
+/// Returns the text of [`Text::History`](crate::Text::History).
+#[must_use]
+pub fn history(dialect: &dyn Dialect, clock: &Clock, history: &TableName) -> String {
+    format!(
+        "SELECT position, migration, attempt, direction, state, checksum, statements_done, statements_total, \
+         {until} AS lease_ms, {started} AS started_at, {finished} AS finished_at, duration_ms, applied_by, \
+         CASE WHEN down_script IS NULL THEN 0 ELSE 1 END AS has_down FROM {table} ORDER BY position",
+        until = fill(clock.until, "lease_until"),
+        started = fill(clock.iso, "started_at"),
+        finished = fill(clock.iso, "finished_at"),
+        table = qualified(dialect, history),
+    )
+}
+
+/// Returns the text of [`Text::Record`](crate::Text::Record).
+#[must_use]
+pub fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRow<'_>) -> String {
+    let literal = |value: Value<'_>| dialect.literal(&value);
+    let count = |number: u64| literal(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)));
+    let settled = row.state != RowState::Started;
+    let columns = [
+        ("position", literal(row.position.into())),
+        ("previous", literal(row.previous.into())),
+        ("migration", literal(row.migration.into())),
+        ("attempt", literal(row.attempt.into())),
+        ("direction", literal(row.direction.word().into())),
+        ("state", literal(row.state.word().into())),
+        ("checksum", literal(row.checksum.into())),
+        ("statements_done", count(row.statements_done)),
+        ("statements_total", count(row.statements_total)),
+        (
+            "lease_until",
+            row.lease
+                .map_or_else(|| "NULL".to_owned(), |lease| after(clock, lease)),
+        ),
+        ("started_at", clock.now.to_owned()),
+        ("finished_at", if settled { clock.now } else { "NULL" }.to_owned()),
+        ("duration_ms", if settled { "0" } else { "NULL" }.to_owned()),
+        ("down_script", literal(row.down_script.into())),
+        ("applied_by", literal(row.applied_by.into())),
+    ];
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let values: Vec<&str> = columns.iter().map(|(_, value)| value.as_str()).collect();
+    format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        qualified(dialect, history),
+        names.join(", "),
+        values.join(", ")
+    )
+}
+
+/// Returns the text of [`Text::Mark`](crate::Text::Mark).
+#[must_use]
+pub fn mark(
+    dialect: &dyn Dialect,
+    clock: &Clock,
+    history: &TableName,
+    position: i64,
+    lease: Duration,
+) -> String {
+    format!(
+        "UPDATE {} SET statements_done = {{done}}, lease_until = {} WHERE position = {position}",
+        qualified(dialect, history),
+        after(clock, lease),
+    )
+}
+
+/// Returns the text of [`Text::Finish`](crate::Text::Finish).
+#[must_use]
+pub fn finish(
+    dialect: &dyn Dialect,
+    clock: &Clock,
+    history: &TableName,
+    position: i64,
+    state: RowState,
+    statements_done: Option<u64>,
+) -> String {
+    let statements_done = statements_done.map_or_else(|| "{done}".to_owned(), |done| done.to_string());
+    format!(
+        "UPDATE {} SET state = {}, statements_done = {statements_done}, lease_until = NULL, finished_at = {}, \
+         duration_ms = {} WHERE position = {position} AND state = {}",
+        qualified(dialect, history),
+        dialect.literal(&state.word().into()),
+        clock.now,
+        fill(clock.since, "started_at"),
+        dialect.literal(&RowState::Started.word().into()),
+    )
+}
+
+/// Returns the text of [`Text::DownScript`](crate::Text::DownScript).
+#[must_use]
+pub fn down_script(dialect: &dyn Dialect, history: &TableName, position: i64) -> String {
+    format!(
+        "SELECT down_script FROM {} WHERE position = {position}",
+        qualified(dialect, history)
+    )
+}
+
+fn after(clock: &Clock, duration: Duration) -> String {
+    fill(clock.after, &duration.as_millis().to_string())
+}
+
+fn fill(template: &str, argument: &str) -> String {
+    template.replace("{}", argument)
+}
