@@ -1,0 +1,698 @@
+//! Running batches, as many statements in one packet as may be.
+//!
+//! A batch is put together in a [`Packet`]: opening, statements with the marks between them, closing. It is sent when
+//! the host wants to hear the outcome, or when it is full. The server answers each statement in turn and stops at the
+//! first error, so the number of answers tells the statement that failed ([`Answers`] says how many belong to each).
+//! A statement whose answers cannot be counted beforehand is the last of its packet. A marker between the statements
+//! (a `SELECT` with a telling column) would count them as well, and would take ROW_COUNT() and FOUND_ROWS() away.
+//!
+//! Around the host's texts stand a few of ours, in the same packet:
+//! - A stepwise batch is inside `GET_LOCK(attempt)`: after `kill -9` of the client the server runs the rest of the
+//!   packet, and keeps the lock for as long.
+//! - An atomic batch has a savepoint behind its opening. After a failure it tells whether the transaction was still
+//!   the one that was opened; DDL in a procedure ends it, and the savepoint with it.
+//! - Both end with `RELEASE_ALL_LOCKS()`, which also takes back the advisory locks that a script forgot.
+//!
+//! Warnings are not passed on: to read them costs a turn for each statement.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use whimbrel_adapter_api::walk::{stopped, transaction_ended};
+use whimbrel_adapter_api::{
+    Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Piece, PieceKind, Session,
+    State, Stop, Work,
+};
+
+use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, is_lost};
+use crate::error::{NO_SUCH_SAVEPOINT, from_driver, of_opening};
+use crate::statement::{Answers, Effect, answers, effect};
+
+/// The largest packet, save for one longer statement: the buffers of the driver and of the server keep their size.
+const LARGEST_PACKET: usize = 256 * 1024;
+
+const SAVEPOINT: &str = "SAVEPOINT whimbrel";
+const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whimbrel";
+const RELEASE_LOCKS: &str = "DO RELEASE_ALL_LOCKS()";
+
+/// Runs all of `work`.
+///
+/// # Errors
+///
+/// The one that lost the session, after every batch was reported.
+pub(crate) fn run(
+    session: &mut MySqlConnection,
+    work: &mut dyn Work,
+    events: &mut dyn Events,
+) -> Result<(), Error> {
+    let mut run = Run {
+        session,
+        events,
+        batches: VecDeque::new(),
+        packet: Packet::default(),
+    };
+    let mut number = 0;
+    loop {
+        match work.next_batch() {
+            Ok(Next::Batch(head)) => {
+                run.batches.push_back(Batch::new(number, head));
+                number += 1;
+                run.compose(work)?;
+            }
+            Ok(Next::Later) => drop(run.send()?),
+            Ok(Next::End) => return run.send().map(drop),
+            Err(Stop) => return run.stop(),
+            Ok(_) => {
+                run.stop()?;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Statements on their way to the server.
+#[derive(Default)]
+struct Packet {
+    text: String,
+    entries: Vec<Entry>,
+}
+
+/// One statement of a packet.
+struct Entry {
+    at: Range<usize>,
+    batch: u32,
+    role: Role,
+    answers: Answers,
+}
+
+/// What a statement is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Ours, before the script.
+    Guard,
+    Opening {
+        last: bool,
+    },
+    Statement(Effect),
+    Mark,
+    Closing(u32),
+    /// Ours, when the outcome is known.
+    Epilogue,
+}
+
+impl Packet {
+    fn push(&mut self, text: &str, batch: u32, role: Role, answers: Answers) {
+        if !self.text.is_empty() {
+            self.text.push_str(BETWEEN);
+        }
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.entries.push(Entry {
+            at: start..self.text.len(),
+            batch,
+            role,
+            answers,
+        });
+    }
+
+    /// Takes out what belongs to `batch`, which is the last one.
+    fn take_back(&mut self, batch: u32) {
+        self.entries.retain(|entry| entry.batch != batch);
+        self.text
+            .truncate(self.entries.last().map_or(0, |entry| entry.at.end));
+    }
+}
+
+/// A batch that was handed out and not reported yet.
+struct Batch {
+    number: u32,
+    head: Head,
+    completed: u64,
+    bytes: u64,
+    /// How many statements were complete when the script began the transaction that is open.
+    begun: Option<u64>,
+    composed: bool,
+    sent: bool,
+    opened: bool,
+    settled: Settled,
+}
+
+/// What is known of the end of a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    NotYet,
+    /// The text that must change one row changed another number.
+    Wrongly,
+    Yes,
+}
+
+impl Batch {
+    fn new(number: u32, head: Head) -> Self {
+        let opened = head.opening.is_empty();
+        Batch {
+            number,
+            head,
+            completed: 0,
+            bytes: 0,
+            begun: None,
+            composed: false,
+            sent: false,
+            opened,
+            settled: Settled::NotYet,
+        }
+    }
+
+    fn answered(&mut self, role: Role, changed: u64) {
+        match role {
+            Role::Opening { last: true } => self.opened = true,
+            Role::Statement(effect) => {
+                match effect {
+                    Effect::Begins => self.begun = Some(self.completed),
+                    Effect::Commits | Effect::RollsBack => self.begun = None,
+                    Effect::None => {}
+                }
+                self.completed += 1;
+            }
+            Role::Closing(index) => {
+                if self.head.settles == Some(index) && changed != 1 {
+                    self.settled = Settled::Wrongly;
+                } else if self.is_last(index) && self.settled == Settled::NotYet {
+                    self.settled = Settled::Yes;
+                }
+            }
+            Role::Opening { last: false } | Role::Guard | Role::Mark | Role::Epilogue => {}
+        }
+    }
+
+    fn is_last(&self, index: u32) -> bool {
+        index as usize + 1 == self.head.closing.len()
+    }
+
+    fn phase(&self, role: Role) -> Phase {
+        match role {
+            Role::Guard if self.opened => Phase::Statement(0),
+            Role::Guard | Role::Opening { .. } => Phase::Opening,
+            Role::Statement(_) => Phase::Statement(self.completed),
+            Role::Closing(index) if self.head.mode == Mode::Atomic && self.is_last(index) => Phase::Commit,
+            Role::Mark | Role::Closing(_) | Role::Epilogue => Phase::Closing,
+        }
+    }
+
+    /// Returns how many statements of a stepwise batch stay.
+    fn staying(&self) -> u64 {
+        // What the script did in a transaction of its own goes with it.
+        self.begun.unwrap_or(self.completed)
+    }
+}
+
+/// Whether the batch that is being composed is still to be gone on with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Going,
+    /// It has been reported.
+    Ended,
+}
+
+/// The failure that ended a packet.
+struct Broken {
+    /// The number of the statement in the packet.
+    entry: usize,
+    error: Error,
+}
+
+struct Run<'a> {
+    session: &'a mut MySqlConnection,
+    events: &'a mut dyn Events,
+    batches: VecDeque<Batch>,
+    packet: Packet,
+}
+
+impl Run<'_> {
+    /// Puts the batch that was pushed last into packets, and sends those that are full.
+    fn compose(&mut self, work: &mut dyn Work) -> Result<(), Error> {
+        let Some(head) = self.batches.back().map(|batch| batch.head.clone()) else {
+            return Ok(());
+        };
+        if !head.outside.is_empty() {
+            let error = Error::unsupported("settings around a transaction");
+            return self.abandon(Phase::Opening, error);
+        }
+        if self.open(&head)? == Flow::Ended || self.script(&head, work)? == Flow::Ended {
+            return Ok(());
+        }
+        for (index, text) in (0..).zip(&head.closing) {
+            if self.add(text, Role::Closing(index), Answers::One)? == Flow::Ended {
+                return Ok(());
+            }
+        }
+        let flow = self.add(RELEASE_LOCKS, Role::Epilogue, Answers::One)?;
+        if let (Flow::Going, Some(batch)) = (flow, self.batches.back_mut()) {
+            batch.composed = true;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, head: &Head) -> Result<Flow, Error> {
+        if head.mode == Mode::Stepwise {
+            // An answer of 0 is as good: an orphan of the same attempt is at work, and the opening will say so.
+            let lock = format!("DO GET_LOCK('{}', 0)", head.attempt.replace('\'', "''"));
+            if self.add(&lock, Role::Guard, Answers::One)? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+        }
+        for (index, text) in head.opening.iter().enumerate() {
+            let last = index + 1 == head.opening.len();
+            if self.add(text, Role::Opening { last }, Answers::One)? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+        }
+        match head.mode {
+            Mode::Atomic => self.add(SAVEPOINT, Role::Guard, Answers::One),
+            _ => Ok(Flow::Going),
+        }
+    }
+
+    fn script(&mut self, head: &Head, work: &mut dyn Work) -> Result<Flow, Error> {
+        let mut done = 0;
+        loop {
+            let piece = match work.next_piece() {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return Ok(Flow::Going),
+                Err(Stop) => return self.stop().map(|()| Flow::Ended),
+            };
+            if self.piece(head, &piece, &mut done)? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+            if let Some(batch) = self.batches.back_mut() {
+                batch.bytes += piece.text.len() as u64;
+            }
+        }
+    }
+
+    fn piece(&mut self, head: &Head, piece: &Piece<'_>, done: &mut u64) -> Result<Flow, Error> {
+        if piece.kind != PieceKind::Sql {
+            let error = Error::unsupported("data inside a script");
+            return self.abandon(Phase::Statement(*done), error).map(|()| Flow::Ended);
+        }
+        for span in piece.spans {
+            let statement = match piece.statement(span) {
+                Ok(statement) => statement,
+                Err(error) => return self.abandon(Phase::Statement(*done), error).map(|()| Flow::Ended),
+            };
+            if self.add(statement, Role::Statement(effect(statement)), answers(statement))? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+            *done += 1;
+            if let (Some(mark), Marking::Marked) = (&head.mark, span.marking()) {
+                let mark = mark.replace("{done}", &done.to_string());
+                if self.add(&mark, Role::Mark, Answers::One)? == Flow::Ended {
+                    return Ok(Flow::Ended);
+                }
+            }
+        }
+        Ok(Flow::Going)
+    }
+
+    /// Adds a statement of the batch that was pushed last, and sends the packet before it where it would be too long.
+    fn add(&mut self, text: &str, role: Role, answers: Answers) -> Result<Flow, Error> {
+        if let Some(largest) = self
+            .session
+            .largest
+            .filter(|largest| text.len() as u64 + 1 >= *largest)
+        {
+            return self.refuse(text, role, largest).map(|()| Flow::Ended);
+        }
+        let limit = self
+            .session
+            .largest
+            .map_or(LARGEST_PACKET, |largest| LARGEST_PACKET.min(largest as usize - 1));
+        let full = self.packet.text.len() + BETWEEN.len() + text.len() >= limit;
+        if full && !self.packet.entries.is_empty() && self.send()? == Flow::Ended {
+            return Ok(Flow::Ended);
+        }
+        let Some(batch) = self.batches.back() else {
+            return Ok(Flow::Ended);
+        };
+        self.packet.push(text, batch.number, role, answers);
+        if answers == Answers::Rest {
+            self.send()
+        } else {
+            Ok(Flow::Going)
+        }
+    }
+
+    fn refuse(&mut self, text: &str, role: Role, largest: u64) -> Result<(), Error> {
+        let message = format!(
+            "the statement has {} bytes, and the server takes less than {largest}",
+            text.len()
+        );
+        let error = Error::new(ErrorKind::TooLarge, message).with_hint(format!(
+            "split the statement, or let the server take it: `SET GLOBAL max_allowed_packet = {}`, then connect again",
+            (text.len() as u64 + 2).next_multiple_of(1024)
+        ));
+        // What is in the packet before it has not been answered yet; only then is the phase right.
+        if self.batches.back().is_some_and(|batch| batch.sent) && self.send()? == Flow::Ended {
+            return Ok(());
+        }
+        let unsent = self
+            .packet
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.role, Role::Statement(_)))
+            .count();
+        let phase = self
+            .batches
+            .back()
+            .map_or(Phase::Opening, |batch| match batch.phase(role) {
+                Phase::Statement(index) => Phase::Statement(index + unsent as u64),
+                phase => phase,
+            });
+        self.abandon(phase, error)
+    }
+
+    /// Sends the packet, if there is anything in it, and reports every batch that it decides.
+    fn send(&mut self) -> Result<Flow, Error> {
+        let packet = std::mem::take(&mut self.packet);
+        if packet.entries.is_empty() {
+            return Ok(Flow::Going);
+        }
+        for batch in &mut self.batches {
+            batch.sent |= packet.entries.iter().any(|entry| entry.batch == batch.number);
+        }
+        let broken = self.exchange(&packet).err();
+        for batch in &self.batches {
+            self.events.progress(batch.number, batch.completed, batch.bytes);
+        }
+        let Some(broken) = broken else {
+            while self.batches.front().is_some_and(|batch| batch.composed) {
+                self.report_complete()?;
+            }
+            return Ok(Flow::Going);
+        };
+        self.report_broken(&packet, broken).map(|()| Flow::Ended)
+    }
+
+    /// Sends `packet` and reads every answer, so that each batch knows how far it came.
+    fn exchange(&mut self, packet: &Packet) -> Result<(), Broken> {
+        let mut entry = 0;
+        let mut surplus = false;
+        let batches = &mut self.batches;
+        let mut complete = |answer: Complete| {
+            let Some(current) = packet.entries.get(entry) else {
+                surplus = true;
+                return;
+            };
+            let ends = match current.answers {
+                Answers::One => true,
+                Answers::UntilOk => answer.kind == AnswerKind::Ok,
+                Answers::Rest => false,
+            };
+            if ends {
+                answered(batches, current, answer.changed);
+                entry += 1;
+            }
+        };
+        let outcome = self.session.exchange(&packet.text, &mut |answer| {
+            if let Answer::End(answer) = answer {
+                complete(answer);
+            }
+        });
+        if let Err(error) = outcome {
+            let at = packet.entries.get(entry).map_or(0..0, |entry| entry.at.clone());
+            return Err(Broken {
+                entry,
+                error: from_driver(&error, &packet.text, at),
+            });
+        }
+        if let Some(current) = packet
+            .entries
+            .get(entry)
+            .filter(|current| current.answers == Answers::Rest)
+        {
+            answered(&mut self.batches, current, 0);
+            entry += 1;
+        }
+        if entry < packet.entries.len() || surplus {
+            // More statements in a span than one, say. Which answer is whose cannot be told any more.
+            let error = Error::new(
+                ErrorKind::Misbehaved,
+                "the server gave another number of answers than expected",
+            );
+            return Err(Broken {
+                entry: entry.min(packet.entries.len() - 1),
+                error,
+            });
+        }
+        Ok(())
+    }
+
+    /// Reports the first batch, whose every answer has been read.
+    fn report_complete(&mut self) -> Result<(), Error> {
+        let Some(batch) = self.batches.pop_front() else {
+            return Ok(());
+        };
+        if batch.settled != Settled::Wrongly {
+            self.events.finished(batch.number, Ok(Done::new(batch.completed)));
+            return Ok(());
+        }
+        self.fail(&batch, Phase::Closing, transaction_ended())
+    }
+
+    /// Reports every batch after a packet that failed.
+    fn report_broken(&mut self, packet: &Packet, broken: Broken) -> Result<(), Error> {
+        let last = packet.entries.len() - 1;
+        let entry = &packet.entries[broken.entry.min(last)];
+        let mut lost = is_lost(&broken.error).then(|| broken.error.clone());
+        while self
+            .batches
+            .front()
+            .is_some_and(|batch| batch.number < entry.batch)
+        {
+            lost = self.report_complete().err().or(lost);
+        }
+        if let Some(batch) = self.batches.pop_front() {
+            let outcome = match (entry.role, batch.settled) {
+                // The outcome was known before; only our own tidying up has failed.
+                (Role::Epilogue, Settled::Wrongly) => self.fail(&batch, Phase::Closing, transaction_ended()),
+                (Role::Epilogue, _) => {
+                    self.events.finished(batch.number, Ok(Done::new(batch.completed)));
+                    Ok(())
+                }
+                (role, _) => {
+                    let phase = batch.phase(role);
+                    let error = if phase == Phase::Opening {
+                        of_opening(broken.error.clone())
+                    } else {
+                        broken.error.clone()
+                    };
+                    self.fail_sent(&batch, phase, error, commit_is_in(packet, &batch))
+                }
+            };
+            lost = outcome.err().or(lost);
+        }
+        while let Some(batch) = self.batches.pop_front() {
+            let failure = not_reached(packet, &batch, lost.as_ref());
+            self.events.finished(batch.number, Err(failure));
+        }
+        self.packet = Packet::default();
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// Reports a batch that failed while the session may be gone.
+    fn fail_sent(
+        &mut self,
+        batch: &Batch,
+        phase: Phase,
+        error: Error,
+        commit: CommitSent,
+    ) -> Result<(), Error> {
+        if !is_lost(&error) {
+            return self.fail(batch, phase, error);
+        }
+        // The server's own word that this very statement failed; an answer that never came says nothing.
+        let heard = error.native.is_some() || error.kind == ErrorKind::Unsupported;
+        let (committed, state) = match batch.head.mode {
+            Mode::Atomic if phase == Phase::Commit || (!heard && commit == CommitSent::Yes) => {
+                (0, State::InDoubt)
+            }
+            Mode::Atomic => (0, State::RolledBack),
+            _ if heard => (batch.staying(), State::Committed),
+            _ => (batch.staying(), State::Unknown),
+        };
+        let failure = Failure::new(phase, error.clone(), batch.completed, committed, state);
+        self.events.finished(batch.number, Err(failure));
+        Err(error)
+    }
+
+    /// Takes a batch back, puts the session in order and reports the failure.
+    fn fail(&mut self, batch: &Batch, phase: Phase, mut error: Error) -> Result<(), Error> {
+        let committed = match (batch.head.mode, phase) {
+            (Mode::Atomic, _) | (_, Phase::Opening) => 0,
+            _ => batch.staying(),
+        };
+        let recovered = if batch.sent {
+            self.recover(batch, phase, &error, committed)
+        } else {
+            Recovered::default()
+        };
+        let state = match (batch.head.mode, phase, error.kind) {
+            (_, _, ErrorKind::TransactionEnded | ErrorKind::Misbehaved) => State::Unknown,
+            (Mode::Atomic, _, _) if recovered.left.is_some() => State::Unknown,
+            (Mode::Atomic, _, _) | (_, Phase::Opening, _) => State::RolledBack,
+            _ if !batch.sent => State::RolledBack,
+            _ => State::Committed,
+        };
+        if let Some(left) = recovered.left.filter(|_| batch.head.mode == Mode::Atomic) {
+            error.detail = Some(left.to_owned());
+        }
+        if recovered.lost.is_some() {
+            error.session = Session::Lost;
+        }
+        self.events.finished(
+            batch.number,
+            Err(Failure::new(phase, error, batch.completed, committed, state)),
+        );
+        recovered.lost.map_or(Ok(()), Err)
+    }
+
+    /// Rolls back, records the failure, cleans up and releases the locks: one turn, unless one of the texts fails.
+    fn recover(&mut self, batch: &Batch, phase: Phase, error: &Error, committed: u64) -> Recovered {
+        // After these the server has taken the whole transaction back by itself, and the savepoint with it.
+        let broken = [
+            ErrorKind::Deadlock,
+            ErrorKind::Serialization,
+            ErrorKind::LockTimeout,
+        ];
+        let has_savepoint =
+            batch.head.mode == Mode::Atomic && !matches!(phase, Phase::Opening | Phase::Closing);
+        let mut texts = Vec::new();
+        if has_savepoint && phase != Phase::Commit && !broken.contains(&error.kind) {
+            texts.push(RELEASE_SAVEPOINT.to_owned());
+        }
+        texts.push("ROLLBACK".to_owned());
+        if batch.head.mode == Mode::Stepwise {
+            // No table of ours can be reached under the script's LOCK TABLES.
+            texts.push("UNLOCK TABLES".to_owned());
+        }
+        let record = batch.head.failed.iter().filter(|_| phase != Phase::Opening);
+        texts.extend(
+            record
+                .chain(&batch.head.cleanup)
+                .map(|text| text.replace("{done}", &committed.to_string())),
+        );
+        texts.push(RELEASE_LOCKS.to_owned());
+        self.put_in_order(&texts)
+    }
+
+    /// Runs `texts`, each whether or not the one before it failed.
+    fn put_in_order(&mut self, texts: &[String]) -> Recovered {
+        let mut recovered = Recovered::default();
+        let mut from = 0;
+        while from < texts.len() {
+            let mut done = from;
+            let outcome = self
+                .session
+                .exchange(&texts[from..].join(BETWEEN), &mut |answer| {
+                    let Answer::End(answer) = answer else { return };
+                    if texts.get(done).is_some_and(|text| text == "ROLLBACK") && answer.warnings > 0 {
+                        recovered.left =
+                            Some("tables without transactions were changed and cannot be rolled back");
+                    }
+                    done += 1;
+                });
+            let Err(error) = outcome else { return recovered };
+            let error = from_driver(&error, "", 0..0);
+            if is_lost(&error) {
+                // The server rolls back by itself when it sees that the session is gone.
+                recovered.lost = Some(error);
+                return recovered;
+            }
+            let savepoint = texts.get(done).is_some_and(|text| text == RELEASE_SAVEPOINT);
+            if savepoint && error.native == Some(NO_SUCH_SAVEPOINT) {
+                recovered.left = Some("a statement had ended the transaction before the failure");
+            }
+            from = done + 1;
+        }
+        recovered
+    }
+
+    /// Reports the batch that was pushed last as failed before all of it was sent. Those before it are sent.
+    fn abandon(&mut self, phase: Phase, error: Error) -> Result<(), Error> {
+        let Some(number) = self.batches.back().map(|batch| batch.number) else {
+            return Ok(());
+        };
+        self.packet.take_back(number);
+        if self.send()? == Flow::Ended {
+            return Ok(());
+        }
+        self.batches
+            .pop_back()
+            .map_or(Ok(()), |batch| self.fail(&batch, phase, error))
+    }
+
+    /// Reports every batch as stopped. What was not sent is not sent any more.
+    fn stop(&mut self) -> Result<(), Error> {
+        self.packet = Packet::default();
+        let mut lost = None;
+        while let Some(batch) = self.batches.pop_front() {
+            lost = self
+                .fail(&batch, Phase::Statement(batch.completed), stopped())
+                .err()
+                .or(lost);
+        }
+        lost.map_or(Ok(()), Err)
+    }
+}
+
+/// What putting the session in order has shown.
+#[derive(Default)]
+struct Recovered {
+    /// Why something of an atomic batch is in the database all the same.
+    left: Option<&'static str>,
+    /// The error that lost the session.
+    lost: Option<Error>,
+}
+
+/// Whether the text that commits a batch was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CommitSent {
+    No,
+    Yes,
+}
+
+fn answered(batches: &mut VecDeque<Batch>, entry: &Entry, changed: u64) {
+    if let Some(batch) = batches.iter_mut().find(|batch| batch.number == entry.batch) {
+        batch.answered(entry.role, changed);
+    }
+}
+
+fn commit_is_in(packet: &Packet, batch: &Batch) -> CommitSent {
+    let commits = |entry: &Entry| {
+        entry.batch == batch.number && matches!(entry.role, Role::Closing(index) if batch.is_last(index))
+    };
+    if packet.entries.iter().any(commits) {
+        CommitSent::Yes
+    } else {
+        CommitSent::No
+    }
+}
+
+/// Returns the failure of a batch behind the one that failed.
+///
+/// The server stops at the first error, so nothing of it ran; unless the session was lost, when all of it may have.
+fn not_reached(packet: &Packet, batch: &Batch, lost: Option<&Error>) -> Failure {
+    match lost {
+        Some(error) if error.native.is_none() && batch.sent => {
+            let state = match (batch.head.mode, commit_is_in(packet, batch)) {
+                (Mode::Atomic, CommitSent::Yes) => State::InDoubt,
+                (Mode::Atomic, CommitSent::No) => State::RolledBack,
+                _ => State::Unknown,
+            };
+            Failure::new(Phase::Opening, error.clone(), 0, 0, state)
+        }
+        _ => {
+            let error = Error::new(ErrorKind::NotReached, "a migration before this one failed");
+            Failure::rolled_back(Phase::NotReached, error, 0)
+        }
+    }
+}

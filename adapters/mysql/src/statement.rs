@@ -1,0 +1,205 @@
+//! What a statement answers, told from its first words.
+//!
+//! Most statements answer once, with rows or with an OK. A procedure or a compound statement answers with any number
+//! of row sets and then one OK. What an EXECUTE answers depends on what was prepared.
+//!
+//! The host's splitter has found the statements; nothing here looks further than their beginning.
+
+/// How many answers of the server belong to a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// One.
+    One,
+    /// Row sets, up to and including the first OK.
+    UntilOk,
+    /// Cannot be known beforehand: all that come, so nothing may follow the statement in its packet.
+    Rest,
+}
+
+/// What a statement does to a transaction of the script's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// Begins one.
+    Begins,
+    /// Ends it and keeps its work: COMMIT, or DDL.
+    Commits,
+    /// Ends it and takes its work back.
+    RollsBack,
+}
+
+/// Statements that answer once, whatever follows their first word.
+const ANSWER_ONCE: &[&str] = &[
+    "ALTER",
+    "ANALYZE",
+    "BACKUP",
+    "BINLOG",
+    "CACHE",
+    "CHANGE",
+    "CHECK",
+    "CHECKSUM",
+    "CLONE",
+    "COMMIT",
+    "CREATE",
+    "DEALLOCATE",
+    "DELETE",
+    "DESC",
+    "DESCRIBE",
+    "DO",
+    "DROP",
+    "EXPLAIN",
+    "FLUSH",
+    "GET",
+    "GRANT",
+    "HANDLER",
+    "HELP",
+    "IMPORT",
+    "INSERT",
+    "INSTALL",
+    "KILL",
+    "LOAD",
+    "LOCK",
+    "OPTIMIZE",
+    "PREPARE",
+    "PURGE",
+    "RELEASE",
+    "RENAME",
+    "REPAIR",
+    "REPLACE",
+    "RESET",
+    "RESIGNAL",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SELECT",
+    "SHOW",
+    "SIGNAL",
+    "START",
+    "STOP",
+    "TABLE",
+    "TRUNCATE",
+    "UNINSTALL",
+    "UNLOCK",
+    "UPDATE",
+    "USE",
+    "VALUES",
+    "WITH",
+    "XA",
+];
+
+/// Statements that commit what was before them, temporary tables aside.
+const COMMIT_FIRST: &[&str] = &[
+    "ALTER", "CREATE", "DROP", "GRANT", "LOCK", "RENAME", "REVOKE", "TRUNCATE",
+];
+
+/// Returns how many answers belong to `statement`.
+pub(crate) fn answers(statement: &str) -> Answers {
+    let words = first_words(statement);
+    match [words[0].as_str(), words[1].as_str()] {
+        ["BEGIN", "NOT"] | ["CALL" | "CASE" | "FOR" | "IF" | "LOOP" | "REPEAT" | "WHILE", _] => {
+            Answers::UntilOk
+        }
+        // SET STATEMENT … FOR runs any other statement.
+        ["SET", "STATEMENT"] => Answers::Rest,
+        ["SET" | "BEGIN" | "(", _] => Answers::One,
+        [word, _] if ANSWER_ONCE.contains(&word) => Answers::One,
+        _ => Answers::Rest,
+    }
+}
+
+/// Returns what `statement` does to a transaction that the script began.
+pub(crate) fn effect(statement: &str) -> Effect {
+    let words = first_words(statement);
+    match [words[0].as_str(), words[1].as_str(), words[2].as_str()] {
+        ["BEGIN", "NOT", _] => Effect::None,
+        ["BEGIN", ..] | ["START", "TRANSACTION", _] => Effect::Begins,
+        ["COMMIT", ..] => Effect::Commits,
+        ["ROLLBACK", "TO", _] | ["ROLLBACK", "WORK", "TO"] => Effect::None,
+        ["ROLLBACK", ..] => Effect::RollsBack,
+        ["CREATE" | "DROP", "TEMPORARY" | "PREPARE", _] => Effect::None,
+        [word, ..] if COMMIT_FIRST.contains(&word) => Effect::Commits,
+        _ => Effect::None,
+    }
+}
+
+/// Returns the first words in capitals, without comments. The inside of a comment that is executed counts.
+fn first_words(statement: &str) -> [String; 3] {
+    let mut rest = statement;
+    [(); 3].map(|()| {
+        rest = skip(rest);
+        let end = rest
+            .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+            .unwrap_or(rest.len());
+        let end = if rest.starts_with('(') { 1 } else { end };
+        let (word, tail) = rest.split_at(end);
+        rest = tail;
+        word.to_ascii_uppercase()
+    })
+}
+
+/// Returns `text` from the first character that is neither white space nor part of a comment.
+fn skip(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        let tail = if text.starts_with('#') || text.starts_with("--") {
+            text.split_once('\n').map_or("", |(_, tail)| tail)
+        } else if let Some(inside) = text.strip_prefix("/*!").or_else(|| text.strip_prefix("/*M!")) {
+            inside.trim_start_matches(|letter: char| letter.is_ascii_digit())
+        } else if let Some(tail) = text.strip_prefix("*/") {
+            tail
+        } else if let Some(inside) = text.strip_prefix("/*") {
+            inside.split_once("*/").map_or("", |(_, tail)| tail)
+        } else {
+            return text;
+        };
+        text = tail;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_answer_more_than_once_is_known() {
+        for (statement, expected) in [
+            ("SELECT 1", Answers::One),
+            ("(SELECT 1) UNION (SELECT 2)", Answers::One),
+            ("-- a note\ninsert into t values (1)", Answers::One),
+            ("/*!40101 SET NAMES utf8 */", Answers::One),
+            ("/* why */ # and how\ncall tidy()", Answers::UntilOk),
+            ("/*M!100000 CALL tidy() */", Answers::UntilOk),
+            ("BEGIN", Answers::One),
+            ("BEGIN NOT ATOMIC SELECT 1; SELECT 2; END", Answers::UntilOk),
+            ("IF 1 THEN SELECT 1; END IF", Answers::UntilOk),
+            ("EXECUTE plan", Answers::Rest),
+            (
+                "SET STATEMENT max_statement_time = 1 FOR CALL tidy()",
+                Answers::Rest,
+            ),
+            ("SET statement_ = 1", Answers::One),
+            ("label: LOOP LEAVE label; END LOOP", Answers::Rest),
+        ] {
+            assert_eq!(answers(statement), expected, "{statement}");
+        }
+    }
+
+    #[test]
+    fn transactions_of_the_script_are_followed() {
+        for (statement, expected) in [
+            ("START TRANSACTION", Effect::Begins),
+            ("START SLAVE", Effect::None),
+            ("begin work", Effect::Begins),
+            ("BEGIN NOT ATOMIC SELECT 1; END", Effect::None),
+            ("COMMIT", Effect::Commits),
+            ("ROLLBACK", Effect::RollsBack),
+            ("ROLLBACK WORK TO SAVEPOINT a", Effect::None),
+            ("CREATE TABLE t (id INT)", Effect::Commits),
+            ("CREATE TEMPORARY TABLE t (id INT)", Effect::None),
+            ("INSERT INTO t VALUES (1)", Effect::None),
+        ] {
+            assert_eq!(effect(statement), expected, "{statement}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! From a url to the settings of a session.
+//!
+//! `mysql://user:password@host:port/database?parameter=value`, every part percent-encoded. The parameters are those
+//! of the engines' own clients and of libpq, so that a url moved over from elsewhere keeps its meaning.
+//!
+//! A parameter that is not known is refused: one that is passed over could be the one that asked for TLS.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+use whimbrel_adapter_api::{Error, ErrorKind};
+
+use crate::tls::TlsMode;
+
+const DEFAULT_PORT: u16 = 3306;
+
+/// How long a server may take to answer while the session is opened, unless the url says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything that opens a session. Not `Debug`: it holds the password.
+pub(crate) struct Settings {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) socket: Option<String>,
+    pub(crate) user: String,
+    pub(crate) password: Option<String>,
+    pub(crate) database: String,
+    pub(crate) tls: TlsMode,
+    pub(crate) authority: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) program_name: Option<String>,
+}
+
+impl Settings {
+    /// Reads a url.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl`, naming the part at fault. Quotes neither password nor user.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let url = Url::parse(text).map_err(|error| {
+            invalid(format!("the url cannot be read: {error}"))
+                .with_hint("write it as `mysql://user:password@host:3306/database`, with special characters percent-encoded")
+        })?;
+        if !matches!(url.scheme(), "mysql" | "mariadb") {
+            return Err(invalid(format!(
+                "the scheme `{}` is not `mysql` or `mariadb`",
+                url.scheme()
+            )));
+        }
+        let host = match url.host_str() {
+            None | Some("") => "localhost".to_owned(),
+            Some(host) => decode(host, "host")?,
+        };
+        let mut settings = Settings {
+            host,
+            port: url.port().unwrap_or(DEFAULT_PORT),
+            socket: None,
+            user: decode(url.username(), "user")?,
+            password: url
+                .password()
+                .map(|password| decode(password, "password"))
+                .transpose()?,
+            database: decode(url.path().trim_start_matches('/'), "database")?,
+            tls: TlsMode::Preferred,
+            authority: None,
+            certificate: None,
+            key: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            program_name: None,
+        };
+        let mut mode = None;
+        for (name, value) in url.query_pairs() {
+            settings.parameter(&name, value, &mut mode)?;
+        }
+        // As with the engine's own client: who names an authority wants it asked.
+        let implied = if settings.authority.is_some() {
+            TlsMode::VerifyAuthority
+        } else {
+            TlsMode::Preferred
+        };
+        settings.tls = mode.unwrap_or(implied);
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn parameter(
+        &mut self,
+        name: &str,
+        value: Cow<'_, str>,
+        mode: &mut Option<TlsMode>,
+    ) -> Result<(), Error> {
+        let wrong = |expected: &str| invalid(format!("`{value}` is no value for `{name}`: {expected}"));
+        match name {
+            "ssl-mode" | "sslmode" | "ssl_mode" | "tls" => {
+                let known = TlsMode::from_word(&value);
+                *mode = Some(known.ok_or_else(|| {
+                    wrong("DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY is expected")
+                })?);
+            }
+            "ssl-ca" | "sslrootcert" | "ssl_ca" => self.authority = Some(PathBuf::from(value.as_ref())),
+            "ssl-cert" | "sslcert" | "ssl_cert" => self.certificate = Some(PathBuf::from(value.as_ref())),
+            "ssl-key" | "sslkey" | "ssl_key" => self.key = Some(PathBuf::from(value.as_ref())),
+            "socket" => self.socket = Some(value.into_owned()),
+            "connect_timeout" | "connect-timeout" => {
+                let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
+                let seconds = seconds.ok_or_else(|| wrong("a whole number of seconds is expected"))?;
+                self.connect_timeout = Duration::from_secs(seconds);
+            }
+            "charset" | "character_set" => {
+                if !matches!(value.to_ascii_lowercase().as_str(), "utf8mb4" | "utf8") {
+                    return Err(wrong("files are UTF-8, so the session is `utf8mb4`"));
+                }
+            }
+            "program_name" => self.program_name = Some(value.into_owned()),
+            _ => {
+                return Err(invalid(format!("the parameter `{name}` is not known"))
+                    .with_hint("known are ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, connect_timeout, charset and program_name"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.user.is_empty() {
+            return Err(invalid("the url names no user")
+                .with_hint("write it as `mysql://user:password@host/database`"));
+        }
+        if self.database.is_empty() {
+            return Err(invalid("the url names no database")
+                .with_hint("add its name behind the host: `mysql://user:password@host/database`"));
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            return Err(invalid(
+                "`ssl-cert` and `ssl-key` belong together, and one is missing",
+            ));
+        }
+        // The driver leaves a socket in the clear, whatever it was asked.
+        if self.socket.is_some() && self.tls.demands() {
+            return Err(invalid("TLS is demanded, and there is none over a socket")
+                .with_hint("leave out `socket` or `ssl-mode`"));
+        }
+        Ok(())
+    }
+}
+
+fn decode(text: &str, part: &str) -> Result<String, Error> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded
+        .map(Cow::into_owned)
+        .map_err(|_| invalid(format!("the {part} in the url is not UTF-8")))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidUrl, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> Error {
+        Settings::parse(url).err().expect("the url is refused")
+    }
+
+    #[test]
+    fn every_part_is_decoded() {
+        let settings = Settings::parse(
+            "mysql://an%40na:s%2Fe%3Fc%23@[::1]:3307/bird%20s?ssl-mode=REQUIRED&connect_timeout=3",
+        )
+        .expect("the url is valid");
+        assert_eq!(settings.user, "an@na");
+        assert_eq!(settings.password.as_deref(), Some("s/e?c#"));
+        assert_eq!((settings.host.as_str(), settings.port), ("[::1]", 3307));
+        assert_eq!(settings.database, "bird s");
+        assert_eq!(settings.tls, TlsMode::Required);
+        assert_eq!(settings.connect_timeout, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn spellings_of_other_clients_mean_the_same() {
+        for (word, mode) in [
+            ("disable", TlsMode::Disabled),
+            ("prefer", TlsMode::Preferred),
+            ("require", TlsMode::Required),
+            ("skip-verify", TlsMode::Required),
+            ("verify-ca", TlsMode::VerifyAuthority),
+            ("verify-full", TlsMode::VerifyIdentity),
+            ("true", TlsMode::VerifyIdentity),
+        ] {
+            let settings =
+                Settings::parse(&format!("mariadb://ana@db/birds?sslmode={word}")).expect("it is valid");
+            assert_eq!(settings.tls, mode, "{word}");
+        }
+        let settings = Settings::parse("mysql://ana@db/birds?ssl-ca=/ca.pem").expect("it is valid");
+        assert_eq!(settings.tls, TlsMode::VerifyAuthority);
+    }
+
+    #[test]
+    fn a_refusal_names_the_part_and_never_the_password() {
+        for (url, part) in [
+            ("mysql://ana:hush@db/birds?colour=red", "colour"),
+            ("mysql://ana:hush@db/birds?ssl-mode=perhaps", "ssl-mode"),
+            ("mysql://ana:hush@db/birds?connect_timeout=0", "connect_timeout"),
+            ("mysql://ana:hush@db/birds?charset=latin1", "charset"),
+            ("mysql://ana:hush@db/birds?ssl-cert=/cert.pem", "ssl-key"),
+            ("mysql://ana:hush@db/birds?socket=/s&ssl-mode=REQUIRED", "socket"),
+            ("mysql://ana:hush@db", "database"),
+            ("mysql://ana:hush@db:port/birds", "port"),
+            ("mysql://:hush@db/birds", "user"),
+            ("postgres://ana:hush@db/birds", "postgres"),
+            ("mysql://ana:%ffhush@db/birds", "password"),
+        ] {
+            let error = refused(url);
+            assert_eq!(error.kind, ErrorKind::InvalidUrl, "{url}");
+            assert!(error.message.contains(part), "{url}: {}", error.message);
+            assert!(!format!("{error:?}").contains("hush"), "{url}: {error:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Batches in which every statement stands for itself.
+//!
+//! Each statement is a message of its own: `CREATE INDEX CONCURRENTLY` and its like refuse company. The mark of one
+//! statement travels in the turn of the next. While the batch runs the session bears the attempt's name, by which
+//! [`alive`](whimbrel_adapter_api::Connection::alive) finds it from elsewhere, even after this client is dead.
+//!
+//! Never pipelines with other batches.
+
+use whimbrel_adapter_api::{Error, ErrorKind, Marking, Phase, PieceKind, Work};
+
+use crate::dialect::literal;
+use crate::run::{Draft, Failed, Role, Run, Sending, copy};
+use crate::session::Cells;
+
+/// Returns the text that gives the session a name.
+pub(super) fn name(application: &str) -> String {
+    format!("SET application_name = {}", literal(&application.into()))
+}
+
+impl Run<'_> {
+    /// Runs a stepwise batch to its end.
+    pub(super) fn stepwise(&mut self, work: &mut dyn Work) -> Result<(), Failed> {
+        self.read_all();
+        let mut draft = Draft::default();
+        // One message is one transaction: no name without the row, and no row without the name.
+        draft.push(&name(&self.current().head.attempt), Role::Opening);
+        for text in &self.current().head.opening {
+            draft.push(text, Role::Opening);
+        }
+        self.step(draft, Sending::Part)?;
+        let mut last = Marking::Marked;
+        while let Some(piece) = self.pull(work)? {
+            match piece.kind {
+                PieceKind::Sql => {
+                    for span in piece.spans {
+                        let mut draft = Draft::default();
+                        self.compose(&mut draft, &piece, span)?;
+                        self.current_mut().bytes += u64::from(span.end - span.start);
+                        self.step(draft, Sending::Part)?;
+                        last = span.marking();
+                        self.mark(last)?;
+                    }
+                }
+                PieceKind::CopyStart => {
+                    let statement = copy::statement(&piece).map_err(|error| self.failed_here(error))?;
+                    last = piece.spans[0].marking();
+                    self.copy_alone(&statement, work)?;
+                    if last == Marking::Marked {
+                        self.current_mut().kept = self.current().completed;
+                    }
+                    self.mark(last)?;
+                }
+                _ => return Err(self.failed_here(copy::misplaced())),
+            }
+        }
+        if last == Marking::Unmarked {
+            self.no_transaction_is_open()?;
+        }
+        self.close()
+    }
+
+    /// Sends a message, and waits for it and for the mark before it.
+    fn step(&mut self, draft: Draft, sending: Sending) -> Result<(), Failed> {
+        self.send(draft, sending)?;
+        self.read_all();
+        self.check()
+    }
+
+    /// Notes the progress, in the turn of whatever comes next.
+    fn mark(&mut self, marking: Marking) -> Result<(), Failed> {
+        let batch = self.current();
+        let (Some(mark), Marking::Marked) = (&batch.head.mark, marking) else {
+            return Ok(());
+        };
+        let mut draft = Draft::default();
+        draft.push(&mark.replace("{done}", &batch.completed.to_string()), Role::Mark);
+        self.send(draft, Sending::Part)
+    }
+
+    fn close(&mut self) -> Result<(), Failed> {
+        let mut draft = Draft::default();
+        for (index, text) in self.current().head.closing.iter().enumerate() {
+            draft.push(text, Role::Closing(index));
+        }
+        draft.push(&name(self.application), Role::Own);
+        self.send(draft, Sending::All)?;
+        self.read_all();
+        self.check()
+    }
+
+    /// Refuses a script that ends inside a transaction of its own: what it did there, and our row with it, would be
+    /// taken back with the next ROLLBACK. The server tells by a warning that there is none.
+    fn no_transaction_is_open(&mut self) -> Result<(), Failed> {
+        let mut warned = Vec::new();
+        let failed = |error| Failed {
+            phase: Phase::Closing,
+            error,
+        };
+        let ticket = self.session.send("ROLLBACK", Cells::Unwanted).map_err(failed)?;
+        while let Some(answer) = self
+            .session
+            .next(ticket, &mut |notice| warned.push(notice.sqlstate))
+        {
+            answer.map_err(|error| failed(self.session.explained(crate::error::of_session(&error))))?;
+        }
+        if warned.iter().any(|sqlstate| sqlstate.as_deref() == Some("25P01")) {
+            return Ok(());
+        }
+        let message = "the script leaves a transaction of its own open, which was rolled back";
+        Err(failed(Error::new(ErrorKind::Other, message)))
+    }
+}

@@ -1,0 +1,36 @@
+//! How SQLite scripts are split, and what their statements do to a transaction.
+
+use whimbrel_adapter_api::{Class, Feature, Lexer};
+
+const FEATURES: &[Feature] = &[
+    Feature::BacktickNames,
+    Feature::BracketNames,
+    Feature::CompoundBodies,
+];
+
+const PATTERNS: &[(&str, Class)] = &[
+    ("BEGIN", Class::Begin),
+    ("COMMIT", Class::Commit),
+    ("END", Class::Commit),
+    ("ROLLBACK [TRANSACTION] TO", Class::Plain),
+    ("ROLLBACK", Class::Rollback),
+    // Without a value these only read.
+    ("PRAGMA FOREIGN_KEYS =", Class::Outside),
+    ("PRAGMA FOREIGN_KEYS (", Class::Outside),
+    ("PRAGMA SYNCHRONOUS =", Class::Outside),
+    ("PRAGMA SYNCHRONOUS (", Class::Outside),
+    ("PRAGMA TEMP_STORE =", Class::Outside),
+    ("PRAGMA TEMP_STORE (", Class::Outside),
+    // Changes the file itself and does not roll back.
+    ("PRAGMA * . JOURNAL_MODE =", Class::NoTransaction),
+    ("PRAGMA JOURNAL_MODE =", Class::NoTransaction),
+    ("PRAGMA JOURNAL_MODE (", Class::NoTransaction),
+    ("VACUUM", Class::NoTransaction),
+    ("ATTACH", Class::NoTransaction),
+    ("DETACH", Class::NoTransaction),
+];
+
+/// Returns the rules. They do not depend on the session.
+pub(crate) fn rules() -> Lexer {
+    Lexer::new(FEATURES, PATTERNS)
+}

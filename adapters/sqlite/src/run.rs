@@ -1,0 +1,122 @@
+//! One statement at a time, for [`walk`](whimbrel_adapter_api::walk::walk).
+
+use std::borrow::BorrowMut;
+use std::collections::BTreeMap;
+
+use fallible_iterator::FallibleIterator;
+use rusqlite::{Batch, Connection};
+use whimbrel_adapter_api::walk::OneByOne;
+use whimbrel_adapter_api::{Error, ErrorKind, State};
+
+use crate::connection::SqliteConnection;
+use crate::error::from_driver;
+
+/// What [`Head::outside`](whimbrel_adapter_api::Head::outside) changed, to be put back.
+#[derive(Default)]
+pub(crate) struct Outside {
+    /// Statements that put the settings back, in the order in which they were changed.
+    put_back: Vec<String>,
+    /// The rows that pointed nowhere before foreign keys were switched off.
+    dangling_before: Option<Dangling>,
+}
+
+/// How many rows of a table point to nothing in another.
+type Dangling = BTreeMap<(String, String), i64>;
+
+impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
+    fn execute(&mut self, statement: &str) -> Result<u64, Error> {
+        execute(self.handle(), statement)
+    }
+
+    fn roll_back(&mut self) -> State {
+        // Some errors end the transaction by themselves (ON CONFLICT ROLLBACK, a full disk).
+        if !self.handle().is_autocommit() && execute(self.handle(), "ROLLBACK").is_err() {
+            return State::Open;
+        }
+        State::RolledBack
+    }
+
+    fn enter(&mut self, outside: &[String]) -> Result<(), Error> {
+        for statement in outside {
+            let name = pragma(statement)?;
+            let before: i64 = self
+                .handle()
+                .pragma_query_value(None, &name, |row| row.get(0))
+                .map_err(|error| from_driver(&error))?;
+            if name == "foreign_keys" && self.outside.dangling_before.is_none() {
+                self.outside.dangling_before = Some(dangling(self.handle())?);
+            }
+            self.outside.put_back.push(format!("PRAGMA {name} = {before}"));
+            execute(self.handle(), statement)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), Error> {
+        let Some(before) = self.outside.dangling_before.take() else {
+            return Ok(());
+        };
+        let after = dangling(self.handle())?;
+        let grown = after
+            .iter()
+            .find(|(tables, rows)| before.get(*tables).is_none_or(|old| old < rows));
+        let Some(((table, parent), rows)) = grown else {
+            return Ok(());
+        };
+        let message = format!(
+            "foreign key check: {rows} rows of `{table}` point to rows that `{parent}` does not have"
+        );
+        let mut error = Error::new(ErrorKind::Constraint, message);
+        error.table = Some(table.clone());
+        Err(error)
+    }
+
+    fn leave(&mut self) {
+        let outside = std::mem::take(&mut self.outside);
+        for statement in outside.put_back.iter().rev() {
+            // A setting that was read before can be written again; nothing else is left to try if not.
+            let _ = execute(self.handle(), statement);
+        }
+    }
+
+    fn opening_error(&self, mut error: Error) -> Error {
+        // The position is taken, the row before is gone, or another runner holds the write lock.
+        if matches!(error.kind, ErrorKind::Constraint | ErrorKind::LockTimeout) {
+            error.kind = ErrorKind::FenceTaken;
+        }
+        error
+    }
+}
+
+/// Executes a statement, and all of them if the text holds more than one: rusqlite would pass over the rest.
+pub(crate) fn execute(connection: &Connection, text: &str) -> Result<u64, Error> {
+    let mut batch = Batch::new(connection, text);
+    let mut changed = 0;
+    while let Some(mut statement) = batch.next().map_err(|error| from_driver(&error))? {
+        let mut rows = statement.raw_query();
+        while rows.next().map_err(|error| from_driver(&error))?.is_some() {}
+        changed = connection.changes();
+    }
+    Ok(changed)
+}
+
+/// Returns the name of the setting that `PRAGMA name = value` changes.
+fn pragma(statement: &str) -> Result<String, Error> {
+    let mut words = statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    let mut words = words.by_ref().filter(|word| !word.is_empty());
+    match (words.next(), words.next()) {
+        (Some(pragma), Some(name)) if pragma.eq_ignore_ascii_case("pragma") => Ok(name.to_ascii_lowercase()),
+        _ => Err(Error::unsupported("this statement outside a transaction")),
+    }
+}
+
+fn dangling(connection: &Connection) -> Result<Dangling, Error> {
+    // Counted by table, not by row: a rebuilt table has new row numbers.
+    let text = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2";
+    let read = || -> rusqlite::Result<Dangling> {
+        let mut statement = connection.prepare(text)?;
+        let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+        rows.collect()
+    };
+    read().map_err(|error| from_driver(&error))
+}
