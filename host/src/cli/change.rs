@@ -1,0 +1,158 @@
+//! The commands that change a database: up, down, redo, repair, baseline.
+
+use super::args;
+use super::interrupt::Interrupt;
+use super::plan_file;
+use super::target::{Context, Target, Wishes};
+use crate::config::OutOfOrder;
+use crate::error::{Error, Result};
+use crate::migrator::Settlement;
+use crate::output::Output;
+use crate::plan::{self, Direction};
+use crate::report::Report;
+use crate::source::Id;
+
+/// `whimbrel up`.
+pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let wishes = Wishes {
+        out_of_order: up.allow_out_of_order.then_some(OutOfOrder::Allow),
+    };
+    let database = up.database.database.as_deref();
+    let mut target = match up.dry_run {
+        true => context.open_for_reading_with(database, wishes, output)?,
+        false => context.open_for_writing(database, wishes, output)?,
+    };
+    let reach = match &up.plan {
+        Some(file) => plan_file::check(file, &mut target)?,
+        None => up_to(&up.reach, &target)?,
+    };
+    if up.dry_run {
+        return preview(&mut target, Direction::Up, &reach, output);
+    }
+    run(&mut target, output, |target, output| {
+        target
+            .migrator
+            .up(target.connection.as_mut(), &reach, &mut output.observer())
+    })
+}
+
+/// `whimbrel down`.
+pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let database = down.database.database.as_deref();
+    let mut target = match down.dry_run {
+        true => context.open_for_reading(database, output)?,
+        false => context.open_for_writing(database, Wishes::default(), output)?,
+    };
+    let reach = down_to(&down.reach, &target);
+    if down.dry_run {
+        return preview(&mut target, Direction::Down, &reach, output);
+    }
+    run(&mut target, output, |target, output| {
+        target
+            .migrator
+            .down(target.connection.as_mut(), &reach, &mut output.observer())
+    })
+}
+
+/// `whimbrel redo`.
+pub(super) fn redo(redo: &args::Redo, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let mut target =
+        context.open_for_writing(redo.database.database.as_deref(), Wishes::default(), output)?;
+    run(&mut target, output, |target, output| {
+        target
+            .migrator
+            .redo(target.connection.as_mut(), redo.steps, &mut output.observer())
+    })
+}
+
+/// `whimbrel repair`.
+pub(super) fn repair(repair: &args::Repair, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let (database, id) = names(&repair.names);
+    let mut target = context.open_for_writing(database, Wishes::default(), output)?;
+    let id = known_or_as_typed(id, &target);
+    let settlement = match (repair.settlement.applied, repair.settlement.reverted) {
+        (true, _) => Settlement::Applied,
+        (_, true) => Settlement::Reverted,
+        _ => Settlement::AcceptChecksum,
+    };
+    target
+        .migrator
+        .repair(target.connection.as_mut(), &id, settlement)?;
+    output.repaired(&id, settlement);
+    Ok(0)
+}
+
+/// `whimbrel baseline`.
+pub(super) fn baseline(baseline: &args::Baseline, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let (database, id) = names(&baseline.names);
+    let mut target = context.open_for_writing(database, Wishes::default(), output)?;
+    let id = target.migrator.migrations().find(id)?.id.clone();
+    let taken = target.migrator.baseline(target.connection.as_mut(), &id)?;
+    output.baselined(&taken);
+    Ok(0)
+}
+
+fn run(
+    target: &mut Target,
+    output: &mut Output,
+    work: impl FnOnce(&mut Target, &mut Output) -> Result<Report>,
+) -> Result<u8> {
+    let interrupt = Interrupt::watch(target)?;
+    match work(target, output) {
+        Ok(report) => {
+            output.report(&report);
+            Ok(0)
+        }
+        Err(error) => {
+            let error: Error = interrupt.name(error);
+            Ok(output.failed_report(&error))
+        }
+    }
+}
+
+fn preview(
+    target: &mut Target,
+    direction: Direction,
+    reach: &plan::Target,
+    output: &mut Output,
+) -> Result<u8> {
+    let preview = target
+        .migrator
+        .preview(target.connection.as_mut(), direction, reach)?;
+    output.preview(&preview)?;
+    Ok(0)
+}
+
+fn up_to(reach: &args::Reach, target: &Target) -> Result<plan::Target> {
+    Ok(match (&reach.to, reach.steps) {
+        (Some(id), _) => plan::Target::To(target.migrator.migrations().find(id)?.id.clone()),
+        (None, Some(steps)) => plan::Target::Steps(steps),
+        (None, None) => plan::Target::All,
+    })
+}
+
+fn down_to(reach: &args::Reach, target: &Target) -> plan::Target {
+    match (reach.to.as_deref(), reach.steps) {
+        (Some("0"), _) => plan::Target::All,
+        (Some(id), _) => plan::Target::To(known_or_as_typed(id, target)),
+        (None, steps) => plan::Target::Steps(steps.unwrap_or(1)),
+    }
+}
+
+/// A migration whose file is gone is known to the history alone, by its whole id.
+fn known_or_as_typed(id: &str, target: &Target) -> Id {
+    target
+        .migrator
+        .migrations()
+        .find(id)
+        .map_or_else(|_| Id(id.to_owned()), |migration| migration.id.clone())
+}
+
+/// The database is left out when it is the default one.
+fn names(names: &[String]) -> (Option<&str>, &str) {
+    match names {
+        [database, id, ..] => (Some(database), id),
+        [id] => (None, id),
+        [] => (None, ""),
+    }
+}

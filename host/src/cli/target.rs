@@ -1,0 +1,256 @@
+//! From what was asked for to an open connection.
+
+use std::sync::Arc;
+
+use whimbrel_adapter_api::{
+    Access, Canceller, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName,
+};
+
+use super::args::Common;
+use crate::config::{Config, DatabaseConfig, Environment, Flags, Mode, OutOfOrder, Stage};
+use crate::error::{Error, Name, Problem, Result, of_connection};
+use crate::factory::{AdapterFactory, Choice, Provider, redact};
+use crate::migrator::{Migrator, Options};
+use crate::output::Output;
+use crate::plan;
+use crate::runner::{Cancellation, Patience, Waited};
+use crate::source::Migrations;
+
+/// What every command starts from.
+pub(super) struct Context<'a> {
+    pub(super) common: &'a Common,
+    pub(super) environment: &'a Environment,
+}
+
+/// What is only known to one command.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// `--allow-out-of-order`.
+    pub(super) out_of_order: Option<OutOfOrder>,
+}
+
+/// A database that is connected, with its migrations.
+pub(super) struct Target {
+    pub(super) migrator: Migrator,
+    pub(super) connection: Box<dyn Connection>,
+    pub(super) canceller: Arc<dyn Canceller>,
+    pub(super) cancellation: Arc<Cancellation>,
+}
+
+impl Context<'_> {
+    /// Reads the configuration.
+    pub(super) fn config(&self, wishes: Wishes) -> Result<Config> {
+        Config::load(&self.flags(wishes), self.environment)
+    }
+
+    /// Opens a database to look at it.
+    pub(super) fn open_for_reading(&self, database: Option<&str>, output: &mut Output) -> Result<Target> {
+        self.open_for_reading_with(database, Wishes::default(), output)
+    }
+
+    /// Opens a database to look at it in the way that a change would.
+    pub(super) fn open_for_reading_with(
+        &self,
+        database: Option<&str>,
+        wishes: Wishes,
+        output: &mut Output,
+    ) -> Result<Target> {
+        let config = self.config(wishes)?;
+        let database = config.database(database)?;
+        self.open(&config, &database, Access::ReadOnly, output)
+    }
+
+    /// Opens a database to change it.
+    pub(super) fn open_for_writing(
+        &self,
+        database: Option<&str>,
+        wishes: Wishes,
+        output: &mut Output,
+    ) -> Result<Target> {
+        let config = self.config(wishes)?;
+        let database = config.database(database)?;
+        self.confirm(&database)?;
+        self.open(&config, &database, Access::ReadWrite, output)
+    }
+
+    fn open(
+        &self,
+        config: &Config,
+        database: &DatabaseConfig,
+        access: Access,
+        output: &mut Output,
+    ) -> Result<Target> {
+        output.database(&database.name.value);
+        config.require_folder(database)?;
+        only_strict(database)?;
+        // Files first: what is wrong with them is said before a server is asked for anything.
+        let migrations = Migrations::read(&database.folder).map_err(Error::before_anything_ran)?;
+        let choice = AdapterFactory::from_config(config).choose(database)?;
+        say_choice(&choice, output);
+        let cancellation = Arc::new(Cancellation::default());
+        let opened = connect(&choice, database, access, &cancellation)?;
+        let options = self.options(database, &choice, &cancellation);
+        Ok(Target {
+            migrator: Migrator::new(migrations, options),
+            connection: opened.connection,
+            canceller: opened.canceller,
+            cancellation,
+        })
+    }
+
+    fn options(
+        &self,
+        database: &DatabaseConfig,
+        choice: &Choice,
+        cancellation: &Arc<Cancellation>,
+    ) -> Options {
+        let info = choice.adapter.info();
+        let mut options = Options::new(&database.name.value, info);
+        options.table = table_name(&database.table.value);
+        options.out_of_order = match database.out_of_order.value {
+            OutOfOrder::Refuse => plan::OutOfOrder::Refuse,
+            OutOfOrder::Warn => plan::OutOfOrder::Warn,
+            OutOfOrder::Allow => plan::OutOfOrder::Allow,
+        };
+        options.environment = database
+            .environment
+            .as_ref()
+            .map(|environment| environment.value.clone());
+        options.limits = Limits {
+            lock: database.lock_timeout.as_ref().map(|timeout| timeout.value),
+            statement: database.statement_timeout.as_ref().map(|timeout| timeout.value),
+        };
+        options.wait_for_runner = database.wait_for_runner.value;
+        options.applied_by = self.applied_by(&options);
+        options.cancellation = Arc::clone(cancellation);
+        options
+    }
+
+    fn applied_by(&self, options: &Options) -> String {
+        let host = gethostname::gethostname();
+        format!(
+            "{}@{} pid {}, whimbrel {}, {} {}",
+            self.environment.user().unwrap_or("unknown"),
+            host.to_string_lossy(),
+            std::process::id(),
+            env!("CARGO_PKG_VERSION"),
+            options.adapter.name,
+            options.adapter.version,
+        )
+    }
+
+    fn confirm(&self, database: &DatabaseConfig) -> Result<()> {
+        let name = &database.name.value;
+        if database.stage.value == Stage::Ordinary || self.common.confirm.as_deref() == Some(name) {
+            return Ok(());
+        }
+        let message = format!("`{name}` is a production database, and the change is not confirmed");
+        let problem = Problem::new(Name::Refused, message).state("nothing was run");
+        let problem = match database.stage.origin.place() {
+            Some(place) => problem.at(place),
+            None => problem,
+        };
+        Err(problem
+            .hint(format!("if you mean it, add `--confirm {name}`"))
+            .into())
+    }
+
+    fn flags(&self, wishes: Wishes) -> Flags {
+        let common = self.common;
+        Flags {
+            config: common.config.clone(),
+            migrations: common.dir.clone(),
+            url: common.url.as_ref().map(whimbrel_adapter_api::Secret::new),
+            adapter: common.adapter.clone(),
+            table: common.table.clone(),
+            environment: common.env.clone(),
+            out_of_order: wishes.out_of_order,
+            lock_timeout: common.lock_timeout,
+            statement_timeout: common.statement_timeout,
+            wait_for_runner: common.wait_for_runner,
+            wait_for_database: common.wait_for_database,
+            ..Flags::default()
+        }
+    }
+}
+
+/// One turn per migration is the only way there is so far.
+fn only_strict(database: &DatabaseConfig) -> Result<()> {
+    match database.mode.value {
+        Mode::Strict => Ok(()),
+        other => {
+            let message = format!("the mode `{}` is not available in this version", other.word());
+            let problem =
+                Problem::new(Name::Unsupported, message).hint("leave `mode` out, or set it to `strict`");
+            Err(match database.mode.origin.place() {
+                Some(place) => problem.at(place),
+                None => problem,
+            }
+            .into())
+        }
+    }
+}
+
+fn say_choice(choice: &Choice, output: &mut Output) {
+    let info = choice.adapter.info();
+    let url = redact(choice.url.value.reveal());
+    output.adapter(&info.name, &url);
+    output.detail(&format!(
+        "adapter   {} {}: {}",
+        info.name, info.version, choice.rule
+    ));
+    match &choice.provider {
+        Provider::Library(path) => output.detail(&format!("library   {}", path.display())),
+        Provider::Linked => output.detail("library   linked into this program"),
+    }
+    output.detail(&format!("url       {url}, from {}", choice.url.origin));
+}
+
+/// Connects, and waits for a server that is starting as long as was asked for.
+fn connect(
+    choice: &Choice,
+    database: &DatabaseConfig,
+    access: Access,
+    cancellation: &Cancellation,
+) -> Result<Opened> {
+    let mut options = ConnectOptions::new(choice.url.value.clone());
+    options.access = access;
+    let mut patience = Patience::new(database.wait_for_database.value);
+    loop {
+        let error = match choice.adapter.connect(&options) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let may_pass = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotReady);
+        if !may_pass || patience.pause(cancellation) == Waited::LongEnough {
+            return Err(cannot_connect(&error, choice, patience.waited().as_secs()).into());
+        }
+    }
+}
+
+fn cannot_connect(error: &whimbrel_adapter_api::Error, choice: &Choice, waited: u64) -> Problem {
+    let url = redact(choice.url.value.reveal());
+    let other = || Problem::new(Name::Connection, "").caused_by(error.message.clone());
+    let mut problem = of_connection(error).unwrap_or_else(other);
+    problem.message = match problem.name {
+        Name::Authentication => format!("{url} refuses this user or password"),
+        Name::Connection => format!("cannot reach {url}"),
+        _ => problem.message,
+    };
+    problem.state = (waited > 0).then(|| format!("nothing was run; waited {waited} s"));
+    let origin = format!("the url comes from {}", choice.url.origin);
+    problem.hint = Some(match (&error.hint, error.kind) {
+        (Some(hint), _) => format!("{hint}; {origin}"),
+        (None, ErrorKind::Unreachable | ErrorKind::NotReady) => format!("is the server up? {origin}"),
+        _ => origin,
+    });
+    problem
+}
+
+/// `schema.table`, or a table in the current schema.
+fn table_name(text: &str) -> TableName {
+    match text.rsplit_once('.') {
+        Some((schema, name)) => TableName::new(name).in_schema(schema),
+        None => TableName::new(text),
+    }
+}

@@ -1,0 +1,239 @@
+//! The environment, read once.
+//!
+//! A snapshot of the process's variables and its working directory, or a made-up one in tests, and the `.env` files
+//! that stand behind it. Nothing else in this crate reads the environment.
+//!
+//! Knows no variable's meaning: that is [`VARIABLES`](super::VARIABLES).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::origin::{Located, Origin};
+use crate::error::{Name, Problem, Result};
+
+/// The variables and the working directory of a process.
+///
+/// `Debug` shows the names alone: values may be secrets.
+#[derive(Clone, Default)]
+pub struct Environment {
+    directory: PathBuf,
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Environment {
+    /// Takes a snapshot of this process. Its working directory stays unnamed, so that paths in messages read as typed.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Environment {
+            directory: PathBuf::new(),
+            variables: std::env::vars_os().collect(),
+        }
+    }
+
+    /// Returns an environment with these variables and this working directory.
+    #[must_use]
+    pub fn new<'a>(
+        directory: impl Into<PathBuf>,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let owned = |(name, value): (&str, &str)| (OsString::from(name), OsString::from(value));
+        Environment {
+            directory: directory.into(),
+            variables: variables.into_iter().map(owned).collect(),
+        }
+    }
+
+    /// Returns whether `NO_COLOR` asks for text without colours.
+    #[must_use]
+    pub fn forbids_colour(&self) -> bool {
+        self.variables
+            .get(&OsString::from("NO_COLOR"))
+            .is_some_and(|value| !value.is_empty())
+    }
+
+    /// Returns the name of the user, for the history.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        ["USER", "LOGNAME", "USERNAME"]
+            .into_iter()
+            .find_map(|name| self.variables.get(&OsString::from(name))?.to_str())
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn get(&self, name: &str) -> Variable {
+        match self
+            .variables
+            .get(&OsString::from(name))
+            .map(|value| value.to_str())
+        {
+            None => Variable::Unset,
+            Some(None) => Variable::NotText,
+            Some(Some("")) => Variable::Empty,
+            Some(Some(value)) => Variable::Set(value.to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.keys().collect();
+        formatter
+            .debug_struct("Environment")
+            .field("directory", &self.directory)
+            .field("names", &names)
+            .finish()
+    }
+}
+
+/// What a variable holds.
+enum Variable {
+    Unset,
+    Empty,
+    NotText,
+    Set(String),
+}
+
+/// The environment with the `.env` files behind it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Variables {
+    environment: Environment,
+    files: Vec<DotEnv>,
+}
+
+#[derive(Clone)]
+struct DotEnv {
+    path: PathBuf,
+    variables: BTreeMap<String, String>,
+    /// The lines that cannot be understood. They are no error by themselves: other programs read the file too, and
+    /// each has its own idea of quotes. They are named when a value is missing.
+    unreadable_lines: Vec<usize>,
+}
+
+impl fmt::Debug for DotEnv {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.keys().collect();
+        formatter
+            .debug_struct("DotEnv")
+            .field("path", &self.path)
+            .field("names", &names)
+            .finish()
+    }
+}
+
+impl Variables {
+    /// Reads the `.env` files of `directories`, the first of which wins.
+    pub(super) fn read(
+        environment: &Environment,
+        directories: &[&Path],
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut files: Vec<DotEnv> = Vec::new();
+        for path in directories.iter().map(|directory| directory.join(".env")) {
+            // A folder of this name is a Python environment.
+            if path.is_dir() || files.iter().any(|file| file.path == path) {
+                continue;
+            }
+            match read_if_present(&path) {
+                Ok(text) => files.extend(text.map(|text| DotEnv::parse(path, &text))),
+                Err(error) => problems.extend(error.problems),
+            }
+        }
+        Variables {
+            environment: environment.clone(),
+            files,
+        }
+    }
+
+    /// Returns a variable of the environment, else of a `.env` file. An empty one counts as not set.
+    pub(super) fn get(&self, name: &str) -> Result<Option<Located<String>>> {
+        match self.environment.get(name) {
+            Variable::Set(value) => Ok(Some(Located::new(value, Origin::Environment(name.to_owned())))),
+            Variable::NotText => {
+                Err(Problem::new(Name::Config, format!("`{name}` (environment) is not valid UTF-8")).into())
+            }
+            Variable::Empty | Variable::Unset => Ok(self.get_from_files(name)),
+        }
+    }
+
+    fn get_from_files(&self, name: &str) -> Option<Located<String>> {
+        self.files.iter().find_map(|file| {
+            let value = file.variables.get(name).filter(|value| !value.is_empty())?;
+            let origin = Origin::DotEnv {
+                variable: name.to_owned(),
+                path: file.path.clone(),
+            };
+            Some(Located::new(value.clone(), origin))
+        })
+    }
+
+    /// Says in words why [`get`](Self::get) found nothing: `not set`, or `set, but empty`.
+    pub(super) fn absence(&self, name: &str) -> &'static str {
+        let empty_in_file = self.files.iter().any(|file| file.variables.contains_key(name));
+        match self.environment.get(name) {
+            Variable::Unset if !empty_in_file => "not set",
+            _ => "set, but empty",
+        }
+    }
+
+    /// Returns, for messages, what is there of `.env`: a place and what is wrong with it.
+    pub(super) fn unreadable_lines(&self) -> impl Iterator<Item = (String, String)> {
+        self.files.iter().flat_map(|file| {
+            let place = move |line: &usize| format!("{}:{line}", file.path.display());
+            let reason = "this line cannot be understood (quote values with spaces)";
+            file.unreadable_lines
+                .iter()
+                .map(move |line| (place(line), reason.to_owned()))
+        })
+    }
+}
+
+impl DotEnv {
+    fn parse(path: PathBuf, text: &str) -> DotEnv {
+        let mut file = DotEnv {
+            path,
+            variables: BTreeMap::new(),
+            unreadable_lines: Vec::new(),
+        };
+        for item in dotenvy::Iter::new(text.as_bytes()) {
+            match item {
+                // The first of two lines wins, as where dotenvy sets the variables itself.
+                Ok((name, value)) => {
+                    file.variables.entry(name).or_insert(value);
+                }
+                // The error quotes the line, which may hold a password: only its number is kept.
+                Err(dotenvy::Error::LineParse(wrong, _)) => {
+                    let index = text
+                        .lines()
+                        .position(|line| line.trim_end().ends_with(wrong.trim_end()));
+                    file.unreadable_lines.extend(index.map(|index| index + 1));
+                }
+                Err(_) => {}
+            }
+        }
+        file
+    }
+}
+
+/// Returns the text of a file, without a byte order mark, or `None` when there is no such file.
+pub(super) fn read_if_present(path: &Path) -> Result<Option<String>> {
+    let unreadable = |cause: String| {
+        let message = format!("cannot read `{}`", path.display());
+        Problem::new(Name::Config, message).at(path).caused_by(cause)
+    };
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error.to_string()).into()),
+    }
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not valid UTF-8".to_owned()))?;
+    Ok(Some(
+        text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text),
+    ))
+}

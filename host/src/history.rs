@@ -1,0 +1,519 @@
+//! What the database says was done.
+//!
+//! The history is a log: every attempt adds a row, and nothing is ever taken out. [`History`] holds the rows and folds
+//! them into the [`Standing`] of each migration. [`Session::open`] reads them, together with the facts of the session,
+//! in one turn.
+//!
+//! Knows nothing of files; comparing with them is the [`plan`](crate::plan)'s affair.
+
+use std::collections::HashMap;
+
+use whimbrel_adapter_api::{
+    Connection, Dialect, ErrorKind, Facts, HISTORY_COLUMNS, ReadError, RowDirection, RowSet, RowState, Rows,
+    TableName, Text, Value,
+};
+
+use crate::error::{Name, Problem, Result};
+
+/// The rows of the history table, by position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Whether the table is there.
+    pub table: Table,
+    /// The rows.
+    pub rows: Vec<HistoryRow>,
+    last: HashMap<String, Last>,
+}
+
+/// What counts about a migration among its rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Last {
+    /// The number in `rows` of the row that decides how it stands. An attempt that left nothing behind decides nothing.
+    row: Option<usize>,
+    /// The row that decided before that one.
+    before: Option<usize>,
+    /// The number of its last attempt.
+    attempt: i64,
+}
+
+/// Whether the history table is there. Absent and empty are not the same: only one of them needs DDL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Table {
+    /// There is none yet.
+    #[default]
+    Absent,
+    /// It is there, perhaps empty.
+    Present,
+}
+
+/// One row of the history.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HistoryRow {
+    /// Its number.
+    pub position: i64,
+    /// The migration's id.
+    pub migration: String,
+    /// The how-manieth row about this migration this is.
+    pub attempt: i64,
+    /// What was done.
+    pub direction: RowDirection,
+    /// How it went.
+    pub state: RowState,
+    /// The checksum at that time.
+    pub checksum: Option<String>,
+    /// How many statements are complete.
+    pub statements_done: u64,
+    /// How many statements the script had.
+    pub statements_total: u64,
+    /// What is left of the lease in milliseconds, by the server's clock.
+    pub lease_ms: Option<i64>,
+    /// When it began, in UTC.
+    pub started_at: Option<String>,
+    /// When it ended, in UTC.
+    pub finished_at: Option<String>,
+    /// How long it took, by the server's clock.
+    pub duration_ms: Option<i64>,
+    /// Who did it.
+    pub applied_by: String,
+    /// Whether a down script is stored.
+    pub down: StoredDown,
+}
+
+impl HistoryRow {
+    /// Returns whether this attempt failed before its first statement.
+    fn left_nothing(&self) -> bool {
+        self.state == RowState::Failed && self.statements_done == 0
+    }
+}
+
+/// Whether a row stores a down script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredDown {
+    /// It does.
+    Present,
+    /// It does not.
+    Absent,
+}
+
+/// How a migration stands, by its last row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Standing<'a> {
+    /// Never applied, or taken back.
+    Pending,
+    /// In the database.
+    Applied(&'a HistoryRow),
+    /// Left out on purpose.
+    Skipped(&'a HistoryRow),
+    /// A runner is at work on it, or died over it.
+    Started(&'a HistoryRow),
+    /// In the database in part: some statements ran before one failed.
+    Failed(&'a HistoryRow),
+}
+
+impl History {
+    /// Returns the history with these rows, which must be ordered by position.
+    #[must_use]
+    pub fn new(rows: Vec<HistoryRow>) -> Self {
+        let mut last: HashMap<String, Last> = HashMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            let entry = last.entry(row.migration.clone()).or_insert(Last {
+                row: None,
+                before: None,
+                attempt: 0,
+            });
+            entry.attempt = row.attempt;
+            if !row.left_nothing() {
+                entry.before = entry.row.replace(index);
+            }
+        }
+        History {
+            table: Table::Present,
+            rows,
+            last,
+        }
+    }
+
+    /// Returns how a migration stands.
+    #[must_use]
+    pub fn standing(&self, migration: &str) -> Standing<'_> {
+        self.last_row(migration).map_or(Standing::Pending, standing)
+    }
+
+    /// Returns how a migration stood before the attempt that is under way, if one is.
+    #[must_use]
+    pub fn settled_standing(&self, migration: &str) -> Standing<'_> {
+        match self.standing(migration) {
+            Standing::Started(_) => {
+                let before = self.last.get(migration).and_then(|last| last.before);
+                before
+                    .and_then(|index| self.rows.get(index))
+                    .map_or(Standing::Pending, standing)
+            }
+            settled => settled,
+        }
+    }
+
+    /// Returns the row that decides how a migration stands.
+    #[must_use]
+    pub fn last_row(&self, migration: &str) -> Option<&HistoryRow> {
+        self.last
+            .get(migration)?
+            .row
+            .and_then(|index| self.rows.get(index))
+    }
+
+    /// Returns the number that the next attempt at a migration gets.
+    #[must_use]
+    pub fn next_attempt(&self, migration: &str) -> i64 {
+        self.last.get(migration).map_or(1, |last| last.attempt + 1)
+    }
+
+    /// Returns the number of the last row, 0 in an empty history.
+    #[must_use]
+    pub fn last_position(&self) -> i64 {
+        self.rows.last().map_or(0, |row| row.position)
+    }
+
+    /// Returns the deciding row of each migration, by position: the order in which they came to stand as they do.
+    pub fn last_rows(&self) -> impl DoubleEndedIterator<Item = &HistoryRow> {
+        let is_last = |(index, row): &(usize, &HistoryRow)| {
+            self.last
+                .get(&row.migration)
+                .is_some_and(|last| last.row == Some(*index))
+        };
+        self.rows.iter().enumerate().filter(is_last).map(|(_, row)| row)
+    }
+
+    /// Returns the rows that are in the database, in the order in which they were applied.
+    pub fn applied(&self) -> impl DoubleEndedIterator<Item = &HistoryRow> {
+        self.last_rows()
+            .filter(|row| matches!(standing(row), Standing::Applied(_)))
+    }
+
+    /// Returns the row of a migration that is under way, if there is one.
+    #[must_use]
+    pub fn started(&self) -> Option<&HistoryRow> {
+        self.last_rows()
+            .find(|row| matches!(standing(row), Standing::Started(_)))
+    }
+}
+
+fn standing(row: &HistoryRow) -> Standing<'_> {
+    match (row.direction, row.state) {
+        (_, RowState::Started) => Standing::Started(row),
+        (_, RowState::Skipped) => Standing::Skipped(row),
+        (RowDirection::Up, RowState::Applied | RowState::Baseline) => Standing::Applied(row),
+        (_, RowState::Failed) => Standing::Failed(row),
+        _ => Standing::Pending,
+    }
+}
+
+/// A connection with the language and the facts of its session.
+pub struct Session<'a> {
+    /// The connection.
+    pub connection: &'a mut dyn Connection,
+    /// Its language.
+    pub dialect: Box<dyn Dialect>,
+    /// What its first turn told.
+    pub facts: Facts,
+    /// The history table, with its schema.
+    pub table: TableName,
+}
+
+impl<'a> Session<'a> {
+    /// Reads the facts of the session and its history, in one turn.
+    ///
+    /// # Errors
+    ///
+    /// A lost connection, a history that cannot be read, or one that stands in another schema than the current one.
+    pub fn open(connection: &'a mut dyn Connection, table: &TableName) -> Result<(Self, History)> {
+        let mut rows = Rows::default();
+        let first = connection
+            .dialect(&RowSet::default())
+            .map_err(|error| unreadable(table, &error))?;
+        let texts = reading_texts(first.as_ref(), table)?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let answer = connection.read(&texts, &mut rows);
+        let history = history(table, 1, &rows, answer)?;
+        let facts = rows.sets.first().cloned().unwrap_or_default();
+        let dialect = connection
+            .dialect(&facts)
+            .map_err(|error| unreadable(table, &error))?;
+        let facts = dialect.facts();
+        let table = home(table, &facts, &history)?;
+        Ok((
+            Session {
+                connection,
+                dialect,
+                facts,
+                table,
+            },
+            history,
+        ))
+    }
+
+    /// Reads the history again.
+    ///
+    /// # Errors
+    ///
+    /// A lost connection, or a history that cannot be read.
+    pub fn read_history(&mut self) -> Result<History> {
+        let mut rows = Rows::default();
+        let text = one(self.dialect.as_ref(), &Text::History { history: &self.table })?;
+        let answer = self.connection.read(&[&text], &mut rows);
+        history(&self.table, 0, &rows, answer)
+    }
+
+    /// Reads the down script that a row of the history stores.
+    ///
+    /// # Errors
+    ///
+    /// A lost connection, or a row without a script.
+    pub fn read_down_script(&mut self, position: i64) -> Result<String> {
+        let mut rows = Rows::default();
+        let text = one(
+            self.dialect.as_ref(),
+            &Text::DownScript {
+                history: &self.table,
+                position,
+            },
+        )?;
+        self.connection
+            .read(&[&text], &mut rows)
+            .map_err(|error| unreadable(&self.table, &error.error))?;
+        let cell = rows.sets.first().and_then(|set| set.rows.first()?.first());
+        let script = cell.and_then(Value::as_text).map(str::to_owned);
+        let missing = || {
+            Problem::new(
+                Name::HistoryUnreadable,
+                format!("row {position} of `{}` stores no down script", self.table),
+            )
+        };
+        Ok(script.ok_or_else(missing)?)
+    }
+}
+
+fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]> {
+    Ok([
+        one(dialect, &Text::Facts { history: table })?,
+        one(dialect, &Text::History { history: table })?,
+    ])
+}
+
+fn one(dialect: &dyn Dialect, text: &Text<'_>) -> Result<String> {
+    let missing = || {
+        Problem::new(
+            Name::AdapterMisbehaved,
+            "the adapter has no text for reading the history",
+        )
+    };
+    Ok(dialect
+        .text(text)
+        .and_then(|texts| texts.into_iter().next())
+        .ok_or_else(missing)?)
+}
+
+/// Tells absent, read and failed apart.
+fn history(table: &TableName, set: u32, rows: &Rows, answer: Result<(), ReadError>) -> Result<History> {
+    match answer {
+        Ok(()) => {
+            let empty = RowSet::default();
+            let set = rows.sets.get(set as usize).unwrap_or(&empty);
+            let parse = |cells: &Vec<Value<'static>>| row(cells).ok_or_else(|| not_ours(table, cells));
+            Ok(History::new(
+                set.rows.iter().map(parse).collect::<Result<_, Problem>>()?,
+            ))
+        }
+        Err(failed) if failed.set == set && failed.error.kind == ErrorKind::TableMissing => {
+            Ok(History::default())
+        }
+        Err(failed) => Err(unreadable(table, &failed.error).into()),
+    }
+}
+
+/// Returns the history table with its schema, which must be the one where it would be created.
+fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName> {
+    if let (None, Table::Present, Some(found)) = (&table.schema, history.table, &facts.history_schema)
+        && *found != facts.schema
+    {
+        let message = format!(
+            "the history table is in schema `{found}`, and the current schema is `{}`",
+            facts.schema
+        );
+        let hint = format!(
+            "to use that one, `--table {found}.{}`; to begin a new one, create it in `{}` first",
+            table.name, facts.schema
+        );
+        return Err(Problem::new(Name::HistoryElsewhere, message)
+            .state("nothing was run")
+            .hint(hint)
+            .into());
+    }
+    Ok(match &table.schema {
+        Some(_) => table.clone(),
+        None => table.in_schema(&facts.schema),
+    })
+}
+
+fn row(cells: &[Value<'static>]) -> Option<HistoryRow> {
+    let text = |name: &str| cell(cells, name)?.as_text().map(str::to_owned);
+    let number = |name: &str| cell(cells, name)?.as_int();
+    let count = |name: &str| u64::try_from(number(name)?).ok();
+    Some(HistoryRow {
+        position: number("position")?,
+        migration: text("migration")?,
+        attempt: number("attempt")?,
+        direction: RowDirection::from_word(&text("direction")?)?,
+        state: RowState::from_word(&text("state")?)?,
+        checksum: text("checksum"),
+        statements_done: count("statements_done")?,
+        statements_total: count("statements_total")?,
+        lease_ms: number("lease_ms"),
+        started_at: text("started_at"),
+        finished_at: text("finished_at"),
+        duration_ms: number("duration_ms"),
+        applied_by: text("applied_by").unwrap_or_default(),
+        down: if number("has_down")? == 1 {
+            StoredDown::Present
+        } else {
+            StoredDown::Absent
+        },
+    })
+}
+
+fn cell<'a>(cells: &'a [Value<'static>], name: &str) -> Option<&'a Value<'static>> {
+    cells.get(HISTORY_COLUMNS.iter().position(|column| *column == name)?)
+}
+
+fn not_ours(table: &TableName, cells: &[Value<'static>]) -> Problem {
+    let position = cells
+        .first()
+        .and_then(Value::as_int)
+        .map_or_else(|| "?".to_owned(), |number| number.to_string());
+    Problem::new(
+        Name::HistoryUnreadable,
+        format!("row {position} of the history table `{table}` cannot be understood"),
+    )
+    .state("nothing was run")
+    .hint("was it written by hand, or by a newer version of whimbrel?")
+}
+
+fn unreadable(table: &TableName, error: &whimbrel_adapter_api::Error) -> Problem {
+    match crate::error::of_connection(error) {
+        Some(problem) => problem,
+        None => Problem {
+            sqlstate: error.sqlstate.clone(),
+            ..Problem::new(
+                Name::HistoryUnreadable,
+                format!("cannot read the history table `{table}`"),
+            )
+            .caused_by(error.message.clone())
+            .state("nothing was run")
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(position: i64, migration: &str, direction: RowDirection, state: RowState) -> HistoryRow {
+        HistoryRow {
+            position,
+            migration: migration.to_owned(),
+            attempt: position,
+            direction,
+            state,
+            checksum: None,
+            statements_done: 1,
+            statements_total: 2,
+            lease_ms: None,
+            started_at: None,
+            finished_at: None,
+            duration_ms: None,
+            applied_by: String::new(),
+            down: StoredDown::Absent,
+        }
+    }
+
+    #[test]
+    fn the_last_row_decides_how_a_migration_stands() {
+        use RowDirection::{Down, Up};
+        for (direction, state, expected) in [
+            (Up, RowState::Applied, "applied"),
+            (Up, RowState::Baseline, "applied"),
+            (Up, RowState::Reverted, "pending"),
+            (Up, RowState::Started, "started"),
+            (Up, RowState::Failed, "failed"),
+            (Up, RowState::Skipped, "skipped"),
+            (Down, RowState::Reverted, "pending"),
+            (Down, RowState::Started, "started"),
+            (Down, RowState::Failed, "failed"),
+        ] {
+            let history = History::new(vec![
+                row(1, "a", Up, RowState::Applied),
+                row(2, "a", direction, state),
+            ]);
+            let standing = match history.standing("a") {
+                Standing::Pending => "pending",
+                Standing::Applied(_) => "applied",
+                Standing::Skipped(_) => "skipped",
+                Standing::Started(_) => "started",
+                Standing::Failed(_) => "failed",
+            };
+            assert_eq!(standing, expected, "{direction:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_before_the_first_statement_leaves_the_migration_as_it_was() {
+        let mut failed = row(2, "a", RowDirection::Down, RowState::Failed);
+        failed.statements_done = 0;
+        let history = History::new(vec![row(1, "a", RowDirection::Up, RowState::Applied), failed]);
+        assert!(matches!(history.standing("a"), Standing::Applied(row) if row.position == 1));
+        assert_eq!(history.next_attempt("a"), 3);
+    }
+
+    #[test]
+    fn a_started_row_counts_as_what_was_before_it() {
+        let rows = vec![
+            row(1, "a", RowDirection::Up, RowState::Applied),
+            row(2, "a", RowDirection::Down, RowState::Started),
+            row(3, "b", RowDirection::Up, RowState::Started),
+        ];
+        let history = History::new(rows);
+        assert!(matches!(history.settled_standing("a"), Standing::Applied(row) if row.position == 1));
+        assert_eq!(history.settled_standing("b"), Standing::Pending);
+    }
+
+    #[test]
+    fn applied_migrations_come_in_the_order_in_which_they_were_applied() {
+        let rows = vec![
+            row(1, "b", RowDirection::Up, RowState::Applied),
+            row(2, "a", RowDirection::Up, RowState::Applied),
+            row(3, "b", RowDirection::Down, RowState::Reverted),
+            row(4, "b", RowDirection::Up, RowState::Applied),
+        ];
+        let history = History::new(rows);
+        let applied: Vec<&str> = history.applied().map(|row| row.migration.as_str()).collect();
+        assert_eq!(applied, ["a", "b"]);
+        assert_eq!(history.last_position(), 4);
+    }
+
+    #[test]
+    fn a_table_in_another_schema_is_refused() {
+        let mut facts = Facts::default();
+        facts.schema = "tenant".to_owned();
+        facts.history_schema = Some("public".to_owned());
+        let table = TableName::new("whimbrel_migrations");
+        let error = home(&table, &facts, &History::new(Vec::new())).expect_err("the schemas differ");
+        assert_eq!(error.problems[0].name, Name::HistoryElsewhere);
+        assert_eq!(
+            home(&table, &facts, &History::default())
+                .map(|name| name.schema)
+                .ok(),
+            Some(Some("tenant".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! Turns the failure of a batch into a problem that says what happened, where, what the database is like now, and
+//! what to do next.
+
+use whimbrel_adapter_api::{ErrorKind, Failure, Phase, State};
+
+use super::Options;
+use crate::error::{self, Name, Place, Problem};
+use crate::history::{HistoryRow, Session};
+use crate::plan::Direction;
+use crate::report::Settled;
+use crate::runner::{Ending, Job};
+use crate::script;
+
+/// Returns the problem of a run that ended early.
+pub(super) fn problem(
+    ending: Ending,
+    job: Option<&Job>,
+    done: &[Settled],
+    session: &Session<'_>,
+    options: &Options,
+) -> Problem {
+    let Some(job) = job else {
+        return Problem::new(Name::Bug, "a run ended early with nothing left to run");
+    };
+    let problem = match ending {
+        Ending::Unreadable(failure, problem) => problem
+            .at(Place::file(&job.script.path))
+            .state(state(&failure, job, done)),
+        Ending::Stopped(failure) => stopped(failure.as_ref(), job, done, options),
+        Ending::Failed(failure) => failed(&failure, job, done, session, options),
+        Ending::Done | Ending::FenceTaken => {
+            Problem::new(Name::Bug, "a run that did not fail was taken for one that did")
+        }
+    };
+    Problem {
+        migration: Some(job.step.id.0.clone()),
+        ..problem
+    }
+}
+
+/// Returns the problem of a started row that nobody is at work on.
+pub(super) fn abandoned(row: &HistoryRow, database: &str) -> Problem {
+    let (id, done, total) = (&row.migration, row.statements_done, row.statements_total);
+    let began = row.started_at.as_deref().unwrap_or("at an unknown time");
+    Problem::new(
+        Name::PartlyApplied,
+        format!("the run that was at work on `{id}` is gone"),
+    )
+    .fact(format!("{}, since {began}", row.applied_by))
+    .state(format!(
+        "{done} of {total} statements are noted as complete, statement {} may be in the database or not",
+        done + 1
+    ))
+    .hint(format!(
+        "look at the database, then say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
+    ))
+}
+
+/// Returns the problem of a connection that was lost between two batches.
+pub(super) fn lost(error: &whimbrel_adapter_api::Error) -> Problem {
+    error::of_connection(error).unwrap_or_else(|| {
+        Problem::new(Name::Connection, "the database does not answer").caused_by(error.message.clone())
+    })
+}
+
+/// Returns what this run has changed for good.
+pub(super) fn stays(done: &[Settled]) -> String {
+    let names = |direction| {
+        let of = |settled: &&Settled| settled.direction == direction;
+        done.iter()
+            .filter(of)
+            .map(|settled| format!("`{}`", settled.id))
+            .collect::<Vec<_>>()
+    };
+    let (up, down) = (names(Direction::Up), names(Direction::Down));
+    match (up.as_slice(), down.as_slice()) {
+        ([], []) => "nothing was run".to_owned(),
+        (up, []) => format!("{} applied in this run and {}", were(up), stay(up)),
+        ([], down) => format!("{} taken back in this run and {} so", were(down), stay(down)),
+        (up, down) => format!("{} taken back, then {} applied in this run", were(down), were(up)),
+    }
+}
+
+fn were(names: &[String]) -> String {
+    match names {
+        [one] => format!("{one} was"),
+        [all @ .., last] if all.len() <= 3 => format!("{} and {last} were", all.join(", ")),
+        [first, .., last] => format!("{} migrations from {first} to {last} were", names.len()),
+        [] => "nothing was".to_owned(),
+    }
+}
+
+fn stay(names: &[String]) -> &'static str {
+    if names.len() == 1 { "stays" } else { "stay" }
+}
+
+fn failed(
+    failure: &Failure,
+    job: &Job,
+    done: &[Settled],
+    session: &Session<'_>,
+    options: &Options,
+) -> Problem {
+    let error = &failure.error;
+    let id = &job.step.id;
+    let problem = match (failure.state, error.kind) {
+        (State::InDoubt, _) => Problem::new(
+            Name::InDoubt,
+            format!("the connection was lost while `{id}` was being committed"),
+        )
+        .caused_by(error.message.clone()),
+        (State::Committed, _) if failure.committed > 0 => partly(failure, job),
+        _ => match error::of_connection(error) {
+            Some(problem) => problem,
+            None => Problem::new(Name::Statement, error.message.clone()),
+        },
+    };
+    let problem = locate(problem, failure, job, session);
+    let problem = facts(problem, error);
+    Problem {
+        sqlstate: error.sqlstate.clone(),
+        ..problem
+    }
+    .state(state(failure, job, done))
+    .hint(hint(failure, job, options))
+}
+
+fn partly(failure: &Failure, job: &Job) -> Problem {
+    let (done, total) = (failure.committed, job.treatment.statements);
+    let message = format!(
+        "`{}` stopped after {done} of {total} statements, and they cannot be undone",
+        job.step.id
+    );
+    Problem::new(Name::PartlyApplied, message).caused_by(failure.error.message.clone())
+}
+
+/// Adds the place of the failing statement: the file, and the line and column that the server points at.
+fn locate(problem: Problem, failure: &Failure, job: &Job, session: &Session<'_>) -> Problem {
+    let script = &job.script;
+    let Phase::Statement(index) = failure.phase else {
+        return problem
+            .at(Place::file(&script.path))
+            .fact(whereabouts(failure.phase));
+    };
+    let index = job.treatment.index_in_file(index);
+    let byte = failure.error.position.unwrap_or(0);
+    match script::locate(script, &session.dialect.lexer(), index, byte) {
+        Some(place) => problem.at(place),
+        None => problem.at(Place::file(&script.path)),
+    }
+}
+
+fn whereabouts(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Opening => "before its first statement",
+        Phase::Closing => "after its last statement",
+        Phase::Commit => "at its commit",
+        _ => "on its way to the server",
+    }
+}
+
+fn facts(problem: Problem, error: &whimbrel_adapter_api::Error) -> Problem {
+    let problem = match &error.detail {
+        Some(detail) => problem.fact(detail),
+        None => problem,
+    };
+    match &error.hint {
+        Some(hint) if problem.hint.is_none() => problem.fact(format!("the server's advice: {hint}")),
+        _ => problem,
+    }
+}
+
+fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
+    let id = &job.step.id;
+    let this = match failure.state {
+        State::RolledBack => format!("`{id}` was rolled back"),
+        State::Committed if failure.committed == 0 => format!("nothing of `{id}` is in the database"),
+        State::Committed => format!(
+            "{} of `{id}` {}",
+            statements(failure.committed),
+            in_database(failure.committed)
+        ),
+        State::Open => {
+            format!("the transaction of `{id}` is still open on the server, which ends it with the session")
+        }
+        State::InDoubt => format!("`{id}` is either applied or not there at all; the next run knows"),
+        _ => format!("unknown for `{id}`"),
+    };
+    if done.is_empty() {
+        this
+    } else {
+        format!("{this}; {}", stays(done))
+    }
+}
+
+fn statements(count: u64) -> String {
+    if count == 1 {
+        "statement 1".to_owned()
+    } else {
+        format!("statements 1-{count}")
+    }
+}
+
+fn in_database(count: u64) -> &'static str {
+    if count == 1 {
+        "is in the database"
+    } else {
+        "are in the database"
+    }
+}
+
+fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
+    let (id, database) = (&job.step.id, &options.database);
+    let command = match job.step.direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    };
+    let again = format!("`whimbrel {command} {database}`");
+    match (failure.state, failure.error.kind) {
+        (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),
+        (State::Committed, _) if failure.committed > 0 => format!(
+            "finish or undo it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
+        ),
+        (State::Unknown, _) => format!("run `whimbrel verify {database}` before anything else"),
+        (_, ErrorKind::TransactionEnded) => "take COMMIT and ROLLBACK out of the script".to_owned(),
+        (_, ErrorKind::LockTimeout) => {
+            format!("somebody holds a lock; run {again} again, or allow more with `--lock-timeout`")
+        }
+        (_, ErrorKind::StatementTimeout) => format!("allow more with `--statement-timeout`, then {again}"),
+        (_, ErrorKind::ConnectionLost) => format!("run {again} again"),
+        _ => format!("fix the file and run {again} again"),
+    }
+}
+
+fn stopped(failure: Option<&Failure>, job: &Job, done: &[Settled], options: &Options) -> Problem {
+    let id = &job.step.id;
+    let problem = match failure {
+        Some(failure) if failure.committed > 0 => {
+            Problem::new(Name::Interrupted, format!("interrupted in the middle of `{id}`"))
+                .state(state(failure, job, done))
+                .hint(hint(failure, job, options))
+        }
+        Some(failure) => {
+            Problem::new(Name::Interrupted, format!("interrupted in `{id}`")).state(state(failure, job, done))
+        }
+        None => Problem::new(Name::Interrupted, format!("interrupted before `{id}`")).state(stays(done)),
+    };
+    match problem.hint {
+        Some(_) => problem,
+        None => problem.hint("the next run goes on from there"),
+    }
+}

@@ -1,0 +1,475 @@
+//! Brings migrations to a database: the library behind the command line.
+//!
+//! Joins [`source`](crate::source), [`history`](crate::history), [`plan`](crate::plan) and [`runner`](crate::runner);
+//! each command is one method. It borrows the connection for as long as the command takes.
+//!
+//! Knows nothing of the command line and shows nothing: it answers with a report or an error, and tells an
+//! [`Observer`] how it goes.
+
+mod failure;
+mod prepare;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use whimbrel_adapter_api::{Capability, Connection, Info, Limits, Liveness, Mode, TableName};
+
+use crate::error::{Error, Name, Problem, Result};
+use crate::history::{History, HistoryRow, Session, Standing, Table};
+use crate::plan::{self, Direction, OutOfOrder, Plan, Rules, Target};
+use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
+use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Settings, Waited};
+use crate::source::{Id, Migration, Migrations};
+
+pub use settle::Settlement;
+
+/// The name of the history table, unless told otherwise.
+pub const DEFAULT_TABLE: &str = "whimbrel_migrations";
+
+/// Migrations, and how they are to be brought to a database.
+#[derive(Clone, Debug)]
+pub struct Migrator {
+    migrations: Migrations,
+    options: Options,
+}
+
+/// How migrations are brought to a database.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// What the database is called in messages: the name of its folder.
+    pub database: String,
+    /// What the adapter is and can do.
+    pub adapter: Info,
+    /// The history table.
+    pub table: TableName,
+    /// What to do about a pending migration that is older than an applied one.
+    pub out_of_order: OutOfOrder,
+    /// The environment, for migrations that are meant for some only.
+    pub environment: Option<String>,
+    /// The limits for each statement.
+    pub limits: Limits,
+    /// How long to wait for another runner.
+    pub wait_for_runner: Duration,
+    /// Who runs it, for the history: `user@host pid 4121`.
+    pub applied_by: String,
+    /// How to stop the run from another thread.
+    pub cancellation: Arc<Cancellation>,
+}
+
+impl Options {
+    /// Returns the defaults for a database of this adapter.
+    #[must_use]
+    pub fn new(database: impl Into<String>, adapter: Info) -> Self {
+        Options {
+            database: database.into(),
+            adapter,
+            table: TableName::new(DEFAULT_TABLE),
+            out_of_order: OutOfOrder::Refuse,
+            environment: None,
+            limits: Limits::default(),
+            wait_for_runner: Duration::from_secs(600),
+            applied_by: format!("pid {}", std::process::id()),
+            cancellation: Arc::default(),
+        }
+    }
+}
+
+/// A plan with everything that is needed to show it or to run it.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Preview {
+    /// The jobs, in order.
+    pub jobs: Vec<Job>,
+    /// What the user should hear, although it stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+impl Migrator {
+    /// Returns a migrator for these migrations.
+    #[must_use]
+    pub fn new(migrations: Migrations, options: Options) -> Self {
+        Migrator { migrations, options }
+    }
+
+    /// Returns the migrations.
+    #[must_use]
+    pub fn migrations(&self) -> &Migrations {
+        &self.migrations
+    }
+
+    /// Applies what is pending.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from running or stopped it; [`Error::done`] has what was applied before.
+    pub fn up(
+        &self,
+        connection: &mut dyn Connection,
+        target: &Target,
+        observer: &mut dyn Observer,
+    ) -> Result<Report> {
+        self.go(connection, Direction::Up, target, observer)
+    }
+
+    /// Takes back what is applied, last first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Migrator::up`].
+    pub fn down(
+        &self,
+        connection: &mut dyn Connection,
+        target: &Target,
+        observer: &mut dyn Observer,
+    ) -> Result<Report> {
+        self.go(connection, Direction::Down, target, observer)
+    }
+
+    /// Takes back the last `steps` migrations and applies the same ones again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Migrator::up`].
+    pub fn redo(
+        &self,
+        connection: &mut dyn Connection,
+        steps: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Report> {
+        let (mut session, history) = Session::open(connection, &self.options.table)?;
+        let mut run = Run::new(self, observer);
+        run.go(&mut session, history, Direction::Down, &Target::Steps(steps))?;
+        let history = session.read_history()?;
+        let reverted = run.report.done.iter().map(|settled| settled.id.clone());
+        let pins = reverted.map(|id| plan::pin(&id, &history)).collect();
+        let history = run.go(&mut session, history, Direction::Up, &Target::Pinned(pins))?;
+        Ok(run.finish(&history))
+    }
+
+    /// Returns what [`up`](Migrator::up) or [`down`](Migrator::down) would run. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What would keep it from running.
+    pub fn preview(
+        &self,
+        connection: &mut dyn Connection,
+        direction: Direction,
+        target: &Target,
+    ) -> Result<Preview> {
+        let (mut session, history) = Session::open(connection, &self.options.table)?;
+        let plan = self.plan(direction, &history, target)?;
+        let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
+        Ok(Preview {
+            jobs,
+            warnings: plan.warnings,
+        })
+    }
+
+    /// Returns how every migration stands. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// A history that cannot be read.
+    pub fn status(&self, connection: &mut dyn Connection) -> Result<Status> {
+        let (_, history) = Session::open(connection, &self.options.table)?;
+        Ok(self.status_of(&history))
+    }
+
+    /// Returns every attempt, oldest first. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// A history that cannot be read.
+    pub fn history(&self, connection: &mut dyn Connection) -> Result<History> {
+        Ok(Session::open(connection, &self.options.table)?.1)
+    }
+
+    /// Returns everything in which files and history disagree, and everything that `up` would refuse. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// A history that cannot be read.
+    pub fn verify(&self, connection: &mut dyn Connection) -> Result<Vec<Problem>> {
+        let (mut session, history) = Session::open(connection, &self.options.table)?;
+        let mut problems = plan::disagreements(&self.migrations, &history, &self.rules());
+        let rules = Rules {
+            out_of_order: OutOfOrder::Allow,
+            ..self.rules()
+        };
+        if let Ok(plan) = plan::up(&self.migrations, &history, &Target::All, &rules)
+            && let Err(error) = prepare::jobs(&plan.steps, &mut session, &self.options)
+        {
+            problems.extend(error.problems);
+        }
+        Ok(problems)
+    }
+
+    fn go(
+        &self,
+        connection: &mut dyn Connection,
+        direction: Direction,
+        target: &Target,
+        observer: &mut dyn Observer,
+    ) -> Result<Report> {
+        let (mut session, history) = Session::open(connection, &self.options.table)?;
+        let mut run = Run::new(self, observer);
+        let history = run.go(&mut session, history, direction, target)?;
+        Ok(run.finish(&history))
+    }
+
+    fn plan(&self, direction: Direction, history: &History, target: &Target) -> Result<Plan> {
+        match direction {
+            Direction::Up => plan::up(&self.migrations, history, target, &self.rules()),
+            Direction::Down => plan::down(&self.migrations, history, target, &self.rules()),
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            database: self.options.database.clone(),
+            out_of_order: self.options.out_of_order,
+            environment: self.options.environment.clone(),
+        }
+    }
+
+    fn status_of(&self, history: &History) -> Status {
+        let files = self.migrations.list.iter().map(|migration| {
+            let row = history.last_row(&migration.id.0);
+            status_row(migration.id.clone(), self.state_of(migration, history), row)
+        });
+        let known = |row: &&HistoryRow| {
+            self.migrations
+                .list
+                .iter()
+                .any(|migration| migration.id.0 == row.migration)
+        };
+        let gone = history.applied().filter(|row| !known(row));
+        let gone = gone.map(|row| status_row(Id(row.migration.clone()), MigrationState::Missing, Some(row)));
+        Status {
+            migrations: gone.chain(files).collect(),
+        }
+    }
+
+    fn state_of(&self, migration: &Migration, history: &History) -> MigrationState {
+        match history.standing(&migration.id.0) {
+            Standing::Applied(row) if plan::is_edited(migration, row) => MigrationState::Changed,
+            Standing::Applied(_) => MigrationState::Applied,
+            Standing::Started(_) | Standing::Failed(_) => MigrationState::Started,
+            Standing::Skipped(_) => MigrationState::Skipped,
+            Standing::Pending if plan::is_meant_for(migration, self.options.environment.as_deref()) => {
+                MigrationState::Pending
+            }
+            Standing::Pending => MigrationState::Skipped,
+        }
+    }
+}
+
+fn status_row(id: Id, state: MigrationState, row: Option<&HistoryRow>) -> MigrationStatus {
+    let settled = row.filter(|_| !matches!(state, MigrationState::Pending));
+    MigrationStatus {
+        id,
+        state,
+        applied_at: settled.and_then(|row| row.finished_at.clone()),
+        duration_ms: settled.and_then(|row| row.duration_ms),
+    }
+}
+
+/// One command under way.
+struct Run<'a> {
+    migrator: &'a Migrator,
+    observer: &'a mut dyn Observer,
+    patience: Patience,
+    report: Report,
+}
+
+impl<'a> Run<'a> {
+    fn new(migrator: &'a Migrator, observer: &'a mut dyn Observer) -> Self {
+        let patience = Patience::new(migrator.options.wait_for_runner);
+        Run {
+            migrator,
+            observer,
+            patience,
+            report: Report::default(),
+        }
+    }
+
+    fn finish(mut self, history: &History) -> Report {
+        let migrations = &self.migrator.migrations.list;
+        let stands =
+            |migration: &&Migration| matches!(history.standing(&migration.id.0), Standing::Applied(_));
+        let mut applied: Vec<&Id> = migrations
+            .iter()
+            .filter(stands)
+            .map(|migration| &migration.id)
+            .collect();
+        for settled in &self.report.done {
+            match settled.direction {
+                Direction::Up => applied.push(&settled.id),
+                Direction::Down => applied.retain(|id| **id != settled.id),
+            }
+        }
+        let newest = migrations
+            .iter()
+            .rev()
+            .find(|migration| applied.contains(&&migration.id));
+        self.report.now_at = newest.map(|migration| migration.id.clone());
+        self.report
+    }
+
+    /// Plans and runs until nothing of what was chosen first is left. Returns the last history that was read.
+    fn go(
+        &mut self,
+        session: &mut Session<'_>,
+        mut history: History,
+        direction: Direction,
+        target: &Target,
+    ) -> Result<History> {
+        let mut target = target.clone();
+        loop {
+            let plan = self
+                .migrator
+                .plan(direction, &history, &target)
+                .map_err(|error| self.with_done(error))?;
+            for warning in &plan.warnings {
+                self.observer.warning(warning);
+            }
+            // What was chosen at the first read stays chosen: a lost fence or a wait never moves the target.
+            target = Target::Pinned(plan.pins);
+            if let Some(row) = history.started() {
+                self.wait_for(row, session)?;
+                history = session.read_history()?;
+                continue;
+            }
+            if plan.steps.is_empty() {
+                return Ok(history);
+            }
+            let jobs = prepare::jobs(&plan.steps, session, &self.migrator.options)?;
+            if history.table == Table::Absent {
+                self.create_history(session)?;
+            }
+            match self.run(&jobs, &history, session)? {
+                Progress::Complete => return Ok(history),
+                Progress::Overtaken => history = session.read_history()?,
+            }
+        }
+    }
+
+    fn run(&mut self, jobs: &[Job], history: &History, session: &mut Session<'_>) -> Result<Progress> {
+        let options = &self.migrator.options;
+        let settings = Settings {
+            limits: options.limits,
+            applied_by: options.applied_by.clone(),
+        };
+        let scripts = prepare::Verified;
+        let outcome = runner::run(
+            jobs,
+            history,
+            session,
+            &settings,
+            &scripts,
+            self.observer,
+            &options.cancellation,
+        )?;
+        let settled = jobs.iter().zip(&outcome.finished).map(|(job, duration)| Settled {
+            id: job.step.id.clone(),
+            direction: job.step.direction,
+            duration: *duration,
+        });
+        self.report.done.extend(settled);
+        if !outcome.finished.is_empty() {
+            self.patience.renew();
+        }
+        let job = jobs.get(outcome.finished.len());
+        match outcome.ending {
+            Ending::Done => Ok(Progress::Complete),
+            Ending::FenceTaken => match self.patience.pause(&options.cancellation) {
+                Waited::LookAgain => Ok(Progress::Overtaken),
+                Waited::LongEnough => Err(self.with_done(self.gave_up("another run").into())),
+            },
+            ending => {
+                let problem = failure::problem(ending, job, &self.report.done, session, options);
+                Err(self.with_done(problem.into()))
+            }
+        }
+    }
+
+    fn create_history(&mut self, session: &mut Session<'_>) -> Result<()> {
+        let migrator = self.migrator;
+        let can = |capability| migrator.options.adapter.capabilities.contains(&capability);
+        let mode = if can(Capability::TransactionalDdl) {
+            Mode::Atomic
+        } else {
+            Mode::Stepwise
+        };
+        match &migrator.migrations.history_table {
+            Some(script) => {
+                let treatment = prepare::own_table(script, session, &migrator.options)?;
+                let reader = script
+                    .open()
+                    .map_err(|error| prepare::unreadable(script, &error))?;
+                runner::create_history(session, mode, Some((&treatment, reader)))
+            }
+            None => runner::create_history(session, mode, None),
+        }
+    }
+
+    /// Waits until the runner that is at work on `row` may be done, or says that nobody is.
+    fn wait_for(&mut self, row: &HistoryRow, session: &mut Session<'_>) -> Result<()> {
+        let options = &self.migrator.options;
+        if !is_alive(row, session)? {
+            let problem = failure::abandoned(row, &options.database);
+            return Err(self.with_done(problem.into()));
+        }
+        self.observer.waiting(&row.applied_by);
+        match self.patience.pause(&options.cancellation) {
+            Waited::LookAgain => Ok(()),
+            Waited::LongEnough if options.cancellation.is_cancelled() => {
+                let problem = Problem::new(Name::Interrupted, "interrupted while waiting for another run");
+                Err(self.with_done(problem.state("nothing was under way").into()))
+            }
+            Waited::LongEnough => Err(self.with_done(self.gave_up(&row.applied_by).into())),
+        }
+    }
+
+    fn gave_up(&self, whom: &str) -> Problem {
+        let database = &self.migrator.options.database;
+        let waited = self.patience.waited().as_secs();
+        Problem::new(
+            Name::LockHeld,
+            format!("another run is at work on `{database}` ({whom})"),
+        )
+        .state(format!(
+            "{}; waited {waited} s",
+            failure::stays(&self.report.done)
+        ))
+        .hint("let it finish, or wait longer with `--wait-for-runner 10m`")
+    }
+
+    fn with_done(&self, error: Error) -> Error {
+        Error {
+            done: self.report.done.clone(),
+            ..error
+        }
+    }
+}
+
+/// What became of a run over some jobs.
+enum Progress {
+    /// All of them are done.
+    Complete,
+    /// Another runner was first.
+    Overtaken,
+}
+
+/// Returns whether somebody is at work on a started row: its lease is not over, or the server still works on it.
+fn is_alive(row: &HistoryRow, session: &mut Session<'_>) -> Result<bool> {
+    if row.lease_ms.is_some_and(|left| left > 0) {
+        return Ok(true);
+    }
+    let attempt = runner::attempt_name(session, row.position);
+    let alive = session.connection.alive(&attempt);
+    Ok(alive.map_err(|error| failure::lost(&error))? == Liveness::Alive)
+}

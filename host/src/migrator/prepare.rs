@@ -1,0 +1,131 @@
+//! Makes jobs of the steps of a plan: reads every script once, before anything is sent, and collects what is wrong
+//! with any of them.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Options;
+use crate::error::{Error, Name, Place, Problem, Result};
+use crate::history::Session;
+use crate::plan::{Step, StepScript};
+use crate::runner::{Job, Scripts};
+use crate::script::{Circumstances, Outline, Treatment};
+use crate::source::{Checksum, Content, Hasher, Script, Transaction};
+
+/// Returns a job for each step.
+///
+/// # Errors
+///
+/// Everything that is wrong with any of the scripts.
+pub(super) fn jobs(steps: &[Step], session: &mut Session<'_>, options: &Options) -> Result<Vec<Job>> {
+    let mut jobs = Vec::with_capacity(steps.len());
+    let mut problems = Vec::new();
+    for step in steps {
+        match job(step, session, options) {
+            Ok(job) => jobs.push(job),
+            Err(error) => problems.extend(error.problems),
+        }
+    }
+    Error::unless_empty(problems)?;
+    Ok(jobs)
+}
+
+fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job> {
+    let script = match &step.script {
+        StepScript::Source(script) => script.clone(),
+        StepScript::Stored(position) => Script {
+            path: PathBuf::from(format!("{} (down script in the history)", step.id)),
+            first_line: 1,
+            content: Content::Bytes(Arc::from(session.read_down_script(*position)?.into_bytes())),
+        },
+    };
+    let treatment = treatment(&script, step.transaction, session, options)?;
+    let down_text = step.down.as_ref().map(text).transpose()?;
+    Ok(Job {
+        step: step.clone(),
+        script,
+        treatment,
+        down_text,
+    })
+}
+
+/// Returns how the user's own script for the history table is run.
+pub(super) fn own_table(script: &Script, session: &Session<'_>, options: &Options) -> Result<Treatment> {
+    treatment(script, Transaction::Whole, session, options)
+}
+
+fn treatment(
+    script: &Script,
+    transaction: Transaction,
+    session: &Session<'_>,
+    options: &Options,
+) -> Result<Treatment> {
+    let outline = Outline::scan(
+        script,
+        &session.dialect.lexer(),
+        &session.facts.tables_without_transactions,
+    )?;
+    let circumstances = Circumstances {
+        capabilities: &options.adapter.capabilities,
+        transaction,
+    };
+    Treatment::of(&outline, &script.path, &circumstances).map_err(|problems| Error {
+        problems,
+        done: Vec::new(),
+    })
+}
+
+fn text(script: &Script) -> Result<String> {
+    let mut text = String::new();
+    let read = script
+        .open()
+        .and_then(|mut reader| reader.read_to_string(&mut text));
+    read.map_err(|error| unreadable(script, &error))?;
+    Ok(text)
+}
+
+/// Returns the problem of a script that cannot be read.
+pub(super) fn unreadable(script: &Script, error: &io::Error) -> Problem {
+    Problem::new(
+        Name::FileUnreadable,
+        format!("cannot read `{}`", script.path.display()),
+    )
+    .at(Place::file(&script.path))
+    .caused_by(error.to_string())
+    .state("nothing was run")
+}
+
+/// Opens the scripts of jobs, and hashes each again while it is sent: what was planned is what is applied.
+pub(super) struct Verified;
+
+impl Scripts for Verified {
+    fn open(&self, job: &Job) -> io::Result<Box<dyn Read + Send>> {
+        let reader = job.script.open()?;
+        Ok(match &job.step.checksum {
+            Some(planned) => Box::new(Verifying {
+                reader,
+                hasher: Hasher::default(),
+                planned: *planned,
+            }),
+            None => reader,
+        })
+    }
+}
+
+struct Verifying {
+    reader: Box<dyn Read + Send>,
+    hasher: Hasher,
+    planned: Checksum,
+}
+
+impl Read for Verifying {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        if count == 0 && !buffer.is_empty() && self.hasher.clone().finish() != self.planned {
+            return Err(io::Error::other("the file changed after it was planned"));
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,281 @@
+//! Results as text for people.
+
+use std::io::Read;
+
+use anstyle::{AnsiColor, Effects};
+
+use super::Subject;
+use crate::error::{Name, Place, Problem, Result};
+use crate::history::History;
+use crate::migrator::Preview;
+use crate::plan::Direction;
+use crate::plugin::{Inventory, Verdict};
+use crate::report::{MigrationState, Report, Settled, Status};
+use crate::runner::Job;
+use crate::source::Id;
+
+/// Colours, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Coloured,
+}
+
+impl Style {
+    pub(super) fn of(coloured: bool) -> Self {
+        if coloured { Style::Coloured } else { Style::Plain }
+    }
+
+    pub(super) fn error(self, text: &str) -> String {
+        self.paint(AnsiColor::Red.on_default().effects(Effects::BOLD), text)
+    }
+
+    pub(super) fn warning(self, text: &str) -> String {
+        self.paint(AnsiColor::Yellow.on_default().effects(Effects::BOLD), text)
+    }
+
+    pub(super) fn good(self, text: &str) -> String {
+        self.paint(AnsiColor::Green.on_default(), text)
+    }
+
+    pub(super) fn strong(self, text: &str) -> String {
+        self.paint(anstyle::Style::new().effects(Effects::BOLD), text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.paint(anstyle::Style::new().effects(Effects::DIMMED), text)
+    }
+
+    fn paint(self, style: anstyle::Style, text: &str) -> String {
+        match self {
+            Style::Plain => text.to_owned(),
+            Style::Coloured => format!("{style}{text}{style:#}"),
+        }
+    }
+}
+
+/// Returns the line about one migration that is settled.
+pub(super) fn settled(settled: &Settled, style: Style) -> String {
+    let verb = match settled.direction {
+        Direction::Up => style.good("applied "),
+        Direction::Down => style.warning("reverted"),
+    };
+    format!("{verb} {}  {} ms\n", settled.id, settled.duration.as_millis())
+}
+
+/// Returns the last line of a run. The lines about each migration were shown when it was settled.
+pub(super) fn report(report: &Report, subject: &Subject, style: Style) -> String {
+    let name = subject.database.as_deref().unwrap_or_default();
+    let count = |direction| {
+        report
+            .done
+            .iter()
+            .filter(|settled| settled.direction == direction)
+            .count()
+    };
+    let (applied, reverted) = (count(Direction::Up), count(Direction::Down));
+    let what = match (applied, reverted) {
+        (0, 0) => return format!("{name} is up to date{}\n", now_at(report, ", at ")),
+        (applied, 0) => format!("{} applied to", migrations(applied)),
+        (0, reverted) => format!("{} reverted on", migrations(reverted)),
+        (applied, reverted) => format!("{} reverted and {applied} applied again on", migrations(reverted)),
+    };
+    style.strong(&format!("{what} {name}{}", now_at(report, ", now at "))) + "\n"
+}
+
+fn now_at(report: &Report, words: &str) -> String {
+    report
+        .now_at
+        .as_ref()
+        .map_or_else(|| ", nothing is applied".to_owned(), |id| format!("{words}{id}"))
+}
+
+/// Returns `1 migration`, `3 migrations`.
+pub(super) fn migrations(count: usize) -> String {
+    if count == 1 {
+        "1 migration".to_owned()
+    } else {
+        format!("{count} migrations")
+    }
+}
+
+/// Returns what would run, with its SQL.
+pub(super) fn preview(preview: &Preview, subject: &Subject, style: Style) -> Result<String> {
+    let name = subject.database.as_deref().unwrap_or_default();
+    if preview.jobs.is_empty() {
+        return Ok(format!("nothing to run on {name}\n"));
+    }
+    let mut text = format!(
+        "{} would run on {name}, in this order\n",
+        migrations(preview.jobs.len())
+    );
+    for job in &preview.jobs {
+        text.push('\n');
+        text.push_str(&style.strong(&headline(job)));
+        text.push('\n');
+        for remark in &job.treatment.remarks {
+            text.push_str(&format!("-- {remark}\n"));
+        }
+        text.push_str(sql(job)?.trim_end());
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn headline(job: &Job) -> String {
+    let direction = match job.step.direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    };
+    let how = match job.treatment.mode {
+        whimbrel_adapter_api::Mode::Atomic => "in one transaction",
+        _ => "statement by statement, without a transaction",
+    };
+    let statements = match job.treatment.statements {
+        1 => "1 statement".to_owned(),
+        count => format!("{count} statements"),
+    };
+    format!("-- {direction} {}: {statements}, {how}", job.step.id)
+}
+
+/// Returns the text of a job's script.
+pub(super) fn sql(job: &Job) -> Result<String> {
+    let mut bytes = Vec::new();
+    let read = job
+        .script
+        .open()
+        .and_then(|mut reader| reader.read_to_end(&mut bytes));
+    read.map_err(|error| {
+        Problem::new(Name::FileUnreadable, "the script cannot be read")
+            .at(Place::file(&job.script.path))
+            .caused_by(error.to_string())
+    })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns how the migrations stand.
+pub(super) fn status(status: &Status, subject: &Subject, style: Style) -> String {
+    let name = subject.database.as_deref().unwrap_or_default();
+    if status.migrations.is_empty() {
+        return format!("{name} has no migrations\n");
+    }
+    let width = status
+        .migrations
+        .iter()
+        .map(|migration| migration.id.0.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for migration in &status.migrations {
+        let word = format!("{:<8}", migration.state.word());
+        let word = match migration.state {
+            MigrationState::Applied => style.good(&word),
+            MigrationState::Pending | MigrationState::Skipped => word,
+            _ => style.error(&word),
+        };
+        let when = migration.applied_at.as_deref().map(readable).unwrap_or_default();
+        let took = migration
+            .duration_ms
+            .map(|duration| format!("  {duration} ms"))
+            .unwrap_or_default();
+        text.push_str(format!("{word} {:<width$}  {when}{took}", migration.id.0).trim_end());
+        text.push('\n');
+    }
+    let counts = MigrationState::ALL
+        .iter()
+        .map(|state| (status.count(*state), state.word()));
+    let counts: Vec<String> = counts
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    text + &style.strong(&format!("{name}: {}", counts.join(", "))) + "\n"
+}
+
+/// Returns every attempt, oldest first.
+pub(super) fn history(history: &History, subject: &Subject, style: Style) -> String {
+    let name = subject.database.as_deref().unwrap_or_default();
+    if history.rows.is_empty() {
+        return format!("{name} has no history yet\n");
+    }
+    let width = history
+        .rows
+        .iter()
+        .map(|row| row.migration.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for row in &history.rows {
+        let when = row.started_at.as_deref().map(readable).unwrap_or_default();
+        let took = row
+            .duration_ms
+            .map(|duration| format!("{duration} ms"))
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "{:>4}  {when}  {:<4} {:<8}  {:<width$}  {}/{}  {took}  {}\n",
+            row.position,
+            row.direction.word(),
+            row.state.word(),
+            row.migration,
+            row.statements_done,
+            row.statements_total,
+            style.dim(&row.applied_by),
+        ));
+    }
+    text
+}
+
+/// `2026-01-31T13:05:00Z` as people read it.
+fn readable(time: &str) -> String {
+    time.replace('T', " ").replace('Z', " UTC")
+}
+
+/// Returns what `baseline` took as applied.
+pub(super) fn baselined(taken: &[Id], subject: &Subject) -> String {
+    let name = subject.database.as_deref().unwrap_or_default();
+    if taken.is_empty() {
+        return format!("everything up to there is already applied to {name}\n");
+    }
+    let lines: String = taken.iter().map(|id| format!("baseline {id}\n")).collect();
+    format!(
+        "{lines}{} taken as applied to {name}; no SQL was run\n",
+        migrations(taken.len())
+    )
+}
+
+/// Returns the adapters that were found, and the places that were searched.
+pub(super) fn adapters(inventory: &Inventory, style: Style) -> String {
+    let mut text = String::new();
+    for found in &inventory.found {
+        let (version, also, schemes) = found.note.as_ref().map_or_else(
+            || (String::new(), String::new(), String::new()),
+            |note| {
+                (
+                    note.version.clone(),
+                    note.aliases.join(", "),
+                    note.schemes.join(", "),
+                )
+            },
+        );
+        text.push_str(&format!("{} {version}\n", style.strong(&found.name)));
+        let verdict = match found.verdict {
+            Verdict::Usable => String::new(),
+            _ => style.error(&found.verdict.to_string()),
+        };
+        let lines = [
+            ("file", found.path.display().to_string()),
+            ("also called", also),
+            ("urls", schemes),
+            ("but", verdict),
+        ];
+        for (label, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+            text.push_str(&format!("  {label:<12}{value}\n"));
+        }
+    }
+    if inventory.found.is_empty() {
+        text.push_str("no adapters were found; these places were searched\n");
+        for searched in &inventory.directories {
+            text.push_str(&format!("  {}\n", searched.path.display()));
+        }
+    }
+    text
+}

@@ -1,0 +1,120 @@
+//! Shows how a run goes: a bar on a terminal, a line for each migration that is settled, an event for programs.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use whimbrel_adapter_api::Notice;
+
+use super::{Format, Output, Verbosity, human, json};
+use crate::error::Problem;
+use crate::report::Settled;
+use crate::runner::{Job, Observer};
+
+/// A short migration gets no bar: it would only flicker.
+const WORTH_A_BAR: u64 = 50;
+
+/// What a run is shown as.
+pub(super) struct Progress<'a> {
+    output: &'a Output,
+    bar: Option<ProgressBar>,
+    waits: bool,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(output: &'a Output) -> Self {
+        Progress {
+            output,
+            bar: None,
+            waits: false,
+        }
+    }
+
+    fn is_bar_wanted(&self) -> bool {
+        self.output.format == Format::Human
+            && self.output.verbosity > Verbosity::Quiet
+            && std::io::stderr().is_terminal()
+    }
+
+    /// Shows a line without breaking the bar.
+    fn say(&self, line: &str) {
+        let write = || self.output.to_stderr(line);
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Observer for Progress<'_> {
+    fn started(&mut self, job: &Job) {
+        if self.is_bar_wanted() && job.treatment.statements >= WORTH_A_BAR {
+            let bar =
+                ProgressBar::with_draw_target(Some(job.treatment.statements), ProgressDrawTarget::stderr());
+            let template = "{prefix}  {bar:30} {pos}/{len} statements  {elapsed}";
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar.set_prefix(job.step.id.0.clone());
+            self.bar = Some(bar);
+        }
+        for remark in &job.treatment.remarks {
+            self.output.detail(&format!("{}  {remark}", job.step.id));
+        }
+    }
+
+    fn progress(&mut self, _job: &Job, statements: u64, _bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(statements);
+        }
+    }
+
+    fn notice(&mut self, job: &Job, notice: &Notice) {
+        if self.output.verbosity >= Verbosity::Verbose {
+            self.say(&format!(
+                "{}  {}: {}\n",
+                job.step.id,
+                notice.severity.to_lowercase(),
+                notice.message
+            ));
+        }
+    }
+
+    fn finished(&mut self, job: &Job, duration: Duration) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.waits = false;
+        let settled = Settled {
+            id: job.step.id.clone(),
+            direction: job.step.direction,
+            duration,
+        };
+        match self.output.format {
+            Format::Human => self
+                .output
+                .to_stdout(&human::settled(&settled, self.output.stdout_style())),
+            Format::JsonLines => {
+                let event = match settled.direction {
+                    crate::plan::Direction::Up => "applied",
+                    crate::plan::Direction::Down => "reverted",
+                };
+                self.output
+                    .to_stdout(&json::line(event, &json::settled(&settled)));
+            }
+            Format::Json => {}
+        }
+    }
+
+    fn waiting(&mut self, for_whom: &str) {
+        // Once for each wait, not for each look.
+        if !self.waits && self.output.verbosity > Verbosity::Quiet {
+            self.say(&format!("waiting for another run ({for_whom})\n"));
+        }
+        self.waits = true;
+    }
+
+    fn warning(&mut self, problem: &Problem) {
+        self.output.warnings(std::slice::from_ref(problem));
+    }
+}

@@ -1,0 +1,466 @@
+//! Works out what to run.
+//!
+//! Compares the [`source`](crate::source) with the [`history`](crate::history) and yields a [`Plan`] that the
+//! [`runner`](crate::runner) carries out as it stands. Finds every problem, not the first one.
+//!
+//! Touches no database, file or clock, so every rule here is a plain test.
+
+use std::collections::HashSet;
+
+use crate::error::{Error, Name, Place, Problem, Result};
+use crate::history::{History, HistoryRow, Standing, StoredDown};
+use crate::source::{Checksum, Id, Migration, Migrations, Script, Transaction};
+
+/// What is to be done, in order.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Plan {
+    /// The steps, in the order in which they run.
+    pub steps: Vec<Step>,
+    /// What was chosen at the first read of the history. A later plan of the same run runs nothing else.
+    pub pins: Vec<Pin>,
+    /// What the user should hear, although it stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+/// One migration to be applied or taken back.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The migration.
+    pub id: Id,
+    /// Whether it is applied or taken back.
+    pub direction: Direction,
+    /// The number of this attempt, from 1.
+    pub attempt: i64,
+    /// What runs.
+    pub script: StepScript,
+    /// Whether the script asks to run without a transaction.
+    pub transaction: Transaction,
+    /// The checksum of what is applied.
+    pub checksum: Option<Checksum>,
+    /// What will take it back, to be stored.
+    pub down: Option<Script>,
+}
+
+/// Which way a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Applies.
+    Up,
+    /// Takes back.
+    Down,
+}
+
+/// Where the script of a step is.
+#[derive(Clone, Debug)]
+pub enum StepScript {
+    /// In the source.
+    Source(Script),
+    /// In the history, in the row at this position.
+    Stored(i64),
+}
+
+/// A migration that a run has chosen, and the row that decided how it stood then.
+///
+/// When that row is no longer the deciding one, another runner has settled the migration, and this run leaves it
+/// alone: two `down` at once revert one migration, not two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The migration.
+    pub id: Id,
+    /// The position of the deciding row, 0 for none.
+    pub basis: i64,
+}
+
+/// Which migrations a command means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// All that are pending, or all that are applied.
+    All,
+    /// So many.
+    Steps(usize),
+    /// `up`: this one and all before it. `down`: all that were applied after this one.
+    To(Id),
+    /// Exactly these, as far as nobody else has settled them.
+    Pinned(Vec<Pin>),
+}
+
+/// The rules that a plan keeps.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What the database is called in hints.
+    pub database: String,
+    /// What to do about a pending migration that is older than an applied one.
+    pub out_of_order: OutOfOrder,
+    /// The environment, for migrations that are meant for some only.
+    pub environment: Option<String>,
+}
+
+/// What to do about a pending migration that is older than an applied one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutOfOrder {
+    /// Refuse to run anything.
+    #[default]
+    Refuse,
+    /// Apply it and say so.
+    Warn,
+    /// Apply it.
+    Allow,
+}
+
+/// Plans to apply what is pending.
+///
+/// # Errors
+///
+/// Every way in which files and history disagree.
+pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &Rules) -> Result<Plan> {
+    let mut problems = partly_applied(history, rules);
+    problems.extend(edited(migrations, history, rules));
+    problems.extend(missing(migrations, history));
+    let late = out_of_order(migrations, history, rules);
+    let mut warnings = Vec::new();
+    match rules.out_of_order {
+        OutOfOrder::Refuse => problems.extend(late),
+        OutOfOrder::Warn => warnings = late,
+        OutOfOrder::Allow => {}
+    }
+    let chosen = pending(migrations, history, target, rules);
+    problems.extend(unmet(&chosen, history));
+    Error::unless_empty(problems)?;
+
+    let pins = chosen
+        .iter()
+        .map(|migration| pin(&migration.id, history))
+        .collect();
+    let steps = chosen
+        .iter()
+        .filter(|migration| history.standing(&migration.id.0) == Standing::Pending);
+    Ok(Plan {
+        steps: steps.map(|migration| up_step(migration, history)).collect(),
+        pins,
+        warnings,
+    })
+}
+
+/// Plans to take back what is applied, last first.
+///
+/// # Errors
+///
+/// Migrations that are half done, and those that nothing takes back.
+pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: &Rules) -> Result<Plan> {
+    let mut problems = partly_applied(history, rules);
+    problems.extend(target_not_applied(history, target));
+    let chosen = applied(history, target);
+    let mut steps = Vec::new();
+    for row in &chosen {
+        let migration = migrations
+            .list
+            .iter()
+            .find(|migration| migration.id.0 == row.migration);
+        match down_step(row, migration, history) {
+            Ok(step) => steps.push(step),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Error::unless_empty(problems)?;
+    let pins = chosen
+        .iter()
+        .map(|row| Pin {
+            id: Id(row.migration.clone()),
+            basis: row.position,
+        })
+        .collect();
+    steps.retain(|step| matches!(history.standing(&step.id.0), Standing::Applied(_)));
+    Ok(Plan {
+        steps,
+        pins,
+        warnings: Vec::new(),
+    })
+}
+
+/// Returns every way in which files and history disagree, for `verify`.
+#[must_use]
+pub fn disagreements(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
+    let mut problems = partly_applied(history, rules);
+    problems.extend(edited(migrations, history, rules));
+    problems.extend(missing(migrations, history));
+    if rules.out_of_order == OutOfOrder::Refuse {
+        problems.extend(out_of_order(migrations, history, rules));
+    }
+    problems
+}
+
+/// Returns whether a migration is meant for this environment.
+#[must_use]
+pub fn is_meant_for(migration: &Migration, environment: Option<&str>) -> bool {
+    migration.environments.is_empty()
+        || environment.is_some_and(|name| migration.environments.iter().any(|other| other == name))
+}
+
+fn pending<'a>(
+    migrations: &'a Migrations,
+    history: &History,
+    target: &Target,
+    rules: &Rules,
+) -> Vec<&'a Migration> {
+    let last = match target {
+        Target::To(id) => migrations.list.iter().position(|migration| migration.id == *id),
+        _ => None,
+    };
+    let steps = match target {
+        Target::Steps(steps) => *steps,
+        _ => usize::MAX,
+    };
+    let reach = last.map_or(migrations.list.len(), |last| last + 1);
+    let is_chosen = |migration: &&Migration| match target {
+        Target::Pinned(pins) => pins.contains(&pin(&migration.id, history)),
+        _ => true,
+    };
+    migrations.list[..reach]
+        .iter()
+        .filter(|migration| is_meant_for(migration, rules.environment.as_deref()))
+        // A started row counts as what was before it, so that a second `up --steps 1` means the same migration.
+        .filter(|migration| history.settled_standing(&migration.id.0) == Standing::Pending)
+        .filter(is_chosen)
+        .take(steps)
+        .collect()
+}
+
+/// Returns the deciding rows of what is to be taken back, last first.
+fn applied<'a>(history: &'a History, target: &Target) -> Vec<&'a HistoryRow> {
+    let settled =
+        history
+            .last_rows()
+            .rev()
+            .filter_map(|row| match history.settled_standing(&row.migration) {
+                Standing::Applied(row) => Some(row),
+                _ => None,
+            });
+    match target {
+        Target::All => settled.collect(),
+        Target::Steps(steps) => settled.take(*steps).collect(),
+        Target::To(id) => settled.take_while(|row| row.migration != id.0).collect(),
+        Target::Pinned(pins) => {
+            let is_pinned = |row: &&HistoryRow| pins.contains(&pin(&Id(row.migration.clone()), history));
+            settled.filter(is_pinned).collect()
+        }
+    }
+}
+
+/// Going back to a migration that is not applied would go back past the first one.
+fn target_not_applied(history: &History, target: &Target) -> Option<Problem> {
+    let Target::To(id) = target else { return None };
+    let stands = matches!(history.settled_standing(&id.0), Standing::Applied(_));
+    let message = format!("`{id}` is not applied, so nothing can be taken back to it");
+    (!stands).then(|| Problem::new(Name::MigrationUnknown, message).state("nothing was run"))
+}
+
+/// Returns the pin of a migration as it stands.
+pub(crate) fn pin(id: &Id, history: &History) -> Pin {
+    let basis = match history.settled_standing(&id.0) {
+        Standing::Applied(row) => row.position,
+        // What was taken back by another run meanwhile has a deciding row that this run did not see.
+        _ => history
+            .last_row(&id.0)
+            .filter(|row| !is_under_way(row))
+            .map_or(0, |row| row.position),
+    };
+    Pin {
+        id: id.clone(),
+        basis,
+    }
+}
+
+fn is_under_way(row: &HistoryRow) -> bool {
+    row.state == whimbrel_adapter_api::RowState::Started
+}
+
+fn up_step(migration: &Migration, history: &History) -> Step {
+    Step {
+        id: migration.id.clone(),
+        direction: Direction::Up,
+        attempt: history.next_attempt(&migration.id.0),
+        script: StepScript::Source(migration.up.clone()),
+        transaction: migration.transaction,
+        checksum: Some(migration.checksum),
+        down: migration.down.clone(),
+    }
+}
+
+/// What takes a migration back: the script beside its file, or the stored one when the file is gone or was edited.
+/// Of an edited migration the stored script is the one that belongs to what is in the database.
+fn down_step(row: &HistoryRow, migration: Option<&Migration>, history: &History) -> Result<Step, Problem> {
+    let unchanged = migration.filter(|migration| !is_edited(migration, row));
+    let script = match (unchanged.and_then(|migration| migration.down.clone()), row.down) {
+        (Some(script), _) => StepScript::Source(script),
+        (None, StoredDown::Present) => StepScript::Stored(row.position),
+        (None, StoredDown::Absent) => match migration.and_then(|migration| migration.down.clone()) {
+            Some(script) => StepScript::Source(script),
+            None => return Err(irreversible(row, migration)),
+        },
+    };
+    Ok(Step {
+        id: Id(row.migration.clone()),
+        direction: Direction::Down,
+        attempt: history.next_attempt(&row.migration),
+        script,
+        transaction: migration.map_or(Transaction::Whole, |migration| migration.down_transaction),
+        checksum: None,
+        down: None,
+    })
+}
+
+/// Returns whether a migration's file is not what a row of the history says.
+pub(crate) fn is_edited(migration: &Migration, row: &HistoryRow) -> bool {
+    row.checksum
+        .as_ref()
+        .is_some_and(|checksum| *checksum != migration.checksum.to_string())
+}
+
+fn edited(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
+    let check = |migration: &Migration| match history.standing(&migration.id.0) {
+        Standing::Applied(row) if is_edited(migration, row) => Some(edited_problem(migration, row, rules)),
+        _ => None,
+    };
+    migrations.list.iter().filter_map(check).collect()
+}
+
+fn edited_problem(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Problem {
+    let id = &migration.id;
+    let then = row.checksum.as_deref().and_then(Checksum::parse);
+    let then = then.map_or_else(
+        || row.checksum.clone().unwrap_or_default(),
+        |checksum| checksum.short(),
+    );
+    let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
+    Problem::new(
+        Name::EditedAfterApply,
+        format!("`{id}` changed after it was applied"),
+    )
+    .at(Place::file(&migration.up.path))
+    .fact(format!(
+        "applied {when} with checksum {then}, the file now has {}",
+        migration.checksum.short()
+    ))
+    .state("nothing was run")
+    .hint(format!(
+        "restore the file and put the change in a new migration; to keep the edit, `whimbrel repair {} {id} \
+             --accept-checksum`",
+        rules.database
+    ))
+}
+
+fn missing(migrations: &Migrations, history: &History) -> Vec<Problem> {
+    let known: HashSet<&str> = migrations
+        .list
+        .iter()
+        .map(|migration| migration.id.0.as_str())
+        .collect();
+    let gone = history
+        .applied()
+        .filter(|row| !known.contains(row.migration.as_str()));
+    gone.map(|row| {
+        let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
+        Problem::new(
+            Name::FileMissing,
+            format!("`{}` is applied and its file is gone", row.migration),
+        )
+        .fact(format!("applied {when} by {}", row.applied_by))
+        .state("nothing was run")
+        .hint("restore the file: was it renamed, or is it on another branch?")
+    })
+    .collect()
+}
+
+fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
+    let stands = |migration: &&Migration| matches!(history.standing(&migration.id.0), Standing::Applied(_));
+    let Some(newest) = migrations.list.iter().rev().find(stands) else {
+        return Vec::new();
+    };
+    migrations
+        .list
+        .iter()
+        .take_while(|migration| migration.id != newest.id)
+        .filter(|migration| history.settled_standing(&migration.id.0) == Standing::Pending)
+        .filter(|migration| is_meant_for(migration, rules.environment.as_deref()))
+        .map(|migration| {
+            Problem::new(
+                Name::OutOfOrder,
+                format!("`{}` is pending and older than `{}`", migration.id, newest.id),
+            )
+            .at(Place::file(&migration.up.path))
+            .fact(format!("`{}` is already applied", newest.id))
+            .state("nothing was run")
+            .hint("give it a version after the newest one, or run it late with `--allow-out-of-order`")
+        })
+        .collect()
+}
+
+/// Returns a problem for each migration that is in the database in part. Nothing runs beside it.
+fn partly_applied(history: &History, rules: &Rules) -> Vec<Problem> {
+    let half_done = history
+        .last_rows()
+        .filter(|row| matches!(history.standing(&row.migration), Standing::Failed(_)));
+    half_done
+        .map(|row| half_done_problem(row, &rules.database))
+        .collect()
+}
+
+/// Returns the problem of a migration that some statements of which are in the database.
+#[must_use]
+pub fn half_done_problem(row: &HistoryRow, database: &str) -> Problem {
+    let (id, done, total) = (&row.migration, row.statements_done, row.statements_total);
+    Problem::new(
+        Name::PartlyApplied,
+        format!("`{id}` stopped after {done} of {total} statements"),
+    )
+    .fact(format!("attempt {} by {}", row.attempt, row.applied_by))
+    .state(format!(
+        "{}; nothing else runs until it is settled",
+        statements_in(done)
+    ))
+    .hint(format!(
+        "settle it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
+    ))
+}
+
+fn statements_in(done: u64) -> String {
+    match done {
+        0 => "no statement of it is known to be in the database".to_owned(),
+        1 => "its first statement is in the database".to_owned(),
+        done => format!("its statements 1-{done} are in the database"),
+    }
+}
+
+fn unmet(chosen: &[&Migration], history: &History) -> Vec<Problem> {
+    let mut met: HashSet<&str> = chosen.iter().map(|migration| migration.id.0.as_str()).collect();
+    met.extend(history.applied().map(|row| row.migration.as_str()));
+    let check = |migration: &&Migration| {
+        let needed = migration.depends.iter().find(|id| !met.contains(id.0.as_str()))?;
+        let message = format!("`{}` depends on `{needed}`, which is not applied", migration.id);
+        Some(
+            Problem::new(Name::DependencyMissing, message)
+                .at(Place::file(&migration.up.path))
+                .state("nothing was run"),
+        )
+    };
+    chosen.iter().filter_map(check).collect()
+}
+
+fn irreversible(row: &HistoryRow, migration: Option<&Migration>) -> Problem {
+    let problem = Problem::new(
+        Name::Irreversible,
+        format!("nothing takes `{}` back", row.migration),
+    );
+    let problem = match migration {
+        Some(migration) => problem.at(Place::file(&migration.up.path)),
+        None => problem.fact("its file is gone, and the history stores no down script"),
+    };
+    problem.state("nothing was run").hint(format!(
+        "write `{}.down.sql`, or a header `-- Rollback: <sql>`",
+        row.migration
+    ))
+}
+
+#[cfg(test)]
+mod tests;

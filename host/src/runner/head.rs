@@ -1,0 +1,244 @@
+//! Composes what goes before and after a script.
+//!
+//! Every text comes from the session's dialect; here is only their order, which is the heart of the matter.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use whimbrel_adapter_api::{Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
+
+use crate::error::{Name, Problem};
+use crate::history::Session;
+use crate::plan::{Direction, Step};
+use crate::script::Treatment;
+use crate::source::Script;
+
+/// How long a stepwise batch is taken to be at work without a sign of life. Its marks renew it.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// What all batches of a run have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The limits for each statement.
+    pub limits: Limits,
+    /// Who runs it, for the history.
+    pub applied_by: String,
+}
+
+/// A step with everything that is needed to send it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The step.
+    pub step: Step,
+    /// What runs: from the source, or read from the history.
+    pub script: Script,
+    /// How its script is run.
+    pub treatment: Treatment,
+    /// The text of the script that takes it back, to be stored.
+    pub down_text: Option<String>,
+}
+
+/// Returns the head of a job that takes `position` in the history.
+pub(super) fn of(
+    job: &Job,
+    position: i64,
+    session: &Session<'_>,
+    settings: &Settings,
+) -> Result<Head, Problem> {
+    let mut head = Head::new(
+        attempt_name(session, position),
+        job.treatment.mode,
+        job.treatment.statements,
+    );
+    let record = record(job, position, session, settings)?;
+    let finish = |state, done| {
+        texts(
+            session,
+            &Text::Finish {
+                history: &session.table,
+                position,
+                state,
+                statements_done: done,
+            },
+        )
+    };
+    let settled = match job.step.direction {
+        Direction::Up => RowState::Applied,
+        Direction::Down => RowState::Reverted,
+    };
+    let reset = texts(session, &Text::ResetSession)?;
+    let finished = finish(settled, Some(job.treatment.statements))?;
+    // The reset comes first: a script that emptied the search path or changed its role must reach neither our row
+    // nor the next migration.
+    head.settles = u32::try_from(reset.len()).ok();
+    match job.treatment.mode {
+        Mode::Atomic => {
+            // The row goes in before the script: two runners collide here, before either has done any work.
+            head.opening = [
+                texts(
+                    session,
+                    &Text::Begin {
+                        limits: &settings.limits,
+                    },
+                )?,
+                record,
+            ]
+            .concat();
+            head.closing = [reset, finished, texts(session, &Text::Commit)?].concat();
+            head.outside.clone_from(&job.treatment.outside);
+        }
+        _ => {
+            // Committed at once: whoever comes next must see that something is under way.
+            head.opening = [
+                record,
+                texts(
+                    session,
+                    &Text::Limit {
+                        limits: &settings.limits,
+                    },
+                )?,
+            ]
+            .concat();
+            head.mark = texts(
+                session,
+                &Text::Mark {
+                    history: &session.table,
+                    position,
+                    lease: LEASE,
+                },
+            )?
+            .pop();
+            head.closing = [reset.clone(), finished].concat();
+            head.failed = finish(RowState::Failed, None)?;
+            head.cleanup = reset;
+        }
+    }
+    Ok(head)
+}
+
+/// Returns the head of a batch that only adds rows: baseline and repair.
+pub(super) fn of_records(rows: &[NewRow<'_>], session: &Session<'_>) -> Result<Head, Problem> {
+    let position = rows.first().map_or(0, |row| row.position);
+    let mut head = Head::new(attempt_name(session, position), Mode::Atomic, 0);
+    head.opening = texts(
+        session,
+        &Text::Begin {
+            limits: &Limits::default(),
+        },
+    )?;
+    for row in rows {
+        head.opening.extend(texts(
+            session,
+            &Text::Record {
+                history: &session.table,
+                row,
+            },
+        )?);
+    }
+    head.closing = texts(session, &Text::Commit)?;
+    Ok(head)
+}
+
+/// Returns the head of the batch that creates the history table.
+pub(super) fn of_creation(session: &Session<'_>, mode: Mode) -> Result<Head, Problem> {
+    let mut head = Head::new(attempt_name(session, 0), mode, 0);
+    let create = texts(
+        session,
+        &Text::CreateHistory {
+            history: &session.table,
+        },
+    )?;
+    bracket(&mut head, session, create)?;
+    Ok(head)
+}
+
+/// Returns the head around a script of the user's own that creates the history table. Its last text reads every
+/// column, so that a table without them is rolled back.
+pub(super) fn of_own_creation(session: &Session<'_>, treatment: &Treatment) -> Result<Head, Problem> {
+    let mut head = Head::new(attempt_name(session, 0), treatment.mode, treatment.statements);
+    bracket(&mut head, session, Vec::new())?;
+    let read = texts(
+        session,
+        &Text::History {
+            history: &session.table,
+        },
+    )?;
+    let before_commit = head
+        .closing
+        .len()
+        .saturating_sub(usize::from(treatment.mode == Mode::Atomic));
+    head.closing.splice(before_commit..before_commit, read);
+    Ok(head)
+}
+
+fn bracket(head: &mut Head, session: &Session<'_>, opening: Vec<String>) -> Result<(), Problem> {
+    if head.mode == Mode::Atomic {
+        head.opening = texts(
+            session,
+            &Text::Begin {
+                limits: &Limits::default(),
+            },
+        )?;
+        head.closing = texts(session, &Text::Commit)?;
+    }
+    head.opening.extend(opening);
+    Ok(())
+}
+
+fn record(
+    job: &Job,
+    position: i64,
+    session: &Session<'_>,
+    settings: &Settings,
+) -> Result<Vec<String>, Problem> {
+    let checksum = job.step.checksum.as_ref().map(ToString::to_string);
+    let mut row = NewRow::new(position, &job.step.id.0, job.step.attempt);
+    row.direction = match job.step.direction {
+        Direction::Up => RowDirection::Up,
+        Direction::Down => RowDirection::Down,
+    };
+    row.checksum = checksum.as_deref();
+    row.statements_total = job.treatment.statements;
+    row.lease = (job.treatment.mode == Mode::Stepwise).then_some(LEASE);
+    row.down_script = job.down_text.as_deref();
+    row.applied_by = &settings.applied_by;
+    texts(
+        session,
+        &Text::Record {
+            history: &session.table,
+            row: &row,
+        },
+    )
+}
+
+/// Returns a name that all runners give to the same attempt, unique on the server.
+pub(crate) fn attempt_name(session: &Session<'_>, position: i64) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        &session.facts.database,
+        &session.facts.schema,
+        &session.table.name,
+    ] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let hash: String = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("whimbrel:{hash}:{position}")
+}
+
+/// Returns the texts of the session's dialect.
+pub(super) fn texts(session: &Session<'_>, text: &Text<'_>) -> Result<Vec<String>, Problem> {
+    let unsupported = || {
+        let what = match text {
+            Text::Begin { .. } | Text::Limit { .. } => "a limit on the time of a statement",
+            _ => "what is needed to keep a history",
+        };
+        Problem::new(Name::Unsupported, format!("the adapter does not have {what}")).state("nothing was run")
+    };
+    session.dialect.text(text).ok_or_else(unsupported)
+}

@@ -1,0 +1,203 @@
+//! Runs a plan.
+//!
+//! Hands the adapter one batch per migration and hears how it went. The history row goes in with the work, in the same
+//! transaction where there is one; whatever two runners do, they collide on its position, and the loser reads the
+//! history again.
+//!
+//! Takes scripts as readers and knows no file, configuration or terminal.
+
+mod feed;
+mod head;
+mod patience;
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase};
+
+use crate::error::{Name, Problem, Result};
+use crate::history::{History, Session};
+use crate::script::Treatment;
+
+pub(crate) use head::attempt_name;
+pub use head::{Job, LEASE, Settings};
+pub use patience::{Patience, Waited};
+
+/// Opens the scripts of a run.
+pub trait Scripts {
+    /// Opens the script of a job for reading from its start. The reader fails at its end when the script is not what
+    /// was planned.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn open(&self, job: &Job) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// Hears how a run goes.
+pub trait Observer {
+    /// A job begins.
+    fn started(&mut self, _job: &Job) {}
+    /// A job has come this far.
+    fn progress(&mut self, _job: &Job, _statements: u64, _bytes: u64) {}
+    /// The server says something.
+    fn notice(&mut self, _job: &Job, _notice: &Notice) {}
+    /// A job is complete.
+    fn finished(&mut self, _job: &Job, _duration: Duration) {}
+    /// Another runner is at work, and this one waits for it.
+    fn waiting(&mut self, _for_whom: &str) {}
+    /// Something the user should hear, although it stops nothing.
+    fn warning(&mut self, _problem: &Problem) {}
+}
+
+/// An observer that is not interested.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// The request to stop a run, made from another thread.
+#[derive(Debug, Default)]
+pub struct Cancellation(AtomicBool);
+
+impl Cancellation {
+    /// Asks the run to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the run was asked to stop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+#[must_use]
+pub struct Outcome {
+    /// How many of the jobs are complete, and how long each took.
+    pub finished: Vec<Duration>,
+    /// Why there are not more.
+    pub ending: Ending,
+}
+
+/// Why a run ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// Everything is done.
+    Done,
+    /// Another runner was first: read the history again.
+    FenceTaken,
+    /// The run was asked to stop.
+    Stopped(Option<Failure>),
+    /// A script could not be read, or is not what was planned.
+    Unreadable(Failure, Problem),
+    /// A job failed.
+    Failed(Failure),
+}
+
+/// Runs `jobs` in order, each at the next position of the history.
+///
+/// # Errors
+///
+/// Texts that the adapter does not have. What fails on the server is an [`Ending`].
+pub fn run(
+    jobs: &[Job],
+    history: &History,
+    session: &mut Session<'_>,
+    settings: &Settings,
+    scripts: &dyn Scripts,
+    observer: &mut dyn Observer,
+    cancellation: &Cancellation,
+) -> Result<Outcome> {
+    let positions = history.last_position() + 1..;
+    let heads = jobs
+        .iter()
+        .zip(positions)
+        .map(|(job, position)| head::of(job, position, session, settings));
+    let heads = heads.collect::<Result<Vec<Head>, Problem>>()?;
+    let feed = feed::Feed::new(jobs, heads, session.dialect.lexer(), scripts, cancellation);
+    Ok(feed.run(session, observer))
+}
+
+/// Creates the history table, by the adapter's text or by the user's own script. Losing the race for it is no error.
+///
+/// # Errors
+///
+/// The server's.
+pub fn create_history(
+    session: &mut Session<'_>,
+    mode: Mode,
+    own: Option<(&Treatment, Box<dyn Read + Send>)>,
+) -> Result<()> {
+    let (head, script) = match own {
+        Some((treatment, script)) => (
+            head::of_own_creation(session, treatment)?,
+            Some((treatment, script)),
+        ),
+        None => (head::of_creation(session, mode)?, None),
+    };
+    match feed::run_one(head, script, session) {
+        Ok(()) => Ok(()),
+        Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(()),
+        Err(failure) => Err(cannot_create(&failure, session).into()),
+    }
+}
+
+/// Adds rows to the history without running anything. `false`: another runner was first.
+///
+/// # Errors
+///
+/// The server's.
+pub fn record(rows: &[NewRow<'_>], session: &mut Session<'_>) -> Result<Recorded> {
+    match feed::run_one(head::of_records(rows, session)?, None, session) {
+        Ok(()) => Ok(Recorded::Yes),
+        Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(Recorded::FenceTaken),
+        Err(failure) => Err(crate::error::of_connection(&failure.error)
+            .unwrap_or_else(|| {
+                Problem::new(
+                    Name::HistoryUnreadable,
+                    format!("cannot write to the history table `{}`", session.table),
+                )
+                .caused_by(failure.error.message.clone())
+                .state("nothing was changed")
+            })
+            .into()),
+    }
+}
+
+/// Whether rows were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// They were.
+    Yes,
+    /// Another runner was first: read the history again.
+    FenceTaken,
+}
+
+/// Returns whether a failed batch tells that another runner took its position.
+fn is_fence_taken(failure: &Failure) -> bool {
+    failure.phase == Phase::Opening && failure.error.kind == ErrorKind::FenceTaken
+}
+
+fn cannot_create(failure: &Failure, session: &Session<'_>) -> Problem {
+    if let Some(problem) = crate::error::of_connection(&failure.error) {
+        return problem;
+    }
+    let message = format!("cannot create the history table `{}`", session.table);
+    let problem = Problem::new(Name::HistoryUnreadable, message)
+        .caused_by(failure.error.message.clone())
+        .state("nothing was run");
+    let problem = Problem {
+        sqlstate: failure.error.sqlstate.clone(),
+        ..problem
+    };
+    match failure.phase {
+        Phase::Closing => problem
+            .hint("the table that `000_migrations_table.sql` creates must have the columns of the history"),
+        _ => problem,
+    }
+}

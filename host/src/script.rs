@@ -1,0 +1,491 @@
+//! What a script asks of the transaction it runs in.
+//!
+//! [`Outline::scan`] runs over a script once, before anything is sent, and keeps what is not plain. [`Treatment::of`]
+//! decides from that, purely, whether the script runs as one transaction or step by step, what is left out of it, and
+//! what cannot be kept and is refused.
+//!
+//! Knows the engine only by its [`Lexer`](whimbrel_adapter_api::Lexer) and capabilities.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::path::Path;
+
+use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
+
+use crate::error::{Name, Place, Problem};
+use crate::source::{Script, Transaction};
+use crate::splitter::{self, Form, Item, Rules, SplitError, Splitter, Statement, Take};
+
+/// A script in outline: how long it is, and what in it is not plain.
+#[derive(Clone, Debug, Default)]
+pub struct Outline {
+    /// How many statements it has.
+    pub statements: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The statements that are not plain.
+    pub special: Vec<Special>,
+    /// The first statement that names a table whose changes cannot roll back, and that table.
+    pub without_rollback: Option<(u64, String)>,
+}
+
+/// A statement that is not plain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Special {
+    /// Its number, from 0.
+    pub index: u64,
+    /// What it does.
+    pub class: Class,
+    /// Its line, from 1.
+    pub line: u64,
+    /// Its column, from 1.
+    pub column: u64,
+    /// Its text, cut after the first line.
+    pub text: String,
+}
+
+/// How a script is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Treatment {
+    /// As one transaction or step by step.
+    pub mode: Mode,
+    /// Settings that are made around the transaction.
+    pub outside: Vec<String>,
+    /// The numbers of the statements that are not sent as part of the script.
+    pub left_out: BTreeSet<u64>,
+    /// The numbers of the statements that no mark may follow.
+    pub unmarked: BTreeSet<u64>,
+    /// How many statements are sent.
+    pub statements: u64,
+    /// What the user should hear.
+    pub remarks: Vec<String>,
+}
+
+/// What the engine and the script's header say about transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// What the adapter can do.
+    pub capabilities: &'a BTreeSet<Capability>,
+    /// What the script's header asks for.
+    pub transaction: Transaction,
+}
+
+impl Outline {
+    /// Reads a script from start to end.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read or split, with its place.
+    pub fn scan(
+        script: &Script,
+        lexer: &Lexer,
+        tables_without_transactions: &[String],
+    ) -> Result<Self, Problem> {
+        let reader = script
+            .open()
+            .map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
+        let mut splitter = Splitter::new(&rules(lexer)?, reader);
+        let mut outline = Outline::default();
+        while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
+            if let Item::Statement(statement) = item {
+                outline.add(&statement, script, tables_without_transactions);
+            }
+        }
+        outline.bytes = splitter.offset();
+        Ok(outline)
+    }
+
+    fn add(&mut self, statement: &Statement<'_>, script: &Script, tables_without_transactions: &[String]) {
+        self.statements += 1;
+        if statement.class != Class::Plain {
+            self.special.push(Special {
+                index: statement.index,
+                class: statement.class,
+                line: line_in_file(script, statement.location.line),
+                column: statement.location.column,
+                text: statement.text.lines().next().unwrap_or_default().to_owned(),
+            });
+        }
+        if self.without_rollback.is_none() && !tables_without_transactions.is_empty() {
+            let named = statement.words().find_map(|word| {
+                let is_same = |table: &&String| match word.form {
+                    Form::Bare => table.eq_ignore_ascii_case(word.text),
+                    Form::Quoted => *table == word.text,
+                };
+                tables_without_transactions.iter().find(is_same)
+            });
+            self.without_rollback = named.map(|table| (statement.index, table.clone()));
+        }
+    }
+}
+
+impl Treatment {
+    /// Decides how a script is run.
+    ///
+    /// # Errors
+    ///
+    /// Everything in the script that cannot be kept.
+    pub fn of(
+        outline: &Outline,
+        path: &Path,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Self, Vec<Problem>> {
+        let outer = outer_transaction(outline);
+        let mut problems = refused(outline, path, circumstances);
+        let mode = mode(outline, path, circumstances).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Mode::Atomic
+        });
+        // Stepwise on request, a transaction of the script's own is what its author wants.
+        let own_control = circumstances.transaction == Transaction::None;
+        match own_control {
+            true => problems.extend(left_open(outline, path)),
+            false => problems.extend(transaction_control(outline, path, outer)),
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+
+        let mut left_out: BTreeSet<u64> = indexes(outline, Class::Skipped).collect();
+        if let (Some((begin, commit)), false) = (outer, own_control) {
+            left_out.extend([begin, commit]);
+        }
+        let (outside, remarks) = match mode {
+            Mode::Atomic => hoist(outline, &mut left_out),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let statements = outline.statements - left_out.len() as u64;
+        let unmarked = unmarked(outline, outer.filter(|_| !own_control));
+        Ok(Treatment {
+            mode,
+            outside,
+            left_out,
+            unmarked,
+            statements,
+            remarks,
+        })
+    }
+
+    /// Returns the number in the file of the statement that was sent as number `sent`.
+    #[must_use]
+    pub fn index_in_file(&self, sent: u64) -> u64 {
+        // Every statement left out at or before the place moves it on by one.
+        self.left_out.iter().fold(
+            sent,
+            |index, left_out| if *left_out <= index { index + 1 } else { index },
+        )
+    }
+
+    /// Returns whether the progress mark may follow statement `index`.
+    #[must_use]
+    pub fn marking(&self, index: u64) -> Marking {
+        if self.unmarked.contains(&index) {
+            Marking::Unmarked
+        } else {
+            Marking::Marked
+        }
+    }
+}
+
+fn indexes(outline: &Outline, class: Class) -> impl Iterator<Item = u64> {
+    outline
+        .special
+        .iter()
+        .filter(move |special| special.class == class)
+        .map(|special| special.index)
+}
+
+/// Returns the numbers of a BEGIN and a COMMIT around everything else.
+fn outer_transaction(outline: &Outline) -> Option<(u64, u64)> {
+    let mut control = outline
+        .special
+        .iter()
+        .filter(|special| controls_transaction(special.class));
+    let (first, last) = (control.next()?, control.next()?);
+    let is_skipped = |index: u64| indexes(outline, Class::Skipped).any(|skipped| skipped == index);
+    let nothing_before = (0..first.index).all(is_skipped);
+    let nothing_after = (last.index + 1..outline.statements).all(is_skipped);
+    let is_pair = first.class == Class::Begin && last.class == Class::Commit && control.next().is_none();
+    (is_pair && nothing_before && nothing_after).then_some((first.index, last.index))
+}
+
+fn controls_transaction(class: Class) -> bool {
+    matches!(class, Class::Begin | Class::Commit | Class::Rollback)
+}
+
+/// Returns the problems of statements that no way of running can keep.
+fn refused(outline: &Outline, path: &Path, circumstances: &Circumstances<'_>) -> Vec<Problem> {
+    let can_copy = circumstances.capabilities.contains(&Capability::CopyFromStdin);
+    let problem = |special: &Special| {
+        let problem = match special.class {
+            Class::ClientCommand => Problem::new(
+                Name::ClientCommand,
+                format!(
+                    "`{}` is a command of the database's own client, not SQL",
+                    special.text
+                ),
+            )
+            .hint("take it out, or write it as SQL"),
+            Class::CopyFromStdin if !can_copy => {
+                Problem::new(Name::Unsupported, "the adapter cannot send data inside a script")
+            }
+            _ => return None,
+        };
+        Some(problem.at(special.place(path)).state("nothing was run"))
+    };
+    outline.special.iter().filter_map(problem).collect()
+}
+
+/// Returns a problem for each statement that ends or begins a transaction in the middle of the script.
+fn transaction_control(outline: &Outline, path: &Path, outer: Option<(u64, u64)>) -> Vec<Problem> {
+    if outer.is_some() {
+        return Vec::new();
+    }
+    let control = outline
+        .special
+        .iter()
+        .filter(|special| controls_transaction(special.class));
+    control
+        .map(|special| {
+            Problem::new(
+                Name::TransactionControl,
+                format!("`{}` inside a migration", special.text),
+            )
+            .at(special.place(path))
+            .fact("every migration runs in a transaction of its own; this would end or split it")
+            .state("nothing was run")
+            .hint("take it out, or split the file; one BEGIN … COMMIT around everything is fine")
+        })
+        .collect()
+}
+
+/// Returns the problem of a transaction that a script begins and never ends: our own row would be lost in it.
+fn left_open(outline: &Outline, path: &Path) -> Option<Problem> {
+    let last = outline
+        .special
+        .iter()
+        .rfind(|special| controls_transaction(special.class))?;
+    (last.class == Class::Begin).then(|| {
+        Problem::new(
+            Name::TransactionControl,
+            "the transaction that begins here is never ended",
+        )
+        .at(last.place(path))
+        .state("nothing was run")
+        .hint("end it with COMMIT")
+    })
+}
+
+/// Decides between one transaction and step by step.
+fn mode(outline: &Outline, path: &Path, circumstances: &Circumstances<'_>) -> Result<Mode, Problem> {
+    let can = |capability| circumstances.capabilities.contains(&capability);
+    if circumstances.transaction == Transaction::None || !can(Capability::Transactions) {
+        return Ok(Mode::Stepwise);
+    }
+    let commits = |special: &Special| matches!(special.class, Class::ImplicitCommit | Class::LockTables);
+    if outline.without_rollback.is_some() || outline.special.iter().any(commits) {
+        return Ok(Mode::Stepwise);
+    }
+    let mut refusing = outline
+        .special
+        .iter()
+        .filter(|special| special.class == Class::NoTransaction);
+    let Some(first) = refusing.next() else {
+        return Ok(Mode::Atomic);
+    };
+    // What only sets the scene does not make it a mixture.
+    let scenery = outline
+        .special
+        .iter()
+        .filter(|special| matches!(special.class, Class::Skipped | Class::Outside));
+    if 1 + refusing.count() as u64 + scenery.count() as u64 == outline.statements {
+        return Ok(Mode::Stepwise);
+    }
+    Err(Problem::new(Name::MixedTransaction, format!("`{}` cannot run in a transaction, and the rest of the file needs one", first.text))
+        .at(first.place(path))
+        .state("nothing was run")
+        .hint("move it to a migration of its own; or add `-- no-transaction` and accept that a failure leaves the statements before it in the database"))
+}
+
+/// Takes the settings that belong around the transaction out of the script. The first value of each counts; what
+/// follows puts it back, and that happens anyway.
+fn hoist(outline: &Outline, left_out: &mut BTreeSet<u64>) -> (Vec<String>, Vec<String>) {
+    let mut outside: Vec<String> = Vec::new();
+    let mut remarks = Vec::new();
+    let mut seen = BTreeSet::new();
+    for special in outline
+        .special
+        .iter()
+        .filter(|special| special.class == Class::Outside)
+    {
+        left_out.insert(special.index);
+        if seen.insert(subject(&special.text)) {
+            remarks.push(format!(
+                "line {}: `{}` has no effect inside a transaction: it is set around the whole file and put back after it",
+                special.line, special.text
+            ));
+            outside.push(special.text.clone());
+        }
+    }
+    (outside, remarks)
+}
+
+/// Returns what a setting is about: all that is before its value.
+fn subject(text: &str) -> String {
+    text.split(['=', '('])
+        .next()
+        .unwrap_or(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_uppercase()
+}
+
+/// Returns the statements that no mark may follow: under LOCK TABLES the history cannot be written, inside a
+/// transaction of the script's own a mark could be rolled back, and before ROW_COUNT() it would be what is counted.
+fn unmarked(outline: &Outline, left_out_pair: Option<(u64, u64)>) -> BTreeSet<u64> {
+    let mut unmarked = BTreeSet::new();
+    let (mut locked, mut began) = (None, None);
+    let mut close = |since: &mut Option<u64>, end: u64| {
+        unmarked.extend(since.take().into_iter().flat_map(|since| since..end));
+    };
+    let is_left_out = |index| left_out_pair.is_some_and(|(begin, commit)| [begin, commit].contains(&index));
+    for special in outline
+        .special
+        .iter()
+        .filter(|special| !is_left_out(special.index))
+    {
+        match special.class {
+            // Each of the two ends the other: LOCK TABLES commits, START TRANSACTION unlocks.
+            Class::Begin => {
+                close(&mut locked, special.index);
+                began = began.or(Some(special.index));
+            }
+            Class::LockTables => {
+                close(&mut began, special.index);
+                locked = locked.or(Some(special.index));
+            }
+            Class::UnlockTables => close(&mut locked, special.index),
+            Class::Commit | Class::Rollback | Class::ImplicitCommit => close(&mut began, special.index),
+            Class::ReadsPrevious => close(&mut special.index.checked_sub(1), special.index),
+            _ => {}
+        }
+    }
+    // What is held to the end is ended by the closing texts.
+    close(&mut locked, outline.statements);
+    close(&mut began, outline.statements);
+    unmarked
+}
+
+impl Special {
+    fn place(&self, path: &Path) -> Place {
+        Place::position(path, self.line, self.column).with_excerpt(&self.text)
+    }
+}
+
+/// A script on its way to the adapter: what is sent of it, piece by piece.
+pub struct Pieces(splitter::Pieces<Box<dyn Read + Send>, Choose>);
+
+/// Chooses what is sent of a script.
+type Choose = Box<dyn FnMut(&Statement<'_>) -> Take>;
+
+impl Pieces {
+    /// Returns the pieces of the script that `reader` gives.
+    ///
+    /// # Errors
+    ///
+    /// An adapter whose rules cannot be understood.
+    pub fn new(reader: Box<dyn Read + Send>, lexer: &Lexer, treatment: &Treatment) -> Result<Self, Problem> {
+        let treatment = treatment.clone();
+        let take = move |statement: &Statement<'_>| match treatment.left_out.contains(&statement.index) {
+            true => Take::LeaveOut,
+            false => Take::Keep(treatment.marking(statement.index)),
+        };
+        Ok(Pieces(splitter::Pieces::new(
+            &rules(lexer)?,
+            reader,
+            Box::new(take),
+        )))
+    }
+
+    /// Returns the next piece, or `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read. What cannot be split was found by [`Outline::scan`], unless the file changed since.
+    pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>, Problem> {
+        self.0.next_piece().map_err(|error| match error {
+            SplitError::Read(error) => unreadable(&error),
+            SplitError::Script(problem) => changed(&problem.kind.to_string()),
+        })
+    }
+}
+
+/// Returns the place of byte `byte` of statement `index` of a script, with the text of its line.
+#[must_use]
+pub fn locate(script: &Script, lexer: &Lexer, index: u64, byte: u64) -> Option<Place> {
+    let reader = script.open().ok()?;
+    let located = splitter::locate(&rules(lexer).ok()?, reader, index, |_| {
+        Take::Keep(Marking::Marked)
+    })
+    .ok()??;
+    let place = located.place(byte);
+    let excerpt = line_at(script, place.line)?;
+    Some(Place::position(&script.path, line_in_file(script, place.line), place.column).with_excerpt(excerpt))
+}
+
+/// Returns a line of a script, cut where it gets too long to show.
+fn line_at(script: &Script, line: u64) -> Option<String> {
+    use std::io::BufRead;
+    let mut lines = io::BufReader::new(script.open().ok()?).split(b'\n');
+    let line = lines.nth(usize::try_from(line).ok()?.checked_sub(1)?)?.ok()?;
+    let text = String::from_utf8_lossy(&line);
+    Some(text.trim_end().chars().take(200).collect())
+}
+
+/// A script taken from a header does not begin on the first line of its file.
+fn line_in_file(script: &Script, line: u64) -> u64 {
+    script.first_line + line - 1
+}
+
+fn rules(lexer: &Lexer) -> Result<Rules, Problem> {
+    Rules::new(lexer).map_err(|error| Problem::new(Name::AdapterMisbehaved, error.to_string()))
+}
+
+fn not_split(error: &SplitError, script: &Script) -> Problem {
+    match error {
+        SplitError::Read(error) => unreadable(error).at(Place::file(&script.path)),
+        SplitError::Script(problem) => {
+            let line = line_in_file(script, problem.location.line);
+            let place = Place::position(&script.path, line, problem.location.column);
+            let place = match line_at(script, problem.location.line) {
+                Some(excerpt) => place.with_excerpt(excerpt),
+                None => place,
+            };
+            Problem::new(Name::Script, problem.kind.to_string())
+                .at(place)
+                .state("nothing was run")
+        }
+    }
+}
+
+/// Returns the problem of a script that cannot be read.
+#[must_use]
+pub fn unreadable(error: &io::Error) -> Problem {
+    match error.get_ref() {
+        // Not the system's: the check that what is sent is what was planned.
+        Some(inner) => changed(&inner.to_string()),
+        None => Problem::new(Name::FileUnreadable, "the script cannot be read").caused_by(error.to_string()),
+    }
+}
+
+fn changed(what: &str) -> Problem {
+    Problem::new(
+        Name::ChangedWhileRead,
+        format!("the script was changed during the run: {what}"),
+    )
+    .hint("run it again; the new text is checked first")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use whimbrel_adapter_api::Feature;
+
+use super::*;
+use crate::source::Content;
+
+const PATTERNS: &[(&str, Class)] = &[
+    ("BEGIN", Class::Begin),
+    ("COMMIT", Class::Commit),
+    ("ROLLBACK", Class::Rollback),
+    ("VACUUM", Class::NoTransaction),
+    ("CREATE", Class::ImplicitCommit),
+    ("PRAGMA", Class::Outside),
+    ("LOCK TABLES", Class::LockTables),
+    ("UNLOCK TABLES", Class::UnlockTables),
+    ("... ROW_COUNT", Class::ReadsPrevious),
+    ("COPY ... FROM STDIN", Class::CopyFromStdin),
+    ("\\restrict", Class::Skipped),
+];
+
+const ALL: &[Capability] = &[Capability::Transactions, Capability::TransactionalDdl];
+
+fn lexer() -> Lexer {
+    Lexer::new(&[Feature::BackslashCommands], PATTERNS)
+}
+
+fn script(text: &str) -> Script {
+    Script {
+        path: PathBuf::from("a.sql"),
+        first_line: 1,
+        content: Content::Bytes(Arc::from(text.as_bytes())),
+    }
+}
+
+fn outline(text: &str) -> Outline {
+    Outline::scan(&script(text), &lexer(), &["log".to_owned()]).expect("a script")
+}
+
+fn treat(text: &str, transaction: Transaction) -> Result<Treatment, Vec<Name>> {
+    let capabilities = ALL.iter().copied().collect();
+    let circumstances = Circumstances {
+        capabilities: &capabilities,
+        transaction,
+    };
+    let treatment = Treatment::of(&outline(text), Path::new("a.sql"), &circumstances);
+    treatment.map_err(|problems| problems.iter().map(|problem| problem.name).collect())
+}
+
+fn whole(text: &str) -> Result<Treatment, Vec<Name>> {
+    treat(text, Transaction::Whole)
+}
+
+fn stepwise(text: &str) -> Treatment {
+    treat(text, Transaction::None).expect("a treatment")
+}
+
+fn numbers(set: &BTreeSet<u64>) -> Vec<u64> {
+    set.iter().copied().collect()
+}
+
+#[test]
+fn an_ordinary_script_is_one_transaction() {
+    let treatment = whole("INSERT 1; INSERT 2;").expect("a treatment");
+    assert_eq!((treatment.mode, treatment.statements), (Mode::Atomic, 2));
+}
+
+#[test]
+fn an_outer_transaction_becomes_ours() {
+    let treatment = whole("BEGIN; INSERT 1; COMMIT;").expect("a treatment");
+    assert_eq!(
+        (treatment.mode, numbers(&treatment.left_out), treatment.statements),
+        (Mode::Atomic, vec![0, 2], 1)
+    );
+}
+
+#[test]
+fn lines_that_are_skipped_do_not_stand_outside_the_outer_transaction() {
+    let treatment = whole("\\restrict x\nBEGIN; INSERT 1; COMMIT;").expect("a treatment");
+    assert_eq!(numbers(&treatment.left_out), [0, 1, 3]);
+}
+
+#[test]
+fn any_other_transaction_control_is_refused() {
+    for text in [
+        "INSERT 1; COMMIT; INSERT 2;",
+        "BEGIN; INSERT 1;",
+        "BEGIN; INSERT 1; ROLLBACK;",
+        "BEGIN; INSERT 1; COMMIT; INSERT 2;",
+        "INSERT 0; BEGIN; INSERT 1; COMMIT;",
+        "BEGIN; INSERT 1; COMMIT; BEGIN; INSERT 2; COMMIT;",
+    ] {
+        let names = whole(text).expect_err(text);
+        assert!(
+            names.iter().all(|name| *name == Name::TransactionControl),
+            "{text}: {names:?}"
+        );
+    }
+}
+
+#[test]
+fn a_transaction_of_its_own_is_kept_on_request_and_must_end() {
+    let treatment = stepwise("INSERT 0; BEGIN; INSERT 1; COMMIT; INSERT 2;");
+    assert_eq!(treatment.mode, Mode::Stepwise);
+    assert!(treatment.left_out.is_empty());
+    assert_eq!(
+        numbers(&treatment.unmarked),
+        [1, 2],
+        "a mark inside could be rolled back"
+    );
+    assert_eq!(
+        treat("BEGIN; INSERT 1;", Transaction::None),
+        Err(vec![Name::TransactionControl])
+    );
+}
+
+#[test]
+fn what_refuses_a_transaction_runs_by_itself_or_not_at_all() {
+    assert_eq!(
+        whole("VACUUM;").map(|treatment| treatment.mode),
+        Ok(Mode::Stepwise)
+    );
+    assert_eq!(
+        whole("VACUUM; VACUUM;").map(|treatment| treatment.mode),
+        Ok(Mode::Stepwise)
+    );
+    assert_eq!(whole("INSERT 1; VACUUM;"), Err(vec![Name::MixedTransaction]));
+    assert_eq!(stepwise("INSERT 1; VACUUM;").mode, Mode::Stepwise);
+}
+
+#[test]
+fn what_commits_by_itself_makes_a_script_stepwise() {
+    assert_eq!(
+        whole("CREATE x; INSERT 1;").map(|treatment| treatment.mode),
+        Ok(Mode::Stepwise)
+    );
+    assert_eq!(
+        whole("LOCK TABLES x; INSERT 1;").map(|treatment| treatment.mode),
+        Ok(Mode::Stepwise)
+    );
+}
+
+#[test]
+fn a_table_without_transactions_makes_a_script_stepwise() {
+    assert_eq!(
+        whole("INSERT INTO LOG VALUES (1);").map(|treatment| treatment.mode),
+        Ok(Mode::Stepwise)
+    );
+    assert_eq!(
+        whole("INSERT INTO \"LOG\" VALUES (1);").map(|treatment| treatment.mode),
+        Ok(Mode::Atomic)
+    );
+    assert_eq!(
+        whole("INSERT INTO a VALUES ('log');").map(|treatment| treatment.mode),
+        Ok(Mode::Atomic)
+    );
+}
+
+#[test]
+fn a_setting_goes_around_the_transaction_once() {
+    let treatment = whole("PRAGMA fk = OFF; INSERT 1; PRAGMA FK = ON;").expect("a treatment");
+    assert_eq!(treatment.outside, ["PRAGMA fk = OFF"]);
+    assert_eq!(
+        (
+            numbers(&treatment.left_out),
+            treatment.statements,
+            treatment.remarks.len()
+        ),
+        (vec![0, 2], 1, 1)
+    );
+}
+
+#[test]
+fn no_mark_is_made_where_it_would_break_the_script() {
+    let locked = stepwise("INSERT 0; LOCK TABLES a; INSERT 1; CREATE x; UNLOCK TABLES; INSERT 2;");
+    assert_eq!(numbers(&locked.unmarked), [1, 2, 3]);
+    assert_eq!(numbers(&stepwise("INSERT 0; SELECT ROW_COUNT();").unmarked), [0]);
+    assert_eq!(numbers(&stepwise("LOCK TABLES a; INSERT 1;").unmarked), [0, 1]);
+    assert_eq!(
+        numbers(&stepwise("BEGIN; INSERT 1; CREATE x; INSERT 2; COMMIT;").unmarked),
+        [0, 1]
+    );
+}
+
+#[test]
+fn data_in_a_script_needs_an_adapter_that_can_send_it() {
+    assert_eq!(whole("COPY a FROM STDIN;"), Err(vec![Name::Unsupported]));
+}
+
+#[test]
+fn a_number_among_the_sent_statements_leads_back_to_the_file() {
+    let treatment = whole("\\restrict x\nBEGIN; INSERT 1; \nINSERT 2; COMMIT;").expect("a treatment");
+    assert_eq!([0, 1].map(|sent| treatment.index_in_file(sent)), [2, 3]);
+}
+
+#[test]
+fn a_place_is_found_again_with_its_line() {
+    let place = locate(&script("INSERT 1;\n\tINSERT x;"), &lexer(), 1, 7).expect("a place");
+    assert_eq!((place.line, place.column), (Some(2), Some(9)));
+    assert_eq!(place.excerpt.as_deref(), Some("\tINSERT x;"));
+}
+
+#[test]
+fn a_script_from_a_header_keeps_the_lines_of_its_file() {
+    let script = Script {
+        first_line: 3,
+        ..script("INSERT x;")
+    };
+    assert_eq!(
+        locate(&script, &lexer(), 0, 0).and_then(|place| place.line),
+        Some(3)
+    );
+}
+
+#[test]
+fn a_string_that_is_never_closed_is_told_with_its_place() {
+    let problem = Outline::scan(&script("SELECT 1;\nSELECT 'x;"), &lexer(), &[]).expect_err("no end");
+    assert_eq!(problem.name, Name::Script);
+    assert_eq!(
+        (problem.places[0].line, problem.places[0].column),
+        (Some(2), Some(8))
+    );
+}
