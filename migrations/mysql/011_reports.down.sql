@@ -1,0 +1,2 @@
+DROP PROCEDURE settle_report;
+DROP TABLE reports;

@@ -1,0 +1,3 @@
+DROP TRIGGER rarity_alert;
+DROP FUNCTION alert_urgency;
+DROP TABLE rarity_alerts;

@@ -1,0 +1,3 @@
+DROP TABLE observation_tags;
+DROP TABLE tags;
+DROP TABLE comments;

@@ -1,0 +1,2 @@
+DROP VIEW site_totals;
+DROP VIEW life_lists;

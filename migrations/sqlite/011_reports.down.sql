@@ -1,0 +1,2 @@
+DROP VIEW open_reports;
+DROP TABLE reports;

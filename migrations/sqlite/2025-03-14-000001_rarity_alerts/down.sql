@@ -1,0 +1,2 @@
+DROP TRIGGER rarity_alert;
+DROP TABLE rarity_alerts;

@@ -1,0 +1,2 @@
+DROP TABLE birding.species;
+DROP TYPE birding.conservation_status;

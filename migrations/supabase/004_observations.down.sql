@@ -1,0 +1,3 @@
+DROP TABLE birding.observations;
+DROP FUNCTION birding.touch();
+DROP TYPE birding.observation_state;

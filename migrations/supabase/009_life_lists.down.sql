@@ -1,0 +1,2 @@
+DROP MATERIALIZED VIEW birding.site_totals;
+DROP VIEW birding.life_lists;

@@ -1,0 +1,128 @@
+//! An adapter as a stranger would write it, for Whimbrel's own tests.
+//!
+//! Serves `probe:PATH` with SQLite underneath, one statement at a time, by the helpers that the contract offers. With
+//! `probe:PATH?panic=METHOD` it panics in the method of that name: `check_url`, `connect`, `cancel`, `drop`, `text`,
+//! or any of the connection's own. Without a path the database is in memory.
+
+mod connection;
+mod dialect;
+
+use std::sync::Arc;
+
+use rusqlite::{InterruptHandle, OpenFlags};
+use whimbrel_adapter_api::{
+    Access, Adapter, Canceller, Capability, ConnectOptions, Error, ErrorKind, Fence, Identity, Info, Opened,
+    Plugin, Secret, export_adapter,
+};
+
+use crate::connection::{ProbeConnection, from_driver};
+
+export_adapter!(Probe);
+
+/// The adapter.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe;
+
+impl Default for Probe {
+    fn default() -> Self {
+        if cfg!(feature = "panic-on-load") {
+            panic!("the probe was told to panic when it is loaded");
+        }
+        Probe
+    }
+}
+
+impl Plugin for Probe {
+    const IDENTITY: Identity = Identity {
+        name: "probe",
+        version: env!("CARGO_PKG_VERSION"),
+        aliases: &["sonde"],
+        schemes: &["probe"],
+    };
+}
+
+impl Adapter for Probe {
+    fn info(&self) -> Info {
+        let capabilities = [
+            Capability::Transactions,
+            Capability::TransactionalDdl,
+            Capability::Savepoints,
+            Capability::Cancel,
+        ];
+        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
+    }
+
+    fn check_url(&self, url: &Secret) -> Result<(), Error> {
+        let (_, trap) = parse(url)?;
+        trap.spring("check_url");
+        Ok(())
+    }
+
+    fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
+        let (path, trap) = parse(&options.url)?;
+        trap.spring("connect");
+        let handle = match (path, options.access) {
+            ("", _) => rusqlite::Connection::open_in_memory(),
+            (path, Access::ReadOnly) if !std::path::Path::new(path).exists() => {
+                let error = Error::new(ErrorKind::DatabaseMissing, format!("there is no file `{path}`"));
+                return Err(error);
+            }
+            (path, Access::ReadOnly) => {
+                rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            }
+            (path, _) => rusqlite::Connection::open(path),
+        };
+        let handle = handle.map_err(|error| from_driver(&error))?;
+        let canceller = Interrupt {
+            handle: handle.get_interrupt_handle(),
+            trap: trap.clone(),
+        };
+        Ok(Opened {
+            connection: Box::new(ProbeConnection::new(handle, trap)),
+            canceller: Arc::new(canceller),
+        })
+    }
+}
+
+fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
+    let invalid = || {
+        Error::new(
+            ErrorKind::InvalidUrl,
+            "a url looks like `probe:PATH?panic=METHOD`",
+        )
+    };
+    let rest = url.reveal().strip_prefix("probe:").ok_or_else(invalid)?;
+    match rest.split_once('?') {
+        None => Ok((rest, Trap::default())),
+        Some((path, query)) => {
+            let method = query.strip_prefix("panic=").ok_or_else(invalid)?;
+            Ok((path, Trap(Some(method.into()))))
+        }
+    }
+}
+
+/// The method that panics, if any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trap(Option<Arc<str>>);
+
+impl Trap {
+    #[track_caller]
+    pub(crate) fn spring(&self, method: &str) {
+        if self.0.as_deref() == Some(method) {
+            panic!("the probe was told to panic in `{method}`");
+        }
+    }
+}
+
+struct Interrupt {
+    handle: InterruptHandle,
+    trap: Trap,
+}
+
+impl Canceller for Interrupt {
+    fn cancel(&self) -> Result<(), Error> {
+        self.trap.spring("cancel");
+        self.handle.interrupt();
+        Ok(())
+    }
+}

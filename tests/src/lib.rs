@@ -1,0 +1,28 @@
+//! The test harness: databases on real servers, projects for the real binary, a proxy between the two.
+//!
+//! A test takes a fresh database ([`Postgres::fresh`], [`MariaDb::fresh`], [`Sqlite::fresh`]), writes a
+//! [`Project`], runs the binary in it and compares the whole [`Outcome`]. With a [`Proxy`] on the way it counts
+//! the turns on the wire, reads what was sent, and breaks the connection where it likes.
+//!
+//! Starts no server: `cargo xtask test` does, once for the whole run. Every function here panics when it cannot
+//! do its work, with a sentence that says why, because that is how a test fails.
+
+mod database;
+mod mariadb;
+mod outcome;
+mod postgres;
+mod project;
+mod proxy;
+mod servers;
+mod sqlite;
+mod wire;
+
+pub use database::{Database, Engine, Networked, Row};
+pub use mariadb::MariaDb;
+pub use outcome::Outcome;
+pub use postgres::{Pool, Postgres};
+pub use project::{Invocation, Project, Running, built_file};
+pub use proxy::{Fault, Loss, Proxy};
+pub use servers::{Programs, Server, Servers, servers};
+pub use sqlite::Sqlite;
+pub use wire::{Message, Protocol};

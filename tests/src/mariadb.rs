@@ -1,0 +1,196 @@
+//! Fresh databases on the MariaDB of this run.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Mutex;
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder, Value};
+use regex::Regex;
+
+use crate::database::{Database, Engine, Networked, Row, output_of, path_text, unique_name};
+use crate::servers::{Server, servers};
+use crate::wire::Protocol;
+
+/// A MariaDB database of its own.
+#[derive(Debug)]
+pub struct MariaDb {
+    name: String,
+    users: Mutex<Vec<String>>,
+}
+
+impl MariaDb {
+    /// Creates an empty database.
+    pub fn fresh() -> Self {
+        let name = unique_name();
+        maintain(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
+        Self {
+            name,
+            users: Mutex::default(),
+        }
+    }
+
+    /// Returns the name of the database.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the url that asks for TLS with the server's certificate and name verified.
+    pub fn url_tls(&self) -> String {
+        let authority = path_text(&servers().authority);
+        format!("{}?ssl-mode=VERIFY_IDENTITY&ssl-ca={authority}", self.url())
+    }
+
+    /// Returns the url for another user.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        url(user, password, self.address(), &self.name)
+    }
+
+    /// Creates a user without any right, under a name that no other test has, and returns the name. It has the
+    /// owner's password and is dropped with the database.
+    pub fn user(&self, suffix: &str) -> String {
+        let user = format!("{}_{suffix}", self.name);
+        maintain(&format!(
+            "CREATE USER {user}@'%' IDENTIFIED BY '{}'",
+            servers().mariadb.password
+        ));
+        self.users
+            .lock()
+            .expect("no test panics while it adds a user")
+            .push(user.clone());
+        user
+    }
+
+    /// Opens a session that the test holds itself.
+    pub fn client(&self) -> Conn {
+        connect(Some(&self.name)).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl Database for MariaDb {
+    fn engine(&self) -> Engine {
+        Engine::MariaDb
+    }
+
+    fn url(&self) -> String {
+        self.url_at(self.address())
+    }
+
+    fn try_query(&self, sql: &str) -> Result<Vec<Row>, String> {
+        all_rows(&mut self.client(), sql).map_err(|error| error.to_string())
+    }
+
+    fn dump(&self) -> String {
+        let Server {
+            host,
+            port,
+            user,
+            password,
+            ..
+        } = &servers().mariadb;
+        let mut dump = Command::new(&servers().programs.mariadb_dump);
+        dump.env("MYSQL_PWD", password)
+            .args(["--no-defaults", "-h", &host.to_string()]);
+        dump.args([
+            "-P",
+            &port.to_string(),
+            "-u",
+            user,
+            "--no-data",
+            "--skip-comments",
+        ]);
+        dump.args(["--routines", "--events", "--triggers", &self.name]);
+        let counter = Regex::new(r" AUTO_INCREMENT=\d+").expect("the pattern is valid");
+        let kept: Vec<String> = output_of(&mut dump)
+            .lines()
+            // A guard of newer clients that names no object.
+            .filter(|line| !line.contains("enable the sandbox mode"))
+            .map(|line| counter.replace_all(line, "").replace(&self.name, "[DATABASE]"))
+            .collect();
+        kept.join("\n")
+    }
+}
+
+impl Networked for MariaDb {
+    fn address(&self) -> SocketAddr {
+        servers().mariadb.address()
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::MySql
+    }
+
+    fn url_at(&self, address: SocketAddr) -> String {
+        let Server { user, password, .. } = &servers().mariadb;
+        url(user, password, address, &self.name)
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        // A second panic would hide the first, and what is left goes with the servers anyway.
+        let Ok(mut connection) = connect(None) else { return };
+        // A session that a test left behind may hold a lock on a table, and the drop would wait for it.
+        let ours = format!(
+            "SELECT id FROM information_schema.processlist WHERE db = '{}'",
+            self.name
+        );
+        let sessions: Vec<u64> = connection.query(ours).unwrap_or_default();
+        for session in sessions {
+            let _ = connection.query_drop(format!("KILL {session}"));
+        }
+        let _ = connection.query_drop(format!("DROP DATABASE IF EXISTS {}", self.name));
+        for user in self.users.get_mut().map(std::mem::take).unwrap_or_default() {
+            let _ = connection.query_drop(format!("DROP USER IF EXISTS {user}@'%'"));
+        }
+    }
+}
+
+/// Runs a statement that concerns the server and not one of the tests' databases.
+fn maintain(sql: &str) {
+    let outcome = connect(None).and_then(|mut connection| connection.query_drop(sql));
+    outcome.unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
+}
+
+fn connect(database: Option<&str>) -> Result<Conn, mysql::Error> {
+    let Server {
+        host,
+        port,
+        user,
+        password,
+        ..
+    } = &servers().mariadb;
+    let options = OptsBuilder::new()
+        .ip_or_hostname(Some(host.to_string()))
+        .tcp_port(*port)
+        .user(Some(user))
+        .pass(Some(password))
+        .db_name(database)
+        // Otherwise the client asks the server for its socket and moves there.
+        .prefer_socket(false);
+    Conn::new(options)
+}
+
+/// Reads the results of all statements: the error of a later one comes only with its own result.
+fn all_rows(connection: &mut Conn, sql: &str) -> Result<Vec<Row>, mysql::Error> {
+    let mut results = connection.query_iter(sql)?;
+    let mut rows = Vec::new();
+    while let Some(set) = results.iter() {
+        for row in set {
+            rows.push(row?.unwrap().into_iter().map(text).collect());
+        }
+    }
+    Ok(rows)
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Some(other.as_sql(true)),
+    }
+}
+
+fn url(user: &str, password: &str, address: SocketAddr, database: &str) -> String {
+    format!("mysql://{user}:{password}@{address}/{database}")
+}

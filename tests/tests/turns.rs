@@ -1,0 +1,342 @@
+//! How often the binary waits for the server, counted on the wire after the login.
+//!
+//! One turn reads, one turn runs a migration. Whoever adds a question to the server finds it here.
+
+use std::thread;
+
+use mysql::prelude::Queryable;
+use postgres::Client;
+use whimbrel_tests::{Database, MariaDb, Message, Networked, Postgres, Project, Proxy};
+
+/// Returns a project with so many migrations, each one statement of DDL.
+fn tables(folder: &str, count: u32) -> Project {
+    let project = Project::new();
+    add_tables(&project, folder, 1, count);
+    project
+}
+
+fn add_tables(project: &Project, folder: &str, first: u32, last: u32) {
+    for number in first..=last {
+        let path = |direction| format!("migrations/{folder}/{number:03}_table.{direction}.sql");
+        project.write(
+            &path("up"),
+            format!("CREATE TABLE made_{number} (id integer PRIMARY KEY);\n"),
+        );
+        project.write(&path("down"), format!("DROP TABLE made_{number};\n"));
+    }
+}
+
+/// Returns the connections and turns of one run.
+#[track_caller]
+fn counted(project: &Project, proxy: &Proxy, url: &str, arguments: &[&str], exit: i32) -> (u32, u32) {
+    proxy.forget();
+    let arguments = arguments.iter().copied().chain(["--url", url]);
+    let _ = project.run(arguments).exits(exit);
+    (proxy.connections(), proxy.turns())
+}
+
+/// Fails when a client has sent anything that changes data or tables.
+#[track_caller]
+fn nothing_was_written(proxy: &Proxy) {
+    let sent = proxy.client_text().to_uppercase();
+    assert!(sent.contains("SELECT"), "nothing was recorded");
+    let words = sent.split(|letter: char| !letter.is_ascii_alphabetic() && letter != '_');
+    let writing = [
+        "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "LOCK", "BEGIN", "GRANT",
+    ];
+    let found: Vec<&str> = words.filter(|word| writing.contains(word)).collect();
+    assert!(found.is_empty(), "{found:?} in:\n{sent}");
+}
+
+fn databases() -> [(&'static str, Box<dyn Networked>); 2] {
+    [
+        ("postgres", Box::new(Postgres::fresh())),
+        ("mysql", Box::new(MariaDb::fresh())),
+    ]
+}
+
+#[test]
+fn nothing_pending_is_one_turn_on_one_connection_and_writes_nothing() {
+    for (folder, database) in databases() {
+        let project = tables(folder, 2);
+        let _ = project.run(["up", folder, "--url", &database.url()]).exits(0);
+        let proxy = Proxy::before(database.as_ref());
+        let url = proxy.url(database.as_ref());
+        assert_eq!(
+            counted(&project, &proxy, &url, &["up", folder], 0),
+            (1, 1),
+            "{folder}"
+        );
+        nothing_was_written(&proxy);
+    }
+}
+
+#[test]
+fn looking_at_a_database_is_one_turn_and_writes_nothing() {
+    for (folder, database) in databases() {
+        let project = tables(folder, 2);
+        let proxy = Proxy::before(database.as_ref());
+        let url = proxy.url(database.as_ref());
+        let looks = |applied: &str| {
+            for command in ["status", "verify", "plan", "history"] {
+                let turns = counted(&project, &proxy, &url, &[command, folder], 0);
+                assert_eq!(turns, (1, 1), "{command} {folder}, {applied}");
+                nothing_was_written(&proxy);
+            }
+            let turns = counted(&project, &proxy, &url, &["up", folder, "--dry-run"], 0);
+            assert_eq!(turns, (1, 1), "up --dry-run {folder}, {applied}");
+            nothing_was_written(&proxy);
+        };
+        looks("with no history table");
+        let _ = project.run(["up", folder, "--url", &url]).exits(0);
+        looks("with everything applied");
+    }
+}
+
+#[test]
+fn a_role_that_may_only_select_finds_nothing_to_do_on_postgres() {
+    let database = Postgres::fresh();
+    let project = tables("postgres", 2);
+    let _ = project.run(["up", "postgres", "--url", &database.url()]).exits(0);
+    let reader = database.role("reader");
+    database.execute(&format!("GRANT SELECT ON whimbrel_migrations TO {reader}"));
+    let url = database.url_as(&reader, &whimbrel_tests::servers().postgres.password);
+    only_reads(&project, "postgres", &url);
+}
+
+#[test]
+fn a_user_who_may_only_select_finds_nothing_to_do_on_mariadb() {
+    let database = MariaDb::fresh();
+    let project = tables("mysql", 2);
+    let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
+    let reader = database.user("reader");
+    database.execute(&format!(
+        "GRANT SELECT ON {}.whimbrel_migrations TO {reader}@'%'",
+        database.name()
+    ));
+    let url = database.url_as(&reader, &whimbrel_tests::servers().mariadb.password);
+    only_reads(&project, "mysql", &url);
+}
+
+#[track_caller]
+fn only_reads(project: &Project, folder: &str, url: &str) {
+    let outcome = project.run(["up", folder, "--url", url]).exits(0);
+    assert_eq!(outcome.stdout, format!("{folder} is up to date, at 002_table\n"));
+    for command in ["status", "verify", "plan", "history"] {
+        let _ = project.run([command, folder, "--url", url]).exits(0);
+    }
+}
+
+#[test]
+fn each_pending_migration_is_one_turn_more() {
+    for (folder, database) in databases() {
+        let project = tables(folder, 1);
+        let proxy = Proxy::before(database.as_ref());
+        let url = proxy.url(database.as_ref());
+        assert_eq!(
+            counted(&project, &proxy, &url, &["up", folder], 0),
+            (1, 2 + 1),
+            "{folder}, fresh"
+        );
+        add_tables(&project, folder, 2, 5);
+        assert_eq!(
+            counted(&project, &proxy, &url, &["up", folder], 0),
+            (1, 1 + 4),
+            "{folder}, four more"
+        );
+        let down = ["down", folder, "--steps", "3"];
+        assert_eq!(
+            counted(&project, &proxy, &url, &down, 0),
+            (1, 1 + 3),
+            "{folder}, down"
+        );
+    }
+}
+
+#[test]
+fn a_failing_migration_is_one_turn_more() {
+    for (folder, database) in databases() {
+        let project = tables(folder, 2);
+        // Data and no DDL, so that it fails in a transaction on both.
+        project.write(
+            &format!("migrations/{folder}/003_fails.sql"),
+            "INSERT INTO made_1 (id) VALUES (1);\nINSERT INTO made_1 (id) VALUES (1);\n",
+        );
+        add_tables(&project, folder, 4, 5);
+        let proxy = Proxy::before(database.as_ref());
+        let url = proxy.url(database.as_ref());
+        let turns = counted(&project, &proxy, &url, &["up", folder], 1);
+        assert_eq!(turns, (1, 2 + 3 + 1), "{folder}:\n{}", proxy.client_text());
+    }
+}
+
+#[test]
+fn a_stepwise_migration_that_fails_is_one_turn_more() {
+    let database = MariaDb::fresh();
+    let project = tables("mysql", 1);
+    project.write(
+        "migrations/mysql/002_fails.sql",
+        "CREATE TABLE a (id integer);\nCREATE TABLE a (id integer);\nCREATE TABLE b (id integer);\n",
+    );
+    let proxy = Proxy::before(&database);
+    let url = proxy.url(&database);
+    let turns = counted(&project, &proxy, &url, &["up", "mysql"], 5);
+    assert_eq!(turns, (1, 2 + 2 + 1), "{}", proxy.client_text());
+}
+
+/// Both runs have read the same history when the test lets go of the table, so one of them loses its position.
+#[test]
+fn a_lost_fence_is_one_turn_more_on_postgres() {
+    let database = Postgres::fresh();
+    let project = tables("postgres", 1);
+    let _ = project.run(["up", "postgres", "--url", &database.url()]).exits(0);
+    add_tables(&project, "postgres", 2, 2);
+    let proxy = Proxy::before(&database);
+    let url = proxy.url(&database);
+
+    let mut holder = database.client();
+    holder
+        .batch_execute("BEGIN; LOCK TABLE whimbrel_migrations IN SHARE MODE")
+        .expect("nobody else holds the table");
+    let runs = [(); 2].map(|()| project.spawn(["up", "postgres", "--url", &url]));
+    wait_until_blocked(&mut database.client(), 2);
+    holder.batch_execute("COMMIT").expect("the lock is released");
+
+    for run in runs {
+        let _ = run.wait().exits(0);
+    }
+    // Each reads and runs; one of them is told that its position is taken, and reads again.
+    assert_eq!(
+        (proxy.connections(), proxy.turns()),
+        (2, 2 + 2 + 1),
+        "{}",
+        proxy.client_text()
+    );
+    assert_eq!(
+        database.lines("SELECT migration FROM whimbrel_migrations ORDER BY position"),
+        ["001_table", "002_table"]
+    );
+}
+
+fn wait_until_blocked(client: &mut Client, count: i64) {
+    let waiting = "SELECT count(*) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database \
+                   WHERE NOT l.granted AND d.datname = current_database()";
+    while client
+        .query_one(waiting, &[])
+        .expect("the catalog can be read")
+        .get::<_, i64>(0)
+        < count
+    {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_lost_fence_is_one_turn_more_on_mariadb() {
+    let database = MariaDb::fresh();
+    let project = tables("mysql", 1);
+    let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
+    project.write(
+        "migrations/mysql/002_row.sql",
+        "INSERT INTO made_1 (id) VALUES (1);\n",
+    );
+    let proxy = Proxy::before(&database);
+    let url = proxy.url(&database);
+
+    let mut holder = database.client();
+    holder
+        .query_drop("LOCK TABLES whimbrel_migrations READ")
+        .expect("nobody else holds the table");
+    let runs = [(); 2].map(|()| project.spawn(["up", "mysql", "--url", &url]));
+    let waiting = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE db = '{}' AND state LIKE 'Waiting for table%'",
+        database.name()
+    );
+    while database.lines(&waiting) != ["2"] {
+        thread::yield_now();
+    }
+    holder.query_drop("UNLOCK TABLES").expect("the lock is released");
+
+    for run in runs {
+        let _ = run.wait().exits(0);
+    }
+    assert_eq!(
+        (proxy.connections(), proxy.turns()),
+        (2, 2 + 2 + 1),
+        "{}",
+        proxy.client_text()
+    );
+    assert_eq!(
+        database.lines("SELECT migration FROM whimbrel_migrations ORDER BY position"),
+        ["001_table", "002_row"]
+    );
+}
+
+#[test]
+fn a_stepwise_migration_is_one_packet_with_its_marks() {
+    let database = MariaDb::fresh();
+    let project = tables("mysql", 1);
+    let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
+    project.write(
+        "migrations/mysql/002_two.sql",
+        "CREATE TABLE first (id integer);\nCREATE TABLE second (id integer);\n",
+    );
+    let proxy = Proxy::before(&database);
+    let url = proxy.url(&database);
+    assert_eq!(counted(&project, &proxy, &url, &["up", "mysql"], 0), (1, 2));
+
+    let messages = proxy.messages();
+    let packets: Vec<&Message> = messages
+        .iter()
+        .filter(|message| message.text.contains("CREATE TABLE"))
+        .collect();
+    let [packet] = packets.as_slice() else {
+        panic!("{} packets:\n{}", packets.len(), proxy.client_text())
+    };
+    let expected = [
+        "INSERT INTO",
+        "CREATE TABLE first",
+        "statements_done = 1",
+        "CREATE TABLE second",
+        "statements_done = 2",
+        "state = 'applied'",
+    ];
+    let found: Vec<Option<usize>> = expected.iter().map(|text| packet.text.find(text)).collect();
+    assert!(
+        found.iter().all(Option::is_some) && found.is_sorted(),
+        "{found:?} of {expected:?} in:\n{}",
+        packet.text
+    );
+}
+
+#[test]
+fn a_transactional_migration_is_one_message_on_postgres() {
+    let database = Postgres::fresh();
+    let project = tables("postgres", 1);
+    let _ = project.run(["up", "postgres", "--url", &database.url()]).exits(0);
+    add_tables(&project, "postgres", 2, 2);
+    let proxy = Proxy::before(&database);
+    let url = proxy.url(&database);
+    assert_eq!(counted(&project, &proxy, &url, &["up", "postgres"], 0), (1, 2));
+
+    let messages = proxy.messages();
+    let of_turn: Vec<&Message> = messages.iter().filter(|message| message.turn == 2).collect();
+    let [message] = of_turn.as_slice() else {
+        panic!("{} messages:\n{}", of_turn.len(), proxy.client_text())
+    };
+    let expected = [
+        "BEGIN",
+        "INSERT INTO",
+        "CREATE TABLE made_2",
+        "RESET ROLE",
+        "UPDATE",
+        "COMMIT",
+    ];
+    let found: Vec<Option<usize>> = expected.iter().map(|text| message.text.find(text)).collect();
+    assert!(
+        found.iter().all(Option::is_some) && found.is_sorted(),
+        "{found:?} of {expected:?} in:\n{}",
+        message.text
+    );
+}

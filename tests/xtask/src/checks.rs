@@ -1,0 +1,133 @@
+//! The checks beside the tests: format, lints, documentation, licences and sources of the dependencies.
+//!
+//! Lints and documentation share the profile and the target directory of the tests, so that a cold run builds
+//! most dependencies once.
+//!
+//! Runs every check that can run, and fails when one did not pass.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{announce, cargo, succeed, workspace};
+
+/// The version of cargo-deny that is installed when there is none.
+const CARGO_DENY: &str = "0.20.2";
+
+/// A check by its name.
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: [Check; 4] = [
+    ("fmt", format),
+    ("clippy", clippy),
+    ("doc", documentation),
+    ("deny", dependencies),
+];
+
+/// Runs all checks.
+pub(crate) fn run() -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        announce(name);
+        if let Err(error) = check() {
+            announce(&format!("{name} did not pass: {error:#}"));
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("did not pass: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    succeed(cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    succeed(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn documentation() -> Result<()> {
+    let mut command = cargo();
+    command
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["doc", "--workspace", "--no-deps", "--locked"]);
+    succeed(&mut command)
+}
+
+fn dependencies() -> Result<()> {
+    let program = cargo_deny()?;
+    let deny = || {
+        let mut command = Command::new(&program);
+        command.current_dir(workspace());
+        command
+    };
+    succeed(deny().args([
+        "--locked",
+        "check",
+        "--hide-inclusion-graph",
+        "licenses",
+        "bans",
+        "sources",
+    ]))?;
+    // The advisories are a git repository of their own, which not every machine reaches.
+    if deny()
+        .args(["fetch", "db"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        return succeed(deny().args(["--locked", "check", "--disable-fetch", "advisories"]));
+    }
+    announce("########################################################################");
+    announce("# NOT CHECKED: security advisories. Their database cannot be reached.  #");
+    announce("########################################################################");
+    Ok(())
+}
+
+/// Returns cargo-deny, and installs it below the target directory when it is not on the PATH.
+fn cargo_deny() -> Result<PathBuf> {
+    let on_path = Command::new("cargo-deny").arg("--version").output();
+    if on_path.is_ok_and(|output| output.status.success()) {
+        return Ok("cargo-deny".into());
+    }
+    let root = target_directory()?.join("tools");
+    let program = root.join("bin/cargo-deny");
+    if !program.exists() {
+        announce(&format!("installing cargo-deny {CARGO_DENY}"));
+        // Without optimisation it is built in a third of the time and checks as much.
+        let mut install = cargo();
+        install.args([
+            "install",
+            "cargo-deny",
+            "--locked",
+            "--debug",
+            "--version",
+            CARGO_DENY,
+        ]);
+        succeed(install.arg("--root").arg(&root))?;
+    }
+    Ok(program)
+}
+
+/// Returns cargo's target directory, which the environment or a configuration file may have moved.
+fn target_directory() -> Result<PathBuf> {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cannot read cargo's metadata")?;
+    let directory = metadata["target_directory"]
+        .as_str()
+        .context("cargo names no target directory")?;
+    Ok(directory.into())
+}

@@ -1,0 +1,87 @@
+//! Development tasks: `cargo xtask test`, `cargo xtask servers`, `cargo xtask ci`.
+//!
+//! Runs the whole test suite against real servers that live only as long as the run, and the checks that CI
+//! makes beside it. The tests learn where the servers are from the file named by [`SERVERS_VARIABLE`].
+//!
+//! Knows nothing of migrations: what is tested stands in `tests/`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that reports to a terminal"
+)]
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+mod checks;
+mod packages;
+mod servers;
+mod signals;
+mod suite;
+
+/// The variable that names the file with the facts of the servers; the harness reads it.
+const SERVERS_VARIABLE: &str = "WHIMBREL_TEST_SERVERS";
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  test [FILTER…]   build everything, start the servers, run the tests whose names hold a FILTER (default: all)
+  servers          start the servers, say where they are, stop them at Ctrl-C
+  ci               the checks beside the tests: fmt, clippy, doc, deny";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test", filters @ ..] => suite::run(filters),
+        ["servers"] => suite::serve(),
+        ["ci"] => checks::run().map(|()| ExitCode::SUCCESS),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            Ok(ExitCode::from(2))
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Announces a step on stderr, where cargo's own progress goes.
+fn announce(step: &str) {
+    eprintln!("xtask: {step}");
+}
+
+/// Returns cargo, the one that runs this program, ready to work on the workspace.
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+/// Returns the root of the workspace.
+fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .ancestors()
+        .nth(2)
+        .expect("this package is two directories below the root")
+}
+
+/// Runs a command whose output the user sees; anything but success is an error that shows the command.
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! PostgreSQL, MariaDB and PgBouncer for one test run.
+//!
+//! Each server listens on a free port of 127.0.0.1, keeps its data in a private directory below the system's
+//! temporary one, asks for a password and offers TLS. What a test must know to connect stands in a JSON file.
+//!
+//! The servers refuse to run as root, so root starts them as the user `postgres`. Their data is thrown away at
+//! the end and is therefore never synced to the disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use account::Account;
+use certificates::Certificates;
+use mariadb::MariaDb;
+use pgbouncer::{PgBouncer, Pooling};
+use postgres::Postgres;
+
+mod account;
+mod certificates;
+mod mariadb;
+mod pgbouncer;
+mod postgres;
+mod process;
+
+/// The administrator of every server.
+const OWNER: &str = "owner";
+
+/// The user whom the servers refuse without TLS.
+const TLS_ONLY: &str = "tls_only";
+
+/// The password of both users. Long enough that a test may search any output for it.
+const PASSWORD: &str = "kestrel-4711-quill";
+
+const HOST: &str = "127.0.0.1";
+
+/// The servers of one run; they stop when this is dropped.
+///
+/// The fields are dropped in this order: a pooler before its server, the directory when nobody uses it.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    poolers: [PgBouncer; 3],
+    postgres: Postgres,
+    mariadb: MariaDb,
+    directory: TempDir,
+}
+
+/// What all servers of a run share.
+#[derive(Debug)]
+struct Ground {
+    account: Account,
+    directory: PathBuf,
+    certificates: Certificates,
+}
+
+impl Servers {
+    /// Starts all servers and waits until they answer.
+    pub(crate) fn start() -> Result<Self> {
+        let account = Account::for_servers()?;
+        let directory = tempfile::Builder::new().prefix("whimbrel-servers-").tempdir()?;
+        account.own(directory.path())?;
+        let certificates = Certificates::make(&account, directory.path())?;
+        let ground = Ground {
+            account,
+            directory: directory.path().to_owned(),
+            certificates,
+        };
+
+        // Both prepare their data directories at the same time, which is most of the wait.
+        let mariadb = mariadb::Prepared::start(&ground)?;
+        let postgres = postgres::Prepared::start(&ground)?;
+        let postgres = postgres.launch(&ground)?;
+        let mariadb = mariadb.launch(&ground)?;
+        let poolers = [
+            PgBouncer::start(&ground, &postgres, Pooling::Transaction)?,
+            PgBouncer::start(&ground, &postgres, Pooling::SingleTransaction)?,
+            PgBouncer::start(&ground, &postgres, Pooling::Session)?,
+        ];
+        let servers = Self {
+            poolers,
+            postgres,
+            mariadb,
+            directory,
+        };
+        servers.write_facts(&ground)?;
+        Ok(servers)
+    }
+
+    /// Returns the file that tells the tests where the servers are.
+    pub(crate) fn facts_file(&self) -> PathBuf {
+        self.directory.path().join("servers.json")
+    }
+
+    /// Returns the servers' urls, for a person who wants to look around.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let [transaction, single, session] = &self.poolers;
+        let url = |scheme: &str, port: u16, database: &str| {
+            format!("{scheme}://{OWNER}:{PASSWORD}@{HOST}:{port}/{database}")
+        };
+        vec![
+            format!(
+                "PostgreSQL             {}",
+                url("postgres", self.postgres.port, "postgres")
+            ),
+            format!(
+                "PgBouncer, transaction {}",
+                url("postgres", transaction.port, "postgres")
+            ),
+            format!(
+                "PgBouncer, pool of one {}",
+                url("postgres", single.port, "postgres")
+            ),
+            format!(
+                "PgBouncer, session     {}",
+                url("postgres", session.port, "postgres")
+            ),
+            format!(
+                "MariaDB                {}",
+                url("mysql", self.mariadb.port, "mysql")
+            ),
+            format!(
+                "authority of the certificates: {}",
+                Certificates::authority(self.directory.path()).display()
+            ),
+        ]
+    }
+
+    fn write_facts(&self, ground: &Ground) -> Result<()> {
+        let [transaction, single, session] = &self.poolers;
+        let server = |port: u16, socket: Option<&Path>| {
+            json!({
+                "host": HOST,
+                "port": port,
+                "user": OWNER,
+                "password": PASSWORD,
+                "tls_only_user": TLS_ONLY,
+                "socket": socket,
+            })
+        };
+        let facts = json!({
+            "postgres": server(self.postgres.port, Some(&self.postgres.socket_directory)),
+            "mariadb": server(self.mariadb.port, Some(&self.mariadb.socket)),
+            "pooler_transaction": server(transaction.port, None),
+            "pooler_single": server(single.port, None),
+            "pooler_session": server(session.port, None),
+            "authority": Certificates::authority(&ground.directory),
+            "other_authority": Certificates::other_authority(&ground.directory),
+            "programs": programs()?,
+        });
+        let path = self.facts_file();
+        let text = serde_json::to_string_pretty(&facts)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// Returns the full paths of the clients that the tests call.
+fn programs() -> Result<Value> {
+    use crate::packages::path_of;
+
+    Ok(json!({
+        "psql": path_of("psql")?,
+        "pg_dump": path_of("pg_dump")?,
+        "mariadb": path_of("mariadb")?,
+        "mariadb_dump": path_of("mariadb-dump")?,
+        "sqlite3": path_of("sqlite3")?,
+    }))
+}

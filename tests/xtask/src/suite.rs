@@ -1,0 +1,91 @@
+//! The test run: everything built, the servers started once, all tests, the servers stopped.
+//!
+//! Hands the tests the path of a file with the servers' facts in [`SERVERS_VARIABLE`]. The servers stop when
+//! [`Servers`] is dropped, so an error, a panic and a signal all clean up.
+//!
+//! Chooses no tests: filters go to the test runner as they are.
+
+use std::process::{Command, ExitCode, ExitStatus};
+
+use anyhow::{Context, Result};
+
+use crate::servers::Servers;
+use crate::signals::Interrupts;
+use crate::{SERVERS_VARIABLE, announce, cargo, packages, succeed};
+
+/// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
+pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
+    packages::install_missing()?;
+    // The whole workspace and not only its default members: the tests are built with the same set of features
+    // right after, and the libraries that they load are then not built a second time.
+    announce("building the workspace");
+    succeed(cargo().args(["build", "--workspace"]))?;
+
+    let interrupts = Interrupts::catch()?;
+    let servers = Servers::start()?;
+    announce(&format!(
+        "servers are up, {SERVERS_VARIABLE}={}",
+        servers.facts_file().display()
+    ));
+    for mut command in test_commands(filters) {
+        interrupts.check()?;
+        command.env(SERVERS_VARIABLE, servers.facts_file());
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot run {command:?}"))?;
+        let status = interrupts.wait_for(child)?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the servers for tests that are run by hand, and waits for a signal.
+#[expect(
+    clippy::print_stdout,
+    reason = "where the servers are is this command's result"
+)]
+pub(crate) fn serve() -> Result<ExitCode> {
+    packages::install_missing()?;
+    let interrupts = Interrupts::catch()?;
+    let servers = Servers::start()?;
+    for url in servers.urls() {
+        println!("{url}");
+    }
+    println!("export {SERVERS_VARIABLE}={}", servers.facts_file().display());
+    announce("Ctrl-C stops the servers");
+    interrupts.wait();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the commands of one test run, in order.
+fn test_commands(filters: &[&str]) -> Vec<Command> {
+    let mut tests = cargo();
+    if has_nextest() {
+        tests.args(["nextest", "run", "--workspace"]).args(filters);
+    } else {
+        announce("cargo-nextest is not installed, so `cargo test` runs the tests");
+        tests
+            .args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--"])
+            .args(filters);
+    }
+    let mut examples = cargo();
+    examples.args(["test", "--doc", "--workspace"]);
+    // The tests come last: whoever reads the end of the output finds their count there.
+    if filters.is_empty() {
+        vec![examples, tests]
+    } else {
+        vec![tests]
+    }
+}
+
+fn has_nextest() -> bool {
+    let version = cargo().args(["nextest", "--version"]).output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
