@@ -229,3 +229,6 @@ pub fn in_transaction(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

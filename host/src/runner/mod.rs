@@ -201,3 +201,6 @@ fn cannot_create(failure: &Failure, session: &Session<'_>) -> Problem {
         _ => problem,
     }
 }
+
+#[cfg(test)]
+mod tests;
