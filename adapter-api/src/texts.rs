@@ -1,12 +1,12 @@
 //! The texts about the history that engines with ordinary SQL share.
 //!
-//! A [`Dialect`] answers most of [`Text`](crate::Text) by calling these with its [`Clock`], and writes by hand only
-//! what is its own: creating the table, beginning a transaction, resetting a session.
+//! A [`Dialect`] writes by hand what is its own (creating the table, beginning a transaction, resetting a session) and
+//! answers the rest of [`Text`] with [`common`] and its [`Clock`].
 
 use std::time::Duration;
 
 use crate::connection::TableName;
-use crate::dialect::{Dialect, NewRow, RowState};
+use crate::dialect::{Dialect, NewRow, RowState, Text};
 use crate::value::Value;
 
 /// How an engine reckons with time. In each template `{}` stands for the argument.
@@ -33,9 +33,23 @@ pub fn qualified(dialect: &dyn Dialect, table: &TableName) -> String {
     }
 }
 
-/// Returns the text of [`Text::History`](crate::Text::History).
+/// Returns the texts that do not depend on the engine but for its clock and its quotes, or `None` for one that does.
 #[must_use]
-pub fn history(dialect: &dyn Dialect, clock: &Clock, history: &TableName) -> String {
+pub fn common(dialect: &dyn Dialect, clock: &Clock, text: &Text<'_>) -> Option<Vec<String>> {
+    Some(vec![match text {
+        Text::Commit => "COMMIT".to_owned(),
+        Text::History { history: table } => history(dialect, clock, table),
+        Text::Record { history, row } => record(dialect, clock, history, row),
+        Text::Mark { history, position, lease } => mark(dialect, clock, history, *position, *lease),
+        Text::Finish { history, position, state, statements_done } => {
+            finish(dialect, clock, history, *position, *state, *statements_done)
+        }
+        Text::DownScript { history, position } => down_script(dialect, history, *position),
+        _ => return None,
+    }])
+}
+
+fn history(dialect: &dyn Dialect, clock: &Clock, history: &TableName) -> String {
     format!(
         "SELECT position, migration, attempt, direction, state, checksum, statements_done, statements_total, \
          {until} AS lease_ms, {started} AS started_at, {finished} AS finished_at, duration_ms, applied_by, \
@@ -47,9 +61,7 @@ pub fn history(dialect: &dyn Dialect, clock: &Clock, history: &TableName) -> Str
     )
 }
 
-/// Returns the text of [`Text::Record`](crate::Text::Record).
-#[must_use]
-pub fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRow<'_>) -> String {
+fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRow<'_>) -> String {
     let literal = |value: Value<'_>| dialect.literal(&value);
     let count = |number: u64| literal(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)));
     let settled = row.state != RowState::Started;
@@ -84,9 +96,7 @@ pub fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &N
     )
 }
 
-/// Returns the text of [`Text::Mark`](crate::Text::Mark).
-#[must_use]
-pub fn mark(
+fn mark(
     dialect: &dyn Dialect,
     clock: &Clock,
     history: &TableName,
@@ -100,9 +110,7 @@ pub fn mark(
     )
 }
 
-/// Returns the text of [`Text::Finish`](crate::Text::Finish).
-#[must_use]
-pub fn finish(
+fn finish(
     dialect: &dyn Dialect,
     clock: &Clock,
     history: &TableName,
@@ -122,9 +130,7 @@ pub fn finish(
     )
 }
 
-/// Returns the text of [`Text::DownScript`](crate::Text::DownScript).
-#[must_use]
-pub fn down_script(dialect: &dyn Dialect, history: &TableName, position: i64) -> String {
+fn down_script(dialect: &dyn Dialect, history: &TableName, position: i64) -> String {
     format!(
         "SELECT down_script FROM {} WHERE position = {position}",
         qualified(dialect, history)

@@ -258,41 +258,15 @@ impl Dialect for MySqlDialect {
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
         Some(match text {
             Text::Facts { history } => vec![self.facts_text(history)],
-            Text::History { history } => vec![texts::history(self, &CLOCK, history)],
             Text::CreateHistory { history } => self.create_history(history),
             Text::Begin { limits } => {
                 let mut texts = self.limit(limits);
                 texts.push("START TRANSACTION READ WRITE".to_owned());
                 texts
             }
-            Text::Commit => vec!["COMMIT".to_owned()],
             Text::Limit { limits } => self.limit(limits),
             Text::ResetSession => self.reset(),
-            Text::Record { history, row } => vec![texts::record(self, &CLOCK, history, row)],
-            Text::Mark {
-                history,
-                position,
-                lease,
-            } => {
-                vec![texts::mark(self, &CLOCK, history, *position, *lease)]
-            }
-            Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            } => {
-                vec![texts::finish(
-                    self,
-                    &CLOCK,
-                    history,
-                    *position,
-                    *state,
-                    *statements_done,
-                )]
-            }
-            Text::DownScript { history, position } => vec![texts::down_script(self, history, *position)],
-            _ => return None,
+            other => return texts::common(self, &CLOCK, other),
         })
     }
 }

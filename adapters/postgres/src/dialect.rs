@@ -155,41 +155,15 @@ impl Dialect for PostgresDialect {
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
         Some(match text {
             Text::Facts { history } => vec![self.facts_text(history)],
-            Text::History { history } => vec![texts::history(self, &CLOCK, history)],
             Text::CreateHistory { history } => vec![self.create_history(history)],
             Text::Begin { limits } => {
                 // A role's or database's defaults must not decide what a migration sees and may do.
                 let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();
                 [vec![begin], limit("SET LOCAL", limits)].concat()
             }
-            Text::Commit => vec!["COMMIT".to_owned()],
             Text::Limit { limits } => limit("SET", limits),
             Text::ResetSession => RESET.iter().map(ToString::to_string).collect(),
-            Text::Record { history, row } => vec![texts::record(self, &CLOCK, history, row)],
-            Text::Mark {
-                history,
-                position,
-                lease,
-            } => {
-                vec![texts::mark(self, &CLOCK, history, *position, *lease)]
-            }
-            Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            } => {
-                vec![texts::finish(
-                    self,
-                    &CLOCK,
-                    history,
-                    *position,
-                    *state,
-                    *statements_done,
-                )]
-            }
-            Text::DownScript { history, position } => vec![texts::down_script(self, history, *position)],
-            _ => return None,
+            other => return texts::common(self, &CLOCK, other),
         })
     }
 }

@@ -135,38 +135,12 @@ impl Dialect for SqliteDialect {
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
         Some(match text {
             Text::Facts { history } => vec![self.facts_text(history)],
-            Text::History { history } => vec![texts::history(self, &CLOCK, history)],
             Text::CreateHistory { history } => self.create_history(history),
             // IMMEDIATE: a transaction that first reads and then writes gets BUSY at once, whatever the timeout.
             Text::Begin { limits } => [limit(limits)?, vec!["BEGIN IMMEDIATE".to_owned()]].concat(),
-            Text::Commit => vec!["COMMIT".to_owned()],
             Text::Limit { limits } => limit(limits)?,
             Text::ResetSession => self.reset(),
-            Text::Record { history, row } => vec![texts::record(self, &CLOCK, history, row)],
-            Text::Mark {
-                history,
-                position,
-                lease,
-            } => {
-                vec![texts::mark(self, &CLOCK, history, *position, *lease)]
-            }
-            Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            } => {
-                vec![texts::finish(
-                    self,
-                    &CLOCK,
-                    history,
-                    *position,
-                    *state,
-                    *statements_done,
-                )]
-            }
-            Text::DownScript { history, position } => vec![texts::down_script(self, history, *position)],
-            _ => return None,
+            other => return texts::common(self, &CLOCK, other),
         })
     }
 }

@@ -141,25 +141,28 @@ fn run_with(
     jobs: &[Job],
     adapter: impl FnMut(&mut dyn Work, &mut dyn Events) -> Result<(), AdapterError> + Send,
 ) -> Outcome {
+    run_as(jobs, &FromJob, &Cancellation::default(), adapter)
+}
+
+fn run_as(
+    jobs: &[Job],
+    scripts: &dyn Scripts,
+    cancellation: &Cancellation,
+    adapter: impl FnMut(&mut dyn Work, &mut dyn Events) -> Result<(), AdapterError> + Send,
+) -> Outcome {
     let mut connection = Recording { run: adapter };
-    let mut session = Session {
-        connection: &mut connection,
+    let mut session = session(&mut connection);
+    let (history, settings) = (History::default(), Settings::default());
+    run(jobs, &history, &mut session, &settings, scripts, &mut Silent, cancellation).expect("texts")
+}
+
+fn session(connection: &mut dyn Connection) -> Session<'_> {
+    Session {
+        connection,
         dialect: Box::new(Words),
         facts: Facts::default(),
         table: TableName::new("history"),
-    };
-    let settings = Settings::default();
-    let cancellation = Cancellation::default();
-    run(
-        jobs,
-        &History::default(),
-        &mut session,
-        &settings,
-        &FromJob,
-        &mut Silent,
-        &cancellation,
-    )
-    .expect("texts")
+    }
 }
 
 /// Pulls everything, answers every batch with success, and writes down what was pulled.
@@ -334,81 +337,29 @@ fn a_script_that_cannot_be_read_stops_its_batch() {
             Err(io::Error::other("changed"))
         }
     }
-    let mut connection = Recording {
-        run: |work: &mut dyn Work, _: &mut dyn Events| {
-            assert!(work.next_batch().is_err());
-            Ok(())
-        },
-    };
-    let mut session = Session {
-        connection: &mut connection,
-        dialect: Box::new(Words),
-        facts: Facts::default(),
-        table: TableName::new("history"),
-    };
-    let jobs = [job("a", "x;", Mode::Atomic)];
-    let cancellation = Cancellation::default();
-    let settings = Settings::default();
-    let outcome = run(
-        &jobs,
-        &History::default(),
-        &mut session,
-        &settings,
-        &Changed,
-        &mut Silent,
-        &cancellation,
-    )
-    .expect("texts");
+    let outcome = run_as(&[job("a", "x;", Mode::Atomic)], &Changed, &Cancellation::default(), |work, _| {
+        assert!(work.next_batch().is_err());
+        Ok(())
+    });
     let Ending::Unreadable(failure, problem) = outcome.ending else {
         panic!("it was read")
     };
-    assert_eq!(
-        (failure.state, problem.name),
-        (State::RolledBack, Name::ChangedWhileRead)
-    );
+    assert_eq!((failure.state, problem.name), (State::RolledBack, Name::ChangedWhileRead));
 }
 
 #[test]
 fn a_cancelled_run_hands_nothing_out() {
-    let mut connection = Recording {
-        run: |work: &mut dyn Work, _: &mut dyn Events| {
-            assert!(work.next_batch().is_err());
-            Ok(())
-        },
-    };
-    let mut session = Session {
-        connection: &mut connection,
-        dialect: Box::new(Words),
-        facts: Facts::default(),
-        table: TableName::new("history"),
-    };
     let cancellation = Cancellation::default();
     cancellation.cancel();
-    let jobs = [job("a", "x;", Mode::Atomic)];
-    let settings = Settings::default();
-    let outcome = run(
-        &jobs,
-        &History::default(),
-        &mut session,
-        &settings,
-        &FromJob,
-        &mut Silent,
-        &cancellation,
-    )
-    .expect("texts");
+    let outcome = run_as(&[job("a", "x;", Mode::Atomic)], &FromJob, &cancellation, |work, _| {
+        assert!(work.next_batch().is_err());
+        Ok(())
+    });
     assert!(matches!(outcome.ending, Ending::Stopped(None)));
 }
 
 #[test]
 fn the_name_of_an_attempt_fits_where_servers_keep_it() {
-    let mut connection = Recording {
-        run: |_: &mut dyn Work, _: &mut dyn Events| Ok(()),
-    };
-    let session = Session {
-        connection: &mut connection,
-        dialect: Box::new(Words),
-        facts: Facts::default(),
-        table: TableName::new("history"),
-    };
-    assert!(attempt_name(&session, i64::MAX).len() <= 63);
+    let mut connection = Recording { run: |_: &mut dyn Work, _: &mut dyn Events| Ok(()) };
+    assert!(attempt_name(&session(&mut connection), i64::MAX).len() <= 63);
 }

@@ -90,34 +90,10 @@ impl Dialect for ProbeDialect {
         self.trap.spring("text");
         Some(match text {
             Text::Facts { history } => vec![self.facts_text(history)],
-            Text::History { history } => vec![texts::history(self, &CLOCK, history)],
             Text::CreateHistory { history } => vec![self.create_history(history)],
             Text::Begin { .. } => vec!["BEGIN IMMEDIATE".to_owned()],
-            Text::Commit => vec!["COMMIT".to_owned()],
             Text::Limit { .. } | Text::ResetSession => Vec::new(),
-            Text::Record { history, row } => vec![texts::record(self, &CLOCK, history, row)],
-            Text::Mark {
-                history,
-                position,
-                lease,
-            } => vec![texts::mark(self, &CLOCK, history, *position, *lease)],
-            Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            } => {
-                vec![texts::finish(
-                    self,
-                    &CLOCK,
-                    history,
-                    *position,
-                    *state,
-                    *statements_done,
-                )]
-            }
-            Text::DownScript { history, position } => vec![texts::down_script(self, history, *position)],
-            _ => return None,
+            other => return texts::common(self, &CLOCK, other),
         })
     }
 }
