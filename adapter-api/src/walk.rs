@@ -1,4 +1,4 @@
-//! [`Connection::run`](crate::Connection::run) for an engine that takes one statement at a time.
+//! [`Connection::run`] for an engine that takes one statement at a time.
 //!
 //! The engine says how to execute one statement and how to end a transaction; [`walk`] does the rest in the order
 //! that [`Work`] asks for. An engine whose protocol can send more at once writes its own `run`.

@@ -1,7 +1,7 @@
 //! The MySQL and MariaDB adapter of Whimbrel.
 //!
 //! Speaks to the server through crate `mysql`. What belongs to one migration travels in one packet of several
-//! statements, so that a migration costs one turn; [`run`](mod@run) says how the answers are told apart.
+//! statements, so that a migration costs one turn; `run.rs` says how the answers are told apart.
 //!
 //! Decides nothing: what runs, and in which order, is the host's affair.
 

@@ -54,10 +54,7 @@ pub(crate) async fn connect(settings: &Settings, connector: &MakeRustlsConnect) 
             let outcome = match settings.timeout {
                 None => attempt.await,
                 Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|_| {
-                    Err(error::unreachable(format!(
-                        "no answer within {} s",
-                        limit.as_secs()
-                    )))
+                    Err(error::unreachable(format!("no answer within {} s", limit.as_secs())))
                 }),
             };
             match outcome {
@@ -90,12 +87,7 @@ async fn at_target(
                 if attributes != Attributes::Any {
                     has_attributes(&client, &mut wire, attributes).await?;
                 }
-                return Ok(Connected {
-                    client,
-                    wire,
-                    host: target.host.clone(),
-                    place,
-                });
+                return Ok(Connected { client, wire, host: target.host.clone(), place });
             }
             Err(error) => last = error,
         }
@@ -110,9 +102,7 @@ async fn at_target(
 async fn places(target: &Target) -> Result<Vec<Place>, Error> {
     let port = target.port;
     if target.is_socket() {
-        return Ok(vec![Place::Socket(
-            Path::new(&target.host).join(format!(".s.PGSQL.{port}")),
-        )]);
+        return Ok(vec![Place::Socket(Path::new(&target.host).join(format!(".s.PGSQL.{port}")))]);
     }
     if let Some(address) = target.address {
         return Ok(vec![Place::Address(SocketAddr::new(address, port))]);
@@ -144,10 +134,7 @@ async fn by_modes(
         if let Place::Address(address) = place {
             config.hostaddr(address.ip());
         }
-        config
-            .connect(connector.clone())
-            .await
-            .map_err(|error| error::of_connecting(&error))
+        config.connect(connector.clone()).await.map_err(|error| error::of_connecting(&error))
     };
     let refused = match with_mode(first).await {
         Ok(connected) => return Ok(connected),
@@ -178,9 +165,8 @@ async fn has_attributes(client: &Client, wire: &mut Wire, attributes: Attributes
         SimpleQueryMessage::Row(row) => Some((row.get(0), row.get(1))),
         _ => None,
     });
-    let (standby, read_only) = row.map_or((false, false), |(standby, read_only)| {
-        (standby == Some("t"), read_only == Some("on"))
-    });
+    let (standby, read_only) =
+        row.map_or((false, false), |(standby, read_only)| (standby == Some("t"), read_only == Some("on")));
     let (fits, wanted) = match attributes {
         Attributes::Any | Attributes::PreferStandby => (true, ""),
         Attributes::ReadWrite => (!read_only, "a server that takes writes"),
@@ -191,8 +177,6 @@ async fn has_attributes(client: &Client, wire: &mut Wire, attributes: Attributes
     if fits {
         Ok(())
     } else {
-        Err(error::unreachable(format!(
-            "the server is not {wanted}, as the url demands"
-        )))
+        Err(error::unreachable(format!("the server is not {wanted}, as the url demands")))
     }
 }

@@ -1,7 +1,7 @@
 //! A session with a PostgreSQL server.
 //!
 //! Everything goes by simple messages, except a query with parameters, which is an unnamed statement: named ones
-//! collide behind a pooler. [`run`](crate::run) has a module of its own.
+//! collide behind a pooler. [`run`] has a module of its own.
 //!
 //! Keeps no state of the server but the depth of the transactions that it opened itself.
 
@@ -31,11 +31,7 @@ pub(crate) struct PostgresConnection {
 
 impl PostgresConnection {
     pub(crate) fn new(session: Session, application: String) -> Self {
-        PostgresConnection {
-            session,
-            application,
-            depth: 0,
-        }
+        PostgresConnection { session, application, depth: 0 }
     }
 
     fn bracket(&self, options: &TransactionOptions) -> Bracket {
@@ -71,7 +67,7 @@ impl PostgresConnection {
                 Err(error) => return Err(self.session.explained(error::of_text(&error, text))),
             }
         }
-        Ok(found)
+        self.session.check().map(|()| found)
     }
 }
 
@@ -81,20 +77,14 @@ impl Connection for PostgresConnection {
     }
 
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
-        let parameters = parameters
-            .iter()
-            .map(|value| (Parameter(value), Parameter(value).announced()));
+        let parameters = parameters.iter().map(|value| (Parameter(value), Parameter(value).announced()));
         let Session { client, listener, .. } = &mut self.session;
         let answered = listener.wait(client.query_typed_raw(sql, parameters), &mut |_| {});
         let mut answers = match answered {
             Ok(answers) => Box::pin(answers),
             Err(error) => return Err(self.session.explained(query_error(&error, sql))),
         };
-        let mut set = Set {
-            rows,
-            begun: false,
-            wanted: Wanted::More,
-        };
+        let mut set = Set { rows, begun: false, wanted: Wanted::More };
         loop {
             match self.session.listener.wait(answers.try_next(), &mut |_| {}) {
                 Ok(Some(row)) => set.take(&row)?,
@@ -106,10 +96,8 @@ impl Connection for PostgresConnection {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         let message = Message::of(texts.iter().copied());
-        let ticket = self
-            .session
-            .send(message.text(), Cells::Wanted)
-            .map_err(|error| ReadError { set: 0, error })?;
+        let ticket =
+            self.session.send(message.text(), Cells::Wanted).map_err(|error| ReadError { set: 0, error })?;
         let (mut set, mut wanted) = (0, Wanted::More);
         while let Some(answer) = self.session.next(ticket, &mut |_| {}) {
             match answer {
@@ -126,14 +114,11 @@ impl Connection for PostgresConnection {
                 Err(failed) => {
                     let (set, position) = message.locate(set as usize, error::character(&failed));
                     let error = self.session.explained(error::of_session(&failed));
-                    return Err(ReadError {
-                        set: set as u32,
-                        error: error::at(error, position),
-                    });
+                    return Err(ReadError { set: set as u32, error: error::at(error, position) });
                 }
             }
         }
-        Ok(())
+        self.session.check().map_err(|error| ReadError { set, error })
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
@@ -218,9 +203,7 @@ impl Set<'_> {
         }
         let cells = columns.iter().enumerate().map(|(index, column)| {
             let cell: Option<Cell<'_>> = row.try_get(index).map_err(|error| error::of_session(&error))?;
-            cell.map_or(Ok(Value::Null), |Cell(raw)| {
-                values::value(column.name(), column.type_(), raw)
-            })
+            cell.map_or(Ok(Value::Null), |Cell(raw)| values::value(column.name(), column.type_(), raw))
         });
         let cells = cells.collect::<Result<Vec<_>, Error>>()?;
         self.wanted = self.rows.row(0, &cells);

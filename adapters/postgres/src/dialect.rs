@@ -51,17 +51,11 @@ impl PostgresDialect {
     pub(crate) fn new(facts: &RowSet) -> Result<Self, Error> {
         let mut known = Facts::default();
         if facts.columns.is_empty() && facts.rows.is_empty() {
-            return Ok(PostgresDialect {
-                facts: known,
-                strings: Strings::Standard,
-            });
+            return Ok(PostgresDialect { facts: known, strings: Strings::Standard });
         }
         let cell = |column: &str| {
             let missing = || Error::new(ErrorKind::Misbehaved, format!("the facts have no `{column}`"));
-            facts
-                .first(column)
-                .map(|value| value.as_text().map(str::to_owned))
-                .ok_or_else(missing)
+            facts.first(column).map(|value| value.as_text().map(str::to_owned)).ok_or_else(missing)
         };
         known.server = product(&cell("version")?.unwrap_or_default());
         known.database = cell("database")?.unwrap_or_default();
@@ -71,10 +65,7 @@ impl PostgresDialect {
             Some("off") => Strings::Escaping,
             _ => Strings::Standard,
         };
-        Ok(PostgresDialect {
-            facts: known,
-            strings,
-        })
+        Ok(PostgresDialect { facts: known, strings })
     }
 
     fn facts_text(&self, history: &TableName) -> String {
@@ -198,11 +189,7 @@ fn with_text(value: &Value<'_>, cast: &str) -> String {
 
 fn quoted(text: &str) -> String {
     let text = text.replace('\'', "''");
-    if text.contains('\\') {
-        format!("E'{}'", text.replace('\\', "\\\\"))
-    } else {
-        format!("'{text}'")
-    }
+    if text.contains('\\') { format!("E'{}'", text.replace('\\', "\\\\")) } else { format!("'{text}'") }
 }
 
 fn cast(kind: ValueKind) -> &'static str {
@@ -220,10 +207,7 @@ fn cast(kind: ValueKind) -> &'static str {
 }
 
 fn limit(set: &str, limits: &Limits) -> Vec<String> {
-    let limits = [
-        ("lock_timeout", limits.lock),
-        ("statement_timeout", limits.statement),
-    ];
+    let limits = [("lock_timeout", limits.lock), ("statement_timeout", limits.statement)];
     let text = |(name, limit): (&str, Option<Duration>)| {
         // 0 would mean no limit at all.
         limit.map(|limit| format!("{set} {name} = {}", limit.as_millis().clamp(1, i32::MAX as u128)))
@@ -245,56 +229,30 @@ mod tests {
     fn literals_do_not_depend_on_how_strings_are_read() {
         assert_eq!(literal(&Value::text("it's")), "'it''s'");
         assert_eq!(literal(&Value::text("C:\\x'")), "E'C:\\\\x'''");
-        assert_eq!(
-            literal(&Value::Bytes([1, 255].as_slice().into())),
-            "E'\\\\x01ff'::bytea"
-        );
+        assert_eq!(literal(&Value::Bytes([1, 255].as_slice().into())), "E'\\\\x01ff'::bytea");
         assert_eq!(literal(&Value::Float(f64::NEG_INFINITY)), "'-Infinity'::float8");
-        assert_eq!(
-            literal(&Value::Array(vec![Value::Int(1), Value::Null])),
-            "ARRAY[1, NULL]"
-        );
+        assert_eq!(literal(&Value::Array(vec![Value::Int(1), Value::Null])), "ARRAY[1, NULL]");
         assert_eq!(literal(&Value::Null), "NULL");
     }
 
     #[test]
     fn limits_are_set_for_the_transaction_alone() {
         let dialect = PostgresDialect::new(&RowSet::default()).expect("no facts are fine");
-        let limits = Limits {
-            lock: Some(Duration::from_secs(5)),
-            statement: Some(Duration::from_micros(1)),
-        };
-        let texts = dialect
-            .text(&Text::Begin { limits: &limits })
-            .expect("there are transactions");
+        let limits = Limits { lock: Some(Duration::from_secs(5)), statement: Some(Duration::from_micros(1)) };
+        let texts = dialect.text(&Text::Begin { limits: &limits }).expect("there are transactions");
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-        assert_eq!(
-            texts,
-            [
-                begin,
-                "SET LOCAL lock_timeout = 5000",
-                "SET LOCAL statement_timeout = 1"
-            ]
-        );
+        assert_eq!(texts, [begin, "SET LOCAL lock_timeout = 5000", "SET LOCAL statement_timeout = 1"]);
     }
 
     #[test]
     fn facts_without_a_column_are_refused() {
-        let facts = RowSet {
-            columns: vec!["version".to_owned()],
-            rows: vec![vec![Value::text("x")]],
-        };
-        let error = PostgresDialect::new(&facts)
-            .err()
-            .expect("the facts are not whole");
+        let facts = RowSet { columns: vec!["version".to_owned()], rows: vec![vec![Value::text("x")]] };
+        let error = PostgresDialect::new(&facts).err().expect("the facts are not whole");
         assert_eq!(error.kind, ErrorKind::Misbehaved);
     }
 
     #[test]
     fn the_product_is_named_without_its_build() {
-        assert_eq!(
-            product("PostgreSQL 15.18 (Debian 15.18-0) on x86_64-pc-linux-gnu"),
-            "PostgreSQL 15.18"
-        );
+        assert_eq!(product("PostgreSQL 15.18 (Debian 15.18-0) on x86_64-pc-linux-gnu"), "PostgreSQL 15.18");
     }
 }

@@ -48,10 +48,9 @@ pub(crate) fn of_connecting(error: &postgres::Error) -> Error {
     match error.to_string().as_str() {
         "error performing TLS handshake" => Error::new(ErrorKind::Tls, cause),
         "authentication error" => Error::new(ErrorKind::Authentication, cause),
-        "invalid configuration" if cause == "password missing" => Error::new(
-            ErrorKind::Authentication,
-            "the server asks for a password and the url has none",
-        ),
+        "invalid configuration" if cause == "password missing" => {
+            Error::new(ErrorKind::Authentication, "the server asks for a password and the url has none")
+        }
         "invalid configuration" => Error::new(ErrorKind::InvalidUrl, cause),
         "error connecting to server" => unreachable(cause),
         _ => unreachable(said(error)),
@@ -65,11 +64,7 @@ pub(crate) fn unreachable(message: impl Into<String>) -> Error {
 
 /// Returns a notice of the server.
 pub(crate) fn notice(notice: &DbError) -> Notice {
-    Notice::new(
-        notice.severity(),
-        Some(notice.code().code().to_owned()),
-        notice.message(),
-    )
+    Notice::new(notice.severity(), Some(notice.code().code().to_owned()), notice.message())
 }
 
 /// Returns the position that the server gave: the number of a character of the whole message, from 1.
@@ -92,11 +87,7 @@ pub(crate) fn byte_of(text: &str, character: usize) -> Option<usize> {
 fn of_server(answer: &DbError) -> Error {
     let sqlstate = answer.code().code();
     let fatal = matches!(answer.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
-    let kind = if fatal {
-        ErrorKind::ConnectionLost
-    } else {
-        kind(sqlstate, answer.message())
-    };
+    let kind = if fatal { ErrorKind::ConnectionLost } else { kind(sqlstate, answer.message()) };
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let mut error = Error::new(kind, answer.message());
     error.sqlstate = Some(sqlstate.to_owned());
@@ -135,11 +126,7 @@ fn of_refusal(answer: &DbError) -> Error {
         code => kind(code, message),
     };
     let mut error = of_kind(of_server(answer), kind);
-    error.retry = if kind == ErrorKind::NotReady {
-        Retry::Sensible
-    } else {
-        Retry::Useless
-    };
+    error.retry = if kind == ErrorKind::NotReady { Retry::Sensible } else { Retry::Useless };
     error.session = Session::Lost;
     error
 }
@@ -167,9 +154,7 @@ fn kind(sqlstate: &str, message: &str) -> ErrorKind {
 
 /// Returns whether the cause of this SQLSTATE is likely to be gone when the same work is tried again.
 fn passes(sqlstate: &str) -> bool {
-    let passing = [
-        "40001", "40P01", "55P03", "55006", "53300", "57P01", "57P02", "57P03", "57P05",
-    ];
+    let passing = ["40001", "40P01", "55P03", "55006", "53300", "57P01", "57P02", "57P03", "57P05"];
     passing.contains(&sqlstate) || sqlstate.starts_with("08")
 }
 
@@ -182,14 +167,9 @@ fn detail(answer: &DbError) -> Option<String> {
 /// Returns whether the error arose here, before anything was sent.
 fn is_local(error: &postgres::Error) -> bool {
     let said = error.to_string();
-    [
-        "error serializing",
-        "error encoding",
-        "error deserializing",
-        "expected ",
-    ]
-    .iter()
-    .any(|beginning| said.starts_with(beginning))
+    ["error serializing", "error encoding", "error deserializing", "expected "]
+        .iter()
+        .any(|beginning| said.starts_with(beginning))
 }
 
 fn said(error: &postgres::Error) -> String {
@@ -207,21 +187,14 @@ mod tests {
     fn a_character_of_the_message_is_found_among_its_bytes() {
         assert_eq!(byte_of("äöü x", 1), Some(0));
         assert_eq!(byte_of("äöü x", 5), Some(7));
-        assert_eq!(
-            byte_of("äöü x", 6),
-            Some(8),
-            "one past the end is where a text ends too early"
-        );
+        assert_eq!(byte_of("äöü x", 6), Some(8), "one past the end is where a text ends too early");
         assert_eq!(byte_of("äöü x", 7), None);
         assert_eq!(byte_of("x", 0), None);
     }
 
     #[test]
     fn a_cancelled_statement_is_told_from_one_that_ran_too_long() {
-        assert_eq!(
-            kind("57014", "canceling statement due to user request"),
-            ErrorKind::Cancelled
-        );
+        assert_eq!(kind("57014", "canceling statement due to user request"), ErrorKind::Cancelled);
         assert_eq!(
             kind("57014", "canceling statement due to statement timeout"),
             ErrorKind::StatementTimeout

@@ -73,10 +73,7 @@ const PATTERNS: &[(&str, Class)] = &[
     ("ALTER SUBSCRIPTION * SET|ADD|DROP PUBLICATION", NoTransaction),
     ("ALTER SUBSCRIPTION * SET (", NoTransaction),
     ("DROP SUBSCRIPTION", NoTransaction),
-    (
-        "ALTER TABLE [IF EXISTS] [ONLY] * DETACH PARTITION * CONCURRENTLY",
-        NoTransaction,
-    ),
+    ("ALTER TABLE [IF EXISTS] [ONLY] * DETACH PARTITION * CONCURRENTLY", NoTransaction),
     ("DISCARD ALL", NoTransaction),
     ("COPY ... FROM STDIN", CopyFromStdin),
     // Its answer is a stream of data that nobody takes.

@@ -63,16 +63,10 @@ impl Adapter for Postgres {
     // or pass on whatever made the session read-only.
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
         let mut settings = url::parse(options.url.reveal())?;
-        let application = settings
-            .application
-            .take()
-            .unwrap_or_else(|| options.application.clone());
+        let application = settings.application.take().unwrap_or_else(|| options.application.clone());
         settings.config.application_name(&application);
         let (session, cancel) = session::open(settings)?;
         let connection = connection::PostgresConnection::new(session, application);
-        Ok(Opened {
-            connection: Box::new(connection),
-            canceller: Arc::new(cancel),
-        })
+        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(cancel) })
     }
 }

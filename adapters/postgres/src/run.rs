@@ -161,10 +161,7 @@ impl Run<'_> {
         let sent = match head.mode {
             _ if !head.outside.is_empty() => {
                 let error = Error::unsupported("settings outside a transaction");
-                Err(Failed {
-                    phase: Phase::Opening,
-                    error,
-                })
+                Err(Failed { phase: Phase::Opening, error })
             }
             Mode::Atomic => self.atomic(work),
             _ => self.stepwise(work),
@@ -219,18 +216,11 @@ impl Run<'_> {
         let statement = piece.statement(span).and_then(|statement| {
             // It would end the message in the middle.
             let error = || Error::new(ErrorKind::Syntax, "there is a NUL character in the statement");
-            if statement.contains('\0') {
-                Err(error())
-            } else {
-                Ok(statement)
-            }
+            if statement.contains('\0') { Err(error()) } else { Ok(statement) }
         });
         let batch = self.current_mut();
         let index = batch.composed;
-        let statement = statement.map_err(|error| Failed {
-            phase: Phase::Statement(index),
-            error,
-        })?;
+        let statement = statement.map_err(|error| Failed { phase: Phase::Statement(index), error })?;
         batch.composed += 1;
         draft.push(statement, Role::Statement(index, span.marking()));
         Ok(())
@@ -257,15 +247,13 @@ impl Run<'_> {
         self.check()?;
         if !draft.message.is_empty() {
             let sent = self.session.send(draft.message.text(), Cells::Unwanted);
-            let ticket = sent.map_err(|error| self.failed_here(error))?;
+            let ticket = sent.map_err(|error| match self.current().sending {
+                Sending::Nothing => Failed { phase: Phase::Opening, error },
+                _ => self.failed_here(error),
+            })?;
             self.under_way += length;
             let batch = self.current().number;
-            self.sent.push_back(Sent {
-                batch,
-                message: draft.message,
-                roles: draft.roles,
-                ticket,
-            });
+            self.sent.push_back(Sent { batch, message: draft.message, roles: draft.roles, ticket });
         }
         self.current_mut().sending = sending;
         Ok(())
@@ -275,10 +263,7 @@ impl Run<'_> {
     fn check(&self) -> Result<(), Failed> {
         match self.batches.iter().any(|batch| batch.failed.is_some()) {
             false => Ok(()),
-            true => Err(Failed {
-                phase: Phase::NotReached,
-                error: not_reached(),
-            }),
+            true => Err(Failed { phase: Phase::NotReached, error: not_reached() }),
         }
     }
 
@@ -290,21 +275,8 @@ impl Run<'_> {
 
     /// Reads all answers to the oldest message, and reports the batches that are complete by it.
     fn read_one(&mut self) {
-        let Run {
-            session,
-            events,
-            batches,
-            sent,
-            under_way,
-            ..
-        } = self;
-        let Some(Sent {
-            batch: number,
-            message,
-            roles,
-            ticket,
-        }) = sent.pop_front()
-        else {
+        let Run { session, events, batches, sent, under_way, .. } = self;
+        let Some(Sent { batch: number, message, roles, ticket }) = sent.pop_front() else {
             return;
         };
         *under_way -= message.text().len();
@@ -331,6 +303,11 @@ impl Run<'_> {
                     }
                 }
             }
+        }
+        if completed < roles.len() && batch.failed.is_none() {
+            let error = session.check().err();
+            let error = error.unwrap_or_else(|| Error::lost("the server left statements without an answer"));
+            batch.fail(roles[completed], error);
         }
         events.progress(number, batch.completed, batch.bytes);
         while batches.front().is_some_and(|batch| batch.is_complete(sent)) {
@@ -374,18 +351,9 @@ impl Run<'_> {
         if batch.sending == Sending::Nothing || batch.is_lost() {
             return Ok(());
         }
-        let past_opening = batch
-            .failed
-            .as_ref()
-            .is_some_and(|failed| failed.phase != Phase::Opening);
+        let past_opening = batch.failed.as_ref().is_some_and(|failed| failed.phase != Phase::Opening);
         let mut texts = vec!["ROLLBACK".to_owned()];
-        for text in batch
-            .head
-            .failed
-            .iter()
-            .filter(|_| past_opening)
-            .chain(&batch.head.cleanup)
-        {
+        for text in batch.head.failed.iter().filter(|_| past_opening).chain(&batch.head.cleanup) {
             texts.push(text.replace("{done}", &batch.kept.to_string()));
         }
         if batch.head.mode != Mode::Atomic {
@@ -394,9 +362,7 @@ impl Run<'_> {
         let sent = texts.iter().map(|text| self.session.send(text, Cells::Unwanted));
         for ticket in sent.collect::<Result<Vec<_>, _>>()? {
             while let Some(answer) = self.session.next(ticket, &mut |_| {}) {
-                let error = answer
-                    .err()
-                    .map(|error| self.session.explained(error::of_session(&error)));
+                let error = answer.err().map(|error| self.session.explained(error::of_session(&error)));
                 if let Some(error) = error.filter(|error| error.session == SessionState::Lost) {
                     return Err(error);
                 }
@@ -410,10 +376,7 @@ impl Run<'_> {
     }
 
     fn failed_here(&self, error: Error) -> Failed {
-        Failed {
-            phase: Phase::Statement(self.current().completed),
-            error,
-        }
+        Failed { phase: Phase::Statement(self.current().completed), error }
     }
 
     fn current(&self) -> &Batch {
@@ -452,9 +415,7 @@ impl Batch {
     }
 
     fn is_lost(&self) -> bool {
-        self.failed
-            .as_ref()
-            .is_some_and(|failed| failed.error.session == SessionState::Lost)
+        self.failed.as_ref().is_some_and(|failed| failed.error.session == SessionState::Lost)
     }
 
     /// Notes that a statement is complete.
@@ -468,10 +429,7 @@ impl Batch {
                 }
             }
             Role::Closing(index) if self.head.settles == Some(index as u32) && rows != 1 => {
-                self.failed.get_or_insert(Failed {
-                    phase: Phase::Closing,
-                    error: transaction_ended(),
-                });
+                self.failed.get_or_insert(Failed { phase: Phase::Closing, error: transaction_ended() });
             }
             _ => {}
         }
@@ -487,11 +445,7 @@ impl Batch {
             Role::Own if self.completed < self.head.statements => Phase::Statement(self.completed),
             Role::Own | Role::Mark | Role::Closing(_) => Phase::Closing,
         };
-        let error = if phase == Phase::Opening {
-            opening_error(error)
-        } else {
-            error
-        };
+        let error = if phase == Phase::Opening { opening_error(error) } else { error };
         self.failed.get_or_insert(Failed { phase, error });
     }
 
@@ -539,18 +493,11 @@ fn opening_error(error: Error) -> Error {
         Some("XX000") => error.message.contains("concurrently updated"),
         _ => false,
     };
-    if fence {
-        error::of_kind(error, ErrorKind::FenceTaken)
-    } else {
-        error
-    }
+    if fence { error::of_kind(error, ErrorKind::FenceTaken) } else { error }
 }
 
 fn not_reached() -> Error {
-    Error::new(
-        ErrorKind::NotReached,
-        "an earlier batch failed, so this one was not sent",
-    )
+    Error::new(ErrorKind::NotReached, "an earlier batch failed, so this one was not sent")
 }
 
 #[cfg(test)]
@@ -569,10 +516,7 @@ mod tests {
         let mut head = Head::new("attempt", mode, 2);
         head.closing = vec!["UPDATE history".to_owned(), "COMMIT".to_owned()];
         head.settles = Some(0);
-        Batch {
-            sending: Sending::All,
-            ..Batch::new(0, head)
-        }
+        Batch { sending: Sending::All, ..Batch::new(0, head) }
     }
 
     fn failure(batch: Batch, behind: Behind) -> (Phase, ErrorKind, State) {
@@ -604,16 +548,10 @@ mod tests {
     fn the_last_text_of_an_atomic_closing_is_the_commit() {
         let mut atomic = batch(Mode::Atomic);
         atomic.fail(Role::Closing(1), of_server("23503"));
-        assert_eq!(
-            failure(atomic, Behind::Nothing),
-            (Phase::Commit, ErrorKind::Other, State::RolledBack)
-        );
+        assert_eq!(failure(atomic, Behind::Nothing), (Phase::Commit, ErrorKind::Other, State::RolledBack));
         let mut stepwise = batch(Mode::Stepwise);
         stepwise.fail(Role::Closing(1), of_server("42501"));
-        assert_eq!(
-            failure(stepwise, Behind::Nothing),
-            (Phase::Closing, ErrorKind::Other, State::Committed)
-        );
+        assert_eq!(failure(stepwise, Behind::Nothing), (Phase::Closing, ErrorKind::Other, State::Committed));
     }
 
     #[test]
@@ -629,10 +567,7 @@ mod tests {
     #[test]
     fn a_lost_session_leaves_in_doubt_only_what_could_have_committed() {
         let lost = |sending, mode| {
-            let mut batch = Batch {
-                sending,
-                ..batch(mode)
-            };
+            let mut batch = Batch { sending, ..batch(mode) };
             batch.fail(Role::Statement(0, Marking::Marked), Error::lost("gone"));
             failure(batch, Behind::Nothing).2
         };
@@ -650,9 +585,6 @@ mod tests {
         batch.complete(Role::Statement(1, Marking::Unmarked), 1);
         batch.fail(Role::Statement(2, Marking::Marked), of_server("22012"));
         let failure = batch.outcome(Behind::Nothing).expect_err("the batch failed");
-        assert_eq!(
-            (failure.completed, failure.committed, failure.state),
-            (2, 1, State::Committed)
-        );
+        assert_eq!((failure.completed, failure.committed, failure.state), (2, 1, State::Committed));
     }
 }

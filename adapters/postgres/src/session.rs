@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
-use futures_util::Stream;
 use futures_util::future::{Either, select};
+use futures_util::{Stream, StreamExt};
 use postgres::SimpleQueryMessage;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::sleep;
@@ -64,8 +64,8 @@ pub(crate) enum Cells {
 /// Hears what the server says, in order.
 pub(crate) struct Listener {
     said: UnboundedReceiver<Said>,
-    /// Answers that came while something else was waited for.
-    kept: VecDeque<(Ticket, Answer)>,
+    /// What was said while something else was waited for.
+    kept: VecDeque<Said>,
 }
 
 /// One answer to a message, or `None` behind the last.
@@ -100,9 +100,7 @@ pub(crate) fn open(settings: Settings) -> Result<(Session, Cancel), Error> {
         .name("whimbrel-postgres".to_owned())
         .spawn(move || serve(&settings, connector, &opened))
         .map_err(|error| Error::new(ErrorKind::Other, format!("cannot start a thread: {error}")))?;
-    opening
-        .recv()
-        .unwrap_or_else(|_| Err(Error::lost("the thread of the connection ended")))
+    opening.recv().unwrap_or_else(|_| Err(Error::lost("the thread of the connection ended")))
 }
 
 impl Session {
@@ -112,20 +110,17 @@ impl Session {
     ///
     /// `ConnectionLost`, or what makes the text one that cannot be sent.
     pub(crate) fn send(&mut self, text: &str, cells: Cells) -> Result<Ticket, Error> {
-        if let Some(error) = &self.given_up {
-            return Err(error.clone());
-        }
+        self.check()?;
         // This future is ready at once: the driver puts the message into its queue.
         let sent = pollster::block_on(self.client.simple_query_raw(text));
         let answers = Box::pin(sent.map_err(|error| self.explained(error::of_session(&error)))?);
         let ticket = Ticket(self.last.0 + 1);
         self.last = ticket;
-        let queued = self.outgoing.unbounded_send(Open {
-            ticket,
-            cells,
-            answers,
-        });
-        queued.map_err(|_| self.explained(Error::lost("the connection is closed")))?;
+        if let Err(refused) = self.outgoing.unbounded_send(Open { ticket, cells, answers }) {
+            // The thread has just ended. The message may have reached the server all the same, so this is no error
+            // of sending it: what the driver has of its answers is read here, up to the error behind them.
+            self.listener.keep_the_rest(refused.into_inner());
+        }
         Ok(ticket)
     }
 
@@ -133,7 +128,11 @@ impl Session {
     /// are passed over.
     pub(crate) fn next(&mut self, of: Ticket, heard: &mut dyn FnMut(Notice)) -> Answer {
         loop {
-            let (ticket, answer) = self.listener.next(heard)?;
+            let Some((ticket, answer)) = self.listener.next(heard) else {
+                // Every message is answered, if only by an error, unless the thread itself came to grief.
+                self.give_up("the thread of the connection ended");
+                return None;
+            };
             if ticket == of {
                 return answer;
             }
@@ -150,7 +149,12 @@ impl Session {
         while let Some(answer) = self.next(ticket, &mut |_| {}) {
             answer.map_err(|error| self.explained(error::of_text(&error, text)))?;
         }
-        Ok(())
+        self.check()
+    }
+
+    /// Returns an error when the session was given up, so that the end of the answers is not taken for success.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.given_up.clone().map_or(Ok(()), Err)
     }
 
     /// Returns the error with the reason for which the connection ended, if it did.
@@ -172,14 +176,7 @@ impl Session {
     ///
     /// The reason for which it had ended before.
     pub(crate) fn close(self) -> Result<(), Error> {
-        let Session {
-            client,
-            outgoing,
-            end,
-            _presence: presence,
-            ended,
-            ..
-        } = self;
+        let Session { client, outgoing, end, _presence: presence, ended, .. } = self;
         drop((client, outgoing, presence));
         match ended.recv_timeout(GRACE + Duration::from_secs(1)) {
             Err(RecvTimeoutError::Timeout) => Err(Error::lost("the server did not let the session end")),
@@ -205,18 +202,32 @@ impl Listener {
         while let Poll::Ready(Some(said)) = Pin::new(&mut self.said).poll_next(context) {
             match said {
                 Said::Notice(notice) => heard(notice),
-                Said::Answer(ticket, answer) => self.kept.push_back((ticket, answer)),
+                answer => self.kept.push_back(answer),
             }
         }
     }
 
+    /// Keeps all that is still to come, when the thread is ending, and then the answers for which it came too late.
+    fn keep_the_rest(&mut self, late: Open) {
+        let (saying, said) = unbounded();
+        let (_, sent) = unbounded();
+        let mut passage = Passage { sent, open: VecDeque::from([late]), saying };
+        pollster::block_on(poll_fn(|context| {
+            passage.pass(context);
+            if passage.open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        drop(passage);
+        self.kept.extend(pollster::block_on(self.said.by_ref().chain(said).collect::<Vec<_>>()));
+    }
+
     /// Returns the next answer, to whatever message, or `None` when the thread has ended.
     fn next(&mut self, heard: &mut dyn FnMut(Notice)) -> Option<(Ticket, Answer)> {
-        if let Some(kept) = self.kept.pop_front() {
-            return Some(kept);
-        }
         loop {
-            match pollster::block_on(poll_fn(|context| Pin::new(&mut self.said).poll_next(context)))? {
+            let said = match self.kept.pop_front() {
+                Some(kept) => kept,
+                None => pollster::block_on(self.said.next())?,
+            };
+            match said {
                 Said::Notice(notice) => heard(notice),
                 Said::Answer(ticket, answer) => return Some((ticket, answer)),
             }
@@ -249,25 +260,15 @@ fn serve(
         }
     };
     runtime.block_on(async {
-        let Connected {
-            client,
-            wire,
-            host,
-            place,
-        } = match connect(settings, &connector).await {
+        let Connected { client, wire, host, place } = match connect(settings, &connector).await {
             Ok(connected) => connected,
             Err(error) => {
                 let _ = opened.send(Err(error));
                 return;
             }
         };
-        let cancel = Cancel {
-            token: client.cancel_token(),
-            connector,
-            host,
-            place,
-            runtime: Handle::current(),
-        };
+        let cancel =
+            Cancel { token: client.cancel_token(), connector, host, place, runtime: Handle::current() };
         let (outgoing, sent) = unbounded();
         let (saying, said) = unbounded();
         let (presence, absence) = oneshot::channel();
@@ -275,10 +276,7 @@ fn serve(
         let end = End::default();
         let session = Session {
             client,
-            listener: Listener {
-                said,
-                kept: VecDeque::new(),
-            },
+            listener: Listener { said, kept: VecDeque::new() },
             outgoing,
             last: Ticket::default(),
             end: end.clone(),
@@ -287,11 +285,7 @@ fn serve(
             ended,
         };
         if opened.send(Ok((session, cancel))).is_ok() {
-            let passage = Passage {
-                sent,
-                open: VecDeque::new(),
-                saying,
-            };
+            let passage = Passage { sent, open: VecDeque::new(), saying };
             drive(wire, passage, absence, &end).await;
         }
         drop(running);
@@ -349,12 +343,7 @@ impl Passage {
         while let Poll::Ready(Some(open)) = Pin::new(&mut self.sent).poll_next(context) {
             self.open.push_back(open);
         }
-        while let Some(Open {
-            ticket,
-            cells,
-            answers,
-        }) = self.open.front_mut()
-        {
+        while let Some(Open { ticket, cells, answers }) = self.open.front_mut() {
             let Poll::Ready(answer) = answers.as_mut().poll_next(context) else {
                 return;
             };

@@ -35,9 +35,7 @@ pub(crate) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, Error> {
         None => builder.with_no_client_auth(),
         Some(client) => {
             let (chain, key) = client_certificate(client)?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| refused(error.to_string()))?
+            builder.with_client_auth_cert(chain, key).map_err(|error| refused(error.to_string()))?
         }
     };
     config.enable_sni = tls.sni == Sni::Sent;
@@ -66,16 +64,12 @@ fn roots(roots: &Roots) -> Result<RootCertStore, Error> {
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs);
             if store.is_empty() {
-                return Err(refused(
-                    "this system has no root certificates; name a file with `sslrootcert`",
-                ));
+                return Err(refused("this system has no root certificates; name a file with `sslrootcert`"));
             }
         }
         Roots::File(path) => {
             for certificate in certificates(path)? {
-                store
-                    .add(certificate)
-                    .map_err(|error| unusable(path, &error.to_string()))?;
+                store.add(certificate).map_err(|error| unusable(path, &error.to_string()))?;
             }
         }
     }
@@ -146,9 +140,7 @@ impl ServerCertVerifier for Encrypting {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -168,10 +160,7 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         use CertificateError::{NotValidForName, NotValidForNameContext};
-        match self
-            .chain
-            .verify_server_cert(certificate, intermediates, name, ocsp, now)
-        {
+        match self.chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             // The name is looked at last, so everything else was found in order.
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
                 Ok(ServerCertVerified::assertion())

@@ -121,14 +121,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Parameters that libpq knows and that change nothing here.
-const WITHOUT_EFFECT: &[&str] = &[
-    "client_encoding",
-    "gssencmode",
-    "gssdelegation",
-    "krbsrvname",
-    "sslcompression",
-    "requirepeer",
-];
+const WITHOUT_EFFECT: &[&str] =
+    &["client_encoding", "gssencmode", "gssdelegation", "krbsrvname", "sslcompression", "requirepeer"];
 
 /// Parameters that libpq knows and that would be dangerous to pass over.
 const NOT_SUPPORTED: &[&str] = &[
@@ -165,11 +159,8 @@ pub(crate) fn parse(url: &str) -> Result<Settings, Error> {
     let mut take = |name: &str| parameters.remove(name).filter(|value| !value.is_empty());
     let mut config = Config::new();
     // Compared with the placeholder before anything else is looked at: it is the most likely mistake by far.
-    for (part, value) in [
-        ("user", take("user")),
-        ("password", take("password")),
-        ("dbname", take("dbname")),
-    ] {
+    for (part, value) in [("user", take("user")), ("password", take("password")), ("dbname", take("dbname"))]
+    {
         let Some(value) = value else {
             if part == "user" {
                 return Err(invalid("the url names no user").with_hint("write postgres://USER@HOST/DATABASE"));
@@ -208,25 +199,14 @@ pub(crate) fn parse(url: &str) -> Result<Settings, Error> {
     let fallback = take("fallback_application_name");
     let application = take("application_name").or(fallback);
     nothing_left(&parameters)?;
-    Ok(Settings {
-        config,
-        application,
-        targets,
-        tls,
-        attributes,
-        timeout,
-    })
+    Ok(Settings { config, application, targets, tls, attributes, timeout })
 }
 
 /// Cuts the url into its parameters; user, password, host, port and database are parameters too.
 fn split(url: &str) -> Result<BTreeMap<String, String>, Error> {
-    let rest = ["postgresql://", "postgres://"]
-        .iter()
-        .find_map(|scheme| url.strip_prefix(scheme));
+    let rest = ["postgresql://", "postgres://"].iter().find_map(|scheme| url.strip_prefix(scheme));
     let Some(mut rest) = rest else {
-        return Err(invalid(
-            "the url does not begin with `postgres://` or `postgresql://`",
-        ));
+        return Err(invalid("the url does not begin with `postgres://` or `postgresql://`"));
     };
     let mut parameters = BTreeMap::new();
     if let Some(end) = rest.find(['@', '/']).filter(|end| rest[*end..].starts_with('@')) {
@@ -270,9 +250,8 @@ fn hosts(authority: &str, parameters: &mut BTreeMap<String, String>) -> Result<(
         let (host, port) = match part.strip_prefix('[').map(|inside| inside.split_once(']')) {
             Some(Some((host, ""))) => (host, ""),
             Some(Some((host, port))) => {
-                let port = port
-                    .strip_prefix(':')
-                    .ok_or_else(|| invalid("`]` is not followed by `:` and a port"))?;
+                let port =
+                    port.strip_prefix(':').ok_or_else(|| invalid("`]` is not followed by `:` and a port"))?;
                 (host, port)
             }
             Some(None) => return Err(invalid("the host begins with `[` and has no `]`")),
@@ -309,9 +288,7 @@ fn targets(
     };
     let hosts: Vec<&str> = hosts.split(',').collect();
     if !addresses.is_empty() && addresses.len() != hosts.len() {
-        return Err(invalid(
-            "`hostaddr` does not have as many entries as there are hosts",
-        ));
+        return Err(invalid("`hostaddr` does not have as many entries as there are hosts"));
     }
     let ports: Vec<u16> = match &ports {
         None => Vec::new(),
@@ -320,23 +297,13 @@ fn targets(
     if ports.len() > 1 && ports.len() != hosts.len() {
         return Err(invalid("there are not as many ports as hosts"));
     }
-    let port_of = |index: usize| {
-        ports
-            .get(index)
-            .or(ports.first())
-            .copied()
-            .unwrap_or(DEFAULT_PORT)
-    };
+    let port_of = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
     let mut targets = Vec::new();
     for (index, host) in hosts.iter().enumerate() {
         no_placeholder("host", host)?;
         let folders = if host.is_empty() { SOCKET_FOLDERS } else { host };
         let address = addresses.get(index).copied().flatten();
-        let target = |host: &str| Target {
-            host: host.to_owned(),
-            address,
-            port: port_of(index),
-        };
+        let target = |host: &str| Target { host: host.to_owned(), address, port: port_of(index) };
         targets.extend(folders.split(',').map(target));
     }
     Ok(targets)
@@ -347,10 +314,7 @@ const DEFAULT_PORT: u16 = 5432;
 fn address(text: &str) -> Result<Option<IpAddr>, Error> {
     match text {
         "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| invalid("`hostaddr` is not an address")),
+        text => text.parse().map(Some).map_err(|_| invalid("`hostaddr` is not an address")),
     }
 }
 
@@ -373,16 +337,8 @@ fn tls(take: &mut dyn FnMut(&str) -> Option<String>) -> Result<Tls, Error> {
     };
     let system = roots == Some(Roots::System);
     // A root certificate that was named is used, as libpq does for reasons of old.
-    let weak = if roots.is_some() {
-        Check::Chain
-    } else {
-        Check::Nothing
-    };
-    let default = if system {
-        (TlsMode::Always, Check::ChainAndName)
-    } else {
-        (TlsMode::IfPossible, weak)
-    };
+    let weak = if roots.is_some() { Check::Chain } else { Check::Nothing };
+    let default = if system { (TlsMode::Always, Check::ChainAndName) } else { (TlsMode::IfPossible, weak) };
     let (mode, check) = choice(
         "sslmode",
         take("sslmode"),
@@ -402,25 +358,13 @@ fn tls(take: &mut dyn FnMut(&str) -> Option<String>) -> Result<Tls, Error> {
     }
     let client = match (take("sslcert"), take("sslkey")) {
         (None, None) => None,
-        (Some(certificate), Some(key)) => Some(ClientCertificate {
-            certificate: certificate.into(),
-            key: key.into(),
-        }),
+        (Some(certificate), Some(key)) => {
+            Some(ClientCertificate { certificate: certificate.into(), key: key.into() })
+        }
         _ => return Err(invalid("`sslcert` and `sslkey` belong together")),
     };
-    let sni = choice(
-        "sslsni",
-        take("sslsni"),
-        Sni::Sent,
-        &[("1", Sni::Sent), ("0", Sni::Withheld)],
-    )?;
-    Ok(Tls {
-        mode,
-        check,
-        roots: roots.unwrap_or(Roots::System),
-        client,
-        sni,
-    })
+    let sni = choice("sslsni", take("sslsni"), Sni::Sent, &[("1", Sni::Sent), ("0", Sni::Withheld)])?;
+    Ok(Tls { mode, check, roots: roots.unwrap_or(Roots::System), client, sni })
 }
 
 fn session(config: &mut Config, take: &mut dyn FnMut(&str) -> Option<String>) -> Result<(), Error> {
@@ -441,16 +385,10 @@ fn session(config: &mut Config, take: &mut dyn FnMut(&str) -> Option<String>) ->
         "sslnegotiation",
         take("sslnegotiation"),
         SslNegotiation::Postgres,
-        &[
-            ("postgres", SslNegotiation::Postgres),
-            ("direct", SslNegotiation::Direct),
-        ],
+        &[("postgres", SslNegotiation::Postgres), ("direct", SslNegotiation::Direct)],
     )?);
     // The driver would let two hours pass before it asks whether the other side is still there.
-    config
-        .keepalives_idle(KEEPALIVE)
-        .keepalives_interval(KEEPALIVE / 6)
-        .keepalives_retries(6);
+    config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 6).keepalives_retries(6);
     if let Some(keepalives) = number::<u32>("keepalives", take("keepalives"))? {
         config.keepalives(keepalives != 0);
     }
@@ -470,12 +408,7 @@ fn session(config: &mut Config, take: &mut dyn FnMut(&str) -> Option<String>) ->
         config.tcp_user_timeout(Duration::from_millis(milliseconds));
     }
     // One attempt of one runner: there is no load to balance, so the order of the url is as good as any.
-    choice(
-        "load_balance_hosts",
-        take("load_balance_hosts"),
-        (),
-        &[("disable", ()), ("random", ())],
-    )
+    choice("load_balance_hosts", take("load_balance_hosts"), (), &[("disable", ()), ("random", ())])
 }
 
 fn nothing_left(parameters: &BTreeMap<String, String>) -> Result<(), Error> {
@@ -497,16 +430,12 @@ fn nothing_left(parameters: &BTreeMap<String, String>) -> Result<(), Error> {
 
 fn unknown(name: &str) -> Error {
     // What is no word may be a piece of a password that was not encoded.
-    let word = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !word || name.is_empty() {
         return invalid("the url has a parameter that is unknown");
     }
     if NOT_SUPPORTED.contains(&name) || WITHOUT_EFFECT.contains(&name) {
-        return invalid(format!(
-            "the url's parameter `{name}` is not supported with this value"
-        ));
+        return invalid(format!("the url's parameter `{name}` is not supported with this value"));
     }
     let error = invalid(format!("the url has the unknown parameter `{name}`"));
     match name {
@@ -522,10 +451,7 @@ fn choice<T: Copy>(name: &str, value: Option<String>, default: T, choices: &[(&s
     let found = choices.iter().find(|(word, _)| *word == value);
     found.map(|(_, choice)| *choice).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        invalid(format!(
-            "the url's parameter `{name}` is none of {}",
-            words.join(", ")
-        ))
+        invalid(format!("the url's parameter `{name}` is none of {}", words.join(", ")))
     })
 }
 
@@ -542,14 +468,10 @@ fn number<T: FromStr>(name: &str, value: Option<String>) -> Result<Option<T>, Er
 fn decode(part: &str, text: &str) -> Result<String, Error> {
     let bytes = text.as_bytes();
     let hex = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_hexdigit);
-    let broken = bytes
-        .iter()
-        .enumerate()
-        .any(|(at, byte)| *byte == b'%' && !(hex(at + 1) && hex(at + 2)));
+    let broken = bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && !(hex(at + 1) && hex(at + 2)));
     if broken {
-        let error = invalid(format!(
-            "the {part} in the url has a `%` without two hexadecimal digits behind it"
-        ));
+        let error =
+            invalid(format!("the {part} in the url has a `%` without two hexadecimal digits behind it"));
         return Err(error.with_hint("a `%` that is meant is written `%25`"));
     }
     match percent_decode_str(text).decode_utf8() {
@@ -566,14 +488,10 @@ fn no_placeholder(part: &str, value: &str) -> Result<(), Error> {
     };
     let shouted = |text: &str| {
         let letters = text.bytes().filter(u8::is_ascii_uppercase).count() > 1;
-        letters
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || b"-_ ".contains(&byte))
+        letters && text.bytes().all(|byte| byte.is_ascii_uppercase() || b"-_ ".contains(&byte))
     };
-    let found = [('[', ']'), ('<', '>'), ('{', '}')]
-        .into_iter()
-        .filter_map(|(open, close)| inside(open, close));
+    let found =
+        [('[', ']'), ('<', '>'), ('{', '}')].into_iter().filter_map(|(open, close)| inside(open, close));
     if found.into_iter().any(shouted) {
         let error = invalid(format!("the {part} in the url is still a placeholder"));
         return Err(error.with_hint("put the real value there; special characters are percent-encoded"));
@@ -607,11 +525,7 @@ mod tests {
     }
 
     fn places(settings: &Settings) -> Vec<(&str, u16)> {
-        settings
-            .targets
-            .iter()
-            .map(|target| (target.host.as_str(), target.port))
-            .collect()
+        settings.targets.iter().map(|target| (target.host.as_str(), target.port)).collect()
     }
 
     fn names(config: &Config) -> (Option<&str>, Option<&[u8]>, Option<&str>) {
@@ -622,38 +536,23 @@ mod tests {
     fn every_part_is_decoded() {
         let settings =
             read("postgres://a%40b:p%2F%C3%A4%25@[2001:db8::1]:5433/my%20db?application_name=x%26y");
-        assert_eq!(
-            names(&settings.config),
-            (Some("a@b"), Some("p/ä%".as_bytes()), Some("my db"))
-        );
+        assert_eq!(names(&settings.config), (Some("a@b"), Some("p/ä%".as_bytes()), Some("my db")));
         assert_eq!(places(&settings), [("2001:db8::1", 5433)]);
         assert_eq!(settings.application.as_deref(), Some("x&y"));
     }
 
     #[test]
     fn several_hosts_keep_their_ports() {
-        assert_eq!(
-            places(&read("postgresql://u@a:1,b,[::1]:3/d")),
-            [("a", 1), ("b", 5432), ("::1", 3)]
-        );
-        assert_eq!(
-            places(&read("postgresql://u@/d?host=a,b&port=7")),
-            [("a", 7), ("b", 7)]
-        );
+        assert_eq!(places(&read("postgresql://u@a:1,b,[::1]:3/d")), [("a", 1), ("b", 5432), ("::1", 3)]);
+        assert_eq!(places(&read("postgresql://u@/d?host=a,b&port=7")), [("a", 7), ("b", 7)]);
     }
 
     #[test]
     fn sockets_are_folders() {
         let expected = [("/run/postgresql", 5432)];
-        assert_eq!(
-            places(&read("postgres:///db?host=/run/postgresql&user=u")),
-            expected
-        );
+        assert_eq!(places(&read("postgres:///db?host=/run/postgresql&user=u")), expected);
         assert_eq!(places(&read("postgres://u@%2Frun%2Fpostgresql/db")), expected);
-        assert_eq!(
-            places(&read("postgres://u@/db")),
-            [("/var/run/postgresql", 5432), ("/tmp", 5432)]
-        );
+        assert_eq!(places(&read("postgres://u@/db")), [("/var/run/postgresql", 5432), ("/tmp", 5432)]);
     }
 
     #[test]
@@ -661,10 +560,7 @@ mod tests {
         let settings =
             read("postgresql://postgres.abcd:s3cret@aws-0-eu-west-1.pooler.supabase.com:6543/postgres");
         let secret: &[u8] = b"s3cret";
-        assert_eq!(
-            names(&settings.config),
-            (Some("postgres.abcd"), Some(secret), Some("postgres"))
-        );
+        assert_eq!(names(&settings.config), (Some("postgres.abcd"), Some(secret), Some("postgres")));
         assert_eq!(places(&settings), [("aws-0-eu-west-1.pooler.supabase.com", 6543)]);
         assert_eq!(settings.tls.mode, TlsMode::IfPossible);
     }
@@ -678,15 +574,9 @@ mod tests {
         assert_eq!(told(""), (TlsMode::IfPossible, Check::Nothing));
         assert_eq!(told("sslmode=require"), (TlsMode::Always, Check::Nothing));
         assert_eq!(told("ssl=true"), (TlsMode::Always, Check::Nothing));
-        assert_eq!(
-            told("sslmode=require&sslrootcert=ca.pem"),
-            (TlsMode::Always, Check::Chain)
-        );
+        assert_eq!(told("sslmode=require&sslrootcert=ca.pem"), (TlsMode::Always, Check::Chain));
         assert_eq!(told("sslmode=verify-ca"), (TlsMode::Always, Check::Chain));
-        assert_eq!(
-            told("sslmode=verify-full"),
-            (TlsMode::Always, Check::ChainAndName)
-        );
+        assert_eq!(told("sslmode=verify-full"), (TlsMode::Always, Check::ChainAndName));
         assert_eq!(told("sslrootcert=system"), (TlsMode::Always, Check::ChainAndName));
         assert_eq!(tls("sslmode=verify-full").roots, Roots::System);
         refused("postgres://u@h/d?sslmode=require&sslrootcert=system");
@@ -705,11 +595,7 @@ mod tests {
         let error = refused("postgres://u@h/d?sslmod=require");
         assert_eq!(error.message, "the url has the unknown parameter `sslmod`");
         assert!(refused("postgres://u@h/d?pgbouncer=true").hint.is_some());
-        assert!(
-            refused("postgres://u@h/d?passfile=x")
-                .message
-                .contains("`passfile`")
-        );
+        assert!(refused("postgres://u@h/d?passfile=x").message.contains("`passfile`"));
     }
 
     #[test]
@@ -736,14 +622,8 @@ mod tests {
             let outcome = parse(&format!("postgres://user:{password}@host/db?unknown=1"));
             let error = outcome.err().unwrap_or_else(|| panic!("{password} was taken"));
             let all = format!("{error:?} {error}");
-            assert!(
-                !all.contains("hun") && !all.contains(">ter2"),
-                "{password}: {all}"
-            );
-            assert!(
-                password.contains("?ter2=") || !all.contains("ter2"),
-                "{password}: {all}"
-            );
+            assert!(!all.contains("hun") && !all.contains(">ter2"), "{password}: {all}");
+            assert!(password.contains("?ter2=") || !all.contains("ter2"), "{password}: {all}");
         }
     }
 
@@ -756,9 +636,6 @@ mod tests {
         refused("postgres://u@h/d?target_session_attrs=fast");
         refused("mysql://u@h/d");
         assert_eq!(read("postgres://u@h/d?connect_timeout=0").timeout, None);
-        assert_eq!(
-            read("postgres://u@h/d?connect_timeout=1").timeout,
-            Some(Duration::from_secs(2))
-        );
+        assert_eq!(read("postgres://u@h/d?connect_timeout=1").timeout, Some(Duration::from_secs(2)));
     }
 }

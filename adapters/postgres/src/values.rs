@@ -98,10 +98,7 @@ fn array_of(items: &[Value<'_>]) -> Type {
         (Type::INTERVAL, Type::INTERVAL_ARRAY),
         (Type::UUID, Type::UUID_ARRAY),
     ];
-    arrays
-        .into_iter()
-        .find(|(of, _)| of == item)
-        .map_or(Type::UNKNOWN, |(_, array)| array)
+    arrays.into_iter().find(|(of, _)| of == item).map_or(Type::UNKNOWN, |(_, array)| array)
 }
 
 fn collect_types(items: &[Value<'_>], types: &mut Vec<Type>) {
@@ -186,10 +183,9 @@ pub(crate) fn value<'a>(column: &str, of: &Type, raw: &'a [u8]) -> Result<Value<
     match decode(of, raw) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err(unknown(column, of)),
-        Err(error) => Err(Error::new(
-            ErrorKind::Misbehaved,
-            format!("cannot read the column `{column}`: {error}"),
-        )),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Misbehaved, format!("cannot read the column `{column}`: {error}")))
+        }
     }
 }
 
@@ -219,14 +215,8 @@ fn decode<'a>(of: &Type, raw: &'a [u8]) -> Result<Option<Value<'a>>, Failed> {
         Type::DATE => typed(ValueKind::Date, date(wire::date_from_sql(raw)?)),
         Type::TIME => typed(ValueKind::Time, time_of_day(wire::time_from_sql(raw)?)),
         Type::TIMETZ => typed(ValueKind::Other, time_with_zone(raw)?),
-        Type::TIMESTAMP => typed(
-            ValueKind::Timestamp,
-            timestamp(wire::timestamp_from_sql(raw)?, ""),
-        ),
-        Type::TIMESTAMPTZ => typed(
-            ValueKind::TimestampTz,
-            timestamp(wire::timestamp_from_sql(raw)?, "+00"),
-        ),
+        Type::TIMESTAMP => typed(ValueKind::Timestamp, timestamp(wire::timestamp_from_sql(raw)?, "")),
+        Type::TIMESTAMPTZ => typed(ValueKind::TimestampTz, timestamp(wire::timestamp_from_sql(raw)?, "+00")),
         Type::INTERVAL => typed(ValueKind::Interval, interval(raw)?),
         Type::UUID => typed(ValueKind::Uuid, uuid(raw)?),
         Type::JSON => Value::Typed(ValueKind::Json, std::str::from_utf8(raw)?.into()),
@@ -243,10 +233,7 @@ fn decode<'a>(of: &Type, raw: &'a [u8]) -> Result<Option<Value<'a>>, Failed> {
 
 fn of_kind<'a>(of: &Type, raw: &'a [u8]) -> Result<Option<Value<'a>>, Failed> {
     match of.kind() {
-        Kind::Enum(_) => Ok(Some(Value::Typed(
-            ValueKind::Other,
-            std::str::from_utf8(raw)?.into(),
-        ))),
+        Kind::Enum(_) => Ok(Some(Value::Typed(ValueKind::Other, std::str::from_utf8(raw)?.into()))),
         Kind::Domain(inner) => decode(inner, raw),
         Kind::Array(item) => array(item, raw),
         // The text types of extensions send their text as it is.
@@ -291,9 +278,7 @@ fn nested<'a>(lengths: &[i32], mut cells: Vec<Value<'a>>) -> Value<'a> {
 
 /// Reads a number of base-10000 digits: count, weight of the first, sign, decimal places, digits.
 fn numeric(raw: &[u8]) -> Result<String, Failed> {
-    let mut words = raw
-        .chunks_exact(2)
-        .map(|pair| i16::from_be_bytes([pair[0], pair[1]]));
+    let mut words = raw.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]]));
     let mut word = || words.next().ok_or("a numeric that ends too early");
     let (count, weight, sign, places) = (word()?, word()?, word()? as u16, word()?);
     match sign {
@@ -304,22 +289,14 @@ fn numeric(raw: &[u8]) -> Result<String, Failed> {
         _ => return Err("an unknown sign of a numeric".into()),
     }
     let digits: Vec<i16> = (0..count).map(|_| word()).collect::<Result<_, _>>()?;
-    let digit = |power: i32| {
-        usize::try_from(i32::from(weight) - power)
-            .ok()
-            .and_then(|at| digits.get(at))
-            .copied()
-    };
+    let digit =
+        |power: i32| usize::try_from(i32::from(weight) - power).ok().and_then(|at| digits.get(at)).copied();
     let mut text = String::new();
     for power in (0..=i32::from(weight).max(0)).rev() {
         let _ = write!(text, "{:04}", digit(power).unwrap_or(0));
     }
     let whole = text.trim_start_matches('0');
-    let mut text = if whole.is_empty() {
-        "0".to_owned()
-    } else {
-        whole.to_owned()
-    };
+    let mut text = if whole.is_empty() { "0".to_owned() } else { whole.to_owned() };
     if places > 0 {
         let mut fraction = String::new();
         for power in 1..=(i32::from(places) + 3) / 4 {
@@ -341,11 +318,7 @@ fn date(days: i32) -> String {
         i32::MIN => "-infinity".to_owned(),
         days => {
             let (year, rest) = civil(days.into());
-            if year > 0 {
-                format!("{year:04}-{rest}")
-            } else {
-                format!("{:04}-{rest} BC", 1 - year)
-            }
+            if year > 0 { format!("{year:04}-{rest}") } else { format!("{:04}-{rest} BC", 1 - year) }
         }
     }
 }
@@ -359,23 +332,14 @@ fn civil(days: i64) -> (i64, String) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, format!("{month:02}-{day:02}"))
 }
 
 fn time_of_day(microseconds: i64) -> String {
     let seconds = microseconds / SECOND;
-    let clock = format!(
-        "{:02}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    );
+    let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     clock + &fraction(microseconds % SECOND)
 }
 
@@ -392,16 +356,8 @@ fn time_with_zone(raw: &[u8]) -> Result<String, Failed> {
     // The zone is counted westwards, and written eastwards.
     let east = -i32::from_be_bytes(west.try_into()?);
     let (sign, east) = (if east < 0 { '-' } else { '+' }, east.abs());
-    let minutes = if east / 60 % 60 > 0 {
-        format!(":{:02}", east / 60 % 60)
-    } else {
-        String::new()
-    };
-    Ok(format!(
-        "{}{sign}{:02}{minutes}",
-        time_of_day(i64::from_be_bytes(*time)),
-        east / 3600
-    ))
+    let minutes = if east / 60 % 60 > 0 { format!(":{:02}", east / 60 % 60) } else { String::new() };
+    Ok(format!("{}{sign}{:02}{minutes}", time_of_day(i64::from_be_bytes(*time)), east / 3600))
 }
 
 fn timestamp(microseconds: i64, zone: &str) -> String {
@@ -422,12 +378,8 @@ fn timestamp(microseconds: i64, zone: &str) -> String {
 
 /// Writes a span of time as the server does: `1 year 2 mons -3 days 04:05:06.7`.
 fn interval(raw: &[u8]) -> Result<String, Failed> {
-    let (time, rest) = raw
-        .split_first_chunk::<8>()
-        .ok_or("an interval that ends too early")?;
-    let (days, months) = rest
-        .split_first_chunk::<4>()
-        .ok_or("an interval that ends too early")?;
+    let (time, rest) = raw.split_first_chunk::<8>().ok_or("an interval that ends too early")?;
+    let (days, months) = rest.split_first_chunk::<4>().ok_or("an interval that ends too early")?;
     let time = i64::from_be_bytes(*time);
     let (days, months) = (i32::from_be_bytes(*days), i32::from_be_bytes(months.try_into()?));
     match (time, days, months) {
@@ -441,10 +393,7 @@ fn interval(raw: &[u8]) -> Result<String, Failed> {
         if count != 0 {
             // Behind a negative part a positive one would be read as negative too.
             let sign = if negative && count > 0 { "+" } else { "" };
-            parts.push(format!(
-                "{sign}{count} {unit}{}",
-                if count == 1 { "" } else { "s" }
-            ));
+            parts.push(format!("{sign}{count} {unit}{}", if count == 1 { "" } else { "s" }));
             negative = count < 0;
         }
     }
@@ -457,12 +406,7 @@ fn interval(raw: &[u8]) -> Result<String, Failed> {
             ""
         };
         let seconds = time.unsigned_abs() / SECOND.unsigned_abs();
-        let clock = format!(
-            "{:02}:{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        );
+        let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
         parts.push(format!("{sign}{clock}{}", fraction(time % SECOND)));
     }
     Ok(parts.join(" "))
@@ -515,10 +459,7 @@ mod tests {
     #[test]
     fn arrays_are_written_with_every_item_quoted() {
         let inner = Value::Array(vec![Value::text("a \"b\" \\"), Value::Null]);
-        assert_eq!(
-            array_text(&[inner]).expect("written"),
-            "{{\"a \\\"b\\\" \\\\\",NULL}}"
-        );
+        assert_eq!(array_text(&[inner]).expect("written"), "{{\"a \\\"b\\\" \\\\\",NULL}}");
     }
 
     #[test]
@@ -540,21 +481,13 @@ mod tests {
         assert_eq!(text(&[2, 1, 0x4000, 0, 12, 3]).as_deref(), Ok("-120003"));
         assert_eq!(text(&[1, 0xFFFF, 0, 6, 100]).as_deref(), Ok("0.010000"));
         assert_eq!(text(&[0, 0, 0xD000, 0x20]).as_deref(), Ok("Infinity"));
-        assert!(
-            text(&[3, 0, 0, 0, 1]).is_err(),
-            "three digits are announced and one is there"
-        );
+        assert!(text(&[3, 0, 0, 0, 1]).is_err(), "three digits are announced and one is there");
     }
 
     #[test]
     fn an_interval_keeps_the_signs_of_its_parts() {
         let raw = |time: i64, days: i32, months: i32| {
-            [
-                time.to_be_bytes().as_slice(),
-                &days.to_be_bytes(),
-                &months.to_be_bytes(),
-            ]
-            .concat()
+            [time.to_be_bytes().as_slice(), &days.to_be_bytes(), &months.to_be_bytes()].concat()
         };
         let text = |time, days, months| interval(&raw(time, days, months)).expect("read");
         assert_eq!(text(0, 0, 0), "00:00:00");

@@ -4,7 +4,7 @@
 //! [`Origin`] of every value for the messages. Finds every problem of the file and the variables, not the first one.
 //!
 //! Knows neither databases nor adapters: it offers urls and names, and the [`factory`](crate::factory) decides. The one
-//! type it takes from the adapters' contract is [`Secret`], so that a url cannot be printed by mistake. Nothing else in
+//! type it takes from the adapters' contract is [`Secret`](whimbrel_adapter_api::Secret), so that a url cannot be printed by mistake. Nothing else in
 //! this crate reads the environment.
 
 mod database;

@@ -75,6 +75,7 @@ pub(super) fn report(report: &Report, subject: &Subject, style: Style) -> String
     };
     let (applied, reverted) = (count(Direction::Up), count(Direction::Down));
     let what = match (applied, reverted) {
+        (0, 0) if report.now_at.is_none() => return format!("nothing to do on {name}: nothing is applied\n"),
         (0, 0) => return format!("{name} is up to date{}\n", now_at(report, ", at ")),
         (applied, 0) => format!("{} applied to", migrations(applied)),
         (0, reverted) => format!("{} reverted on", migrations(reverted)),

@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output; progress, warnings and errors to standard error. Nothing else in this crate prints.
 //!
-//! What is shown is made by pure functions in [`human`], [`problem`] and [`json`]; this file only decides where it goes.
+//! What is shown is made by pure functions in `human`, `problem` and `json`; this file only decides where it goes.
 
 mod human;
 mod json;

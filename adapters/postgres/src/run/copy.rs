@@ -6,12 +6,14 @@
 //!
 //! The data is passed on piece by piece and never collected.
 
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
 use postgres::Statement;
 use postgres::error::SqlState;
+use tokio_postgres::CopyInSink;
 use whimbrel_adapter_api::{Error, ErrorKind, Phase, Piece, PieceKind, Work};
 
 use crate::error;
@@ -23,6 +25,9 @@ pub(super) const SAVEPOINT: &str = "SAVEPOINT whimbrel_copy";
 
 const BACK: &str = "ROLLBACK TO SAVEPOINT whimbrel_copy";
 const RELEASE: &str = "RELEASE SAVEPOINT whimbrel_copy";
+
+/// The way of the data to the server.
+type Sink = Pin<Box<CopyInSink<Bytes>>>;
 
 /// How many names are tried before something else must be wrong.
 const NAMES: u32 = 10_000;
@@ -45,59 +50,59 @@ impl Run<'_> {
     pub(super) fn copy(&mut self, statement: &str, work: &mut dyn Work) -> Result<(), Failed> {
         let index = self.current().composed;
         self.current_mut().composed += 1;
-        let at = |error| Failed {
-            phase: Phase::Statement(index),
-            error,
-        };
+        let at = |error| Failed { phase: Phase::Statement(index), error };
         let prepared = prepare(self.session, statement).map_err(at)?;
-        let released = self.session.send(RELEASE, Cells::Unwanted).map_err(at)?;
-        let Session { client, listener, .. } = &mut *self.session;
-        let (events, number) = (
-            &mut *self.events,
-            self.batches.back().map_or(0, |batch| batch.number),
-        );
-        let sink = listener.wait(client.copy_in::<_, Bytes>(&prepared), &mut |notice| {
-            events.notice(number, notice)
-        });
-        while let Some(answer) = self.session.next(released, &mut |_| {}) {
-            answer.map_err(|error| at(self.session.explained(error::of_session(&error))))?;
-        }
-        let mut sink = match sink {
-            Ok(sink) => pin!(sink),
-            Err(error) => {
-                // The driver ends the copy that never began, and the server answers that too: from here on its
-                // answers are one ahead of the requests.
-                let error = self.session.explained(error::of_text(&error, statement));
-                self.session
-                    .give_up("the driver cannot go on after a COPY that the server refused to begin");
-                return Err(at(error));
-            }
-        };
+        let mut sink = self.begin_copy(&prepared, statement).map_err(at)?;
         loop {
             // Dropping the sink tells the server that the data is not whole.
             let piece = self.pull(work)?.ok_or_else(|| at(misplaced()))?;
             match piece.kind {
-                PieceKind::CopyData => {
-                    let data = Bytes::copy_from_slice(piece.text);
-                    let sent = self.session.listener.wait(sink.send(data), &mut |_| {});
-                    sent.map_err(|error| at(self.session.explained(error::of_session(&error))))?;
-                    let batch = self.current_mut();
-                    batch.bytes += piece.text.len() as u64;
-                    let (number, completed, bytes) = (batch.number, batch.completed, batch.bytes);
-                    self.events.progress(number, completed, bytes);
-                }
+                PieceKind::CopyData => self.send_data(&mut sink, piece.text).map_err(at)?,
                 PieceKind::CopyEnd => break,
                 _ => return Err(at(misplaced())),
             }
         }
-        let events = &mut *self.events;
-        let finished = self
-            .session
-            .listener
-            .wait(sink.finish(), &mut |notice| events.notice(number, notice));
-        finished.map_err(|error| at(self.session.explained(error::of_session(&error))))?;
+        self.wait(sink.as_mut().finish()).map_err(|error| at(self.told(&error)))?;
         self.current_mut().completed = index + 1;
         Ok(())
+    }
+
+    fn begin_copy(&mut self, prepared: &Statement, statement: &str) -> Result<Sink, Error> {
+        // Travels with the copy; its answer is read behind.
+        let released = self.session.send(RELEASE, Cells::Unwanted)?;
+        let Session { client, listener, .. } = &mut *self.session;
+        let begun = listener.wait(client.copy_in(prepared), &mut |_| {});
+        while let Some(answer) = self.session.next(released, &mut |_| {}) {
+            answer.map_err(|error| self.told(&error))?;
+        }
+        begun.map(Box::pin).map_err(|error| {
+            // The driver ends the copy that never began, and the server answers that too: from here on its answers
+            // are one ahead of the requests.
+            let told = self.session.explained(error::of_text(&error, statement));
+            self.session.give_up("the driver cannot go on after a COPY that the server refused to begin");
+            told
+        })
+    }
+
+    fn send_data(&mut self, sink: &mut Sink, data: &[u8]) -> Result<(), Error> {
+        let sent = self.wait(sink.send(Bytes::copy_from_slice(data)));
+        sent.map_err(|error| self.told(&error))?;
+        let batch = self.current_mut();
+        batch.bytes += data.len() as u64;
+        let (number, completed, bytes) = (batch.number, batch.completed, batch.bytes);
+        self.events.progress(number, completed, bytes);
+        Ok(())
+    }
+
+    /// Waits for the driver, and passes on what the server says in the meantime: a trigger may have much to say.
+    fn wait<F: Future>(&mut self, future: F) -> F::Output {
+        let number = self.current().number;
+        let Run { session, events, .. } = self;
+        session.listener.wait(future, &mut |notice| events.notice(number, notice))
+    }
+
+    fn told(&self, error: &postgres::Error) -> Error {
+        self.session.explained(error::of_session(error))
     }
 
     /// Runs a COPY of a stepwise batch, in the script's own transaction if one is open, else in one for itself: the
@@ -119,10 +124,7 @@ impl Run<'_> {
         if !own.is_empty() {
             let committed = self.session.turn(own);
             let index = self.current().completed.saturating_sub(1);
-            committed.map_err(|error| Failed {
-                phase: Phase::Statement(index),
-                error,
-            })?;
+            committed.map_err(|error| Failed { phase: Phase::Statement(index), error })?;
         }
         Ok(())
     }
@@ -140,8 +142,5 @@ fn prepare(session: &mut Session, statement: &str) -> Result<Statement, Error> {
             Err(error) => return Err(session.explained(error::of_text(&error, statement))),
         }
     }
-    Err(Error::new(
-        ErrorKind::Other,
-        "no name for a prepared statement is free on the server",
-    ))
+    Err(Error::new(ErrorKind::Other, "no name for a prepared statement is free on the server"))
 }

@@ -92,15 +92,9 @@ impl Run<'_> {
     /// taken back with the next ROLLBACK. The server tells by a warning that there is none.
     fn no_transaction_is_open(&mut self) -> Result<(), Failed> {
         let mut warned = Vec::new();
-        let failed = |error| Failed {
-            phase: Phase::Closing,
-            error,
-        };
+        let failed = |error| Failed { phase: Phase::Closing, error };
         let ticket = self.session.send("ROLLBACK", Cells::Unwanted).map_err(failed)?;
-        while let Some(answer) = self
-            .session
-            .next(ticket, &mut |notice| warned.push(notice.sqlstate))
-        {
+        while let Some(answer) = self.session.next(ticket, &mut |notice| warned.push(notice.sqlstate)) {
             answer.map_err(|error| failed(self.session.explained(crate::error::of_session(&error))))?;
         }
         if warned.iter().any(|sqlstate| sqlstate.as_deref() == Some("25P01")) {
