@@ -32,6 +32,8 @@ struct Last {
     row: Option<usize>,
     /// The row that decided before that one.
     before: Option<usize>,
+    /// The row since which it stands as it does: not the last one when that only confirms it.
+    since: usize,
     /// The number of its last attempt.
     attempt: i64,
 }
@@ -120,11 +122,18 @@ impl History {
             let entry = last.entry(row.migration.clone()).or_insert(Last {
                 row: None,
                 before: None,
+                since: index,
                 attempt: 0,
             });
             entry.attempt = row.attempt;
             if !row.left_nothing() {
                 entry.before = entry.row.replace(index);
+                // An accepted checksum is a new row about a migration that stands where it stood.
+                let is_applied = |row| matches!(standing(row), Standing::Applied(_));
+                let confirms = is_applied(row) && entry.before.is_some_and(|before| is_applied(&rows[before]));
+                if !confirms {
+                    entry.since = index;
+                }
             }
         }
         History {
@@ -175,14 +184,12 @@ impl History {
         self.rows.last().map_or(0, |row| row.position)
     }
 
-    /// Returns the deciding row of each migration, by position: the order in which they came to stand as they do.
+    /// Returns the deciding row of each migration, in the order in which they came to stand as they do.
     pub fn last_rows(&self) -> impl DoubleEndedIterator<Item = &HistoryRow> {
-        let is_last = |(index, row): &(usize, &HistoryRow)| {
-            self.last
-                .get(&row.migration)
-                .is_some_and(|last| last.row == Some(*index))
-        };
-        self.rows.iter().enumerate().filter(is_last).map(|(_, row)| row)
+        let deciding = |last: &Last| Some((last.since, self.rows.get(last.row?)?));
+        let mut rows: Vec<(usize, &HistoryRow)> = self.last.values().filter_map(deciding).collect();
+        rows.sort_by_key(|(since, _)| *since);
+        rows.into_iter().map(|(_, row)| row)
     }
 
     /// Returns the rows that are in the database, in the order in which they were applied.
@@ -410,6 +417,9 @@ fn unreadable(table: &TableName, error: &whimbrel_adapter_api::Error) -> Problem
             )
             .caused_by(error.message.clone())
             .state("nothing was run")
+            .hint(format!(
+                "if `{table}` belongs to another tool, keep the history elsewhere with `--table NAME`"
+            ))
         },
     }
 }
@@ -499,6 +509,18 @@ mod tests {
         let applied: Vec<&str> = history.applied().map(|row| row.migration.as_str()).collect();
         assert_eq!(applied, ["a", "b"]);
         assert_eq!(history.last_position(), 4);
+    }
+
+    #[test]
+    fn a_row_that_confirms_a_migration_does_not_move_it() {
+        let rows = vec![
+            row(1, "a", RowDirection::Up, RowState::Applied),
+            row(2, "b", RowDirection::Up, RowState::Applied),
+            row(3, "a", RowDirection::Up, RowState::Applied),
+        ];
+        let history = History::new(rows);
+        let applied: Vec<i64> = history.applied().map(|row| row.position).collect();
+        assert_eq!(applied, [3, 2]);
     }
 
     #[test]

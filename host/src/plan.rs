@@ -19,8 +19,21 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What was chosen at the first read of the history. A later plan of the same run runs nothing else.
     pub pins: Vec<Pin>,
+    /// Whether it is still what the command means.
+    pub choice: Choice,
     /// What the user should hear, although it stops nothing.
     pub warnings: Vec<Problem>,
+}
+
+/// Whether what was chosen at the first read of the history is still what the command means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// It is.
+    #[default]
+    Stands,
+    /// Another run went the other way meanwhile, and to go on would leave a gap: a migration taken back beneath one
+    /// that stays, or applied above one that was taken back.
+    Overtaken,
 }
 
 /// One migration to be applied or taken back.
@@ -121,7 +134,8 @@ pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &R
     let mut warnings = Vec::new();
     match rules.out_of_order {
         OutOfOrder::Refuse => problems.extend(late),
-        OutOfOrder::Warn => warnings = late,
+        // It runs all the same, so the ways to get it run are no news.
+        OutOfOrder::Warn => warnings = late.into_iter().map(|problem| Problem { hint: None, ..problem }).collect(),
         OutOfOrder::Allow => {}
     }
     let chosen = pending(migrations, history, target, rules);
@@ -132,12 +146,16 @@ pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &R
         .iter()
         .map(|migration| pin(&migration.id, history))
         .collect();
+    let next = pending(migrations, history, &Target::Steps(chosen.len()), rules);
+    let ids = |migrations: &[&Migration]| migrations.iter().map(|migration| migration.id.clone()).collect::<Vec<_>>();
+    let choice = choice(ids(&chosen) == ids(&next));
     let steps = chosen
         .iter()
         .filter(|migration| history.standing(&migration.id.0) == Standing::Pending);
     Ok(Plan {
         steps: steps.map(|migration| up_step(migration, history)).collect(),
         pins,
+        choice,
         warnings,
     })
 }
@@ -174,6 +192,7 @@ pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: 
     Ok(Plan {
         steps,
         pins,
+        choice: choice(chosen == applied(history, &Target::Steps(chosen.len()))),
         warnings: Vec::new(),
     })
 }
@@ -195,6 +214,14 @@ pub fn disagreements(migrations: &Migrations, history: &History, rules: &Rules) 
 pub fn is_meant_for(migration: &Migration, environment: Option<&str>) -> bool {
     migration.environments.is_empty()
         || environment.is_some_and(|name| migration.environments.iter().any(|other| other == name))
+}
+
+fn choice(is_next_in_line: bool) -> Choice {
+    if is_next_in_line {
+        Choice::Stands
+    } else {
+        Choice::Overtaken
+    }
 }
 
 fn pending<'a>(
@@ -252,7 +279,11 @@ fn target_not_applied(history: &History, target: &Target) -> Option<Problem> {
     let Target::To(id) = target else { return None };
     let stands = matches!(history.settled_standing(&id.0), Standing::Applied(_));
     let message = format!("`{id}` is not applied, so nothing can be taken back to it");
-    (!stands).then(|| Problem::new(Name::MigrationUnknown, message).state("nothing was run"))
+    (!stands).then(|| {
+        Problem::new(Name::MigrationUnknown, message)
+            .state("nothing was run")
+            .hint("`whimbrel status` shows what is applied")
+    })
 }
 
 /// Returns the pin of a migration as it stands.
@@ -412,23 +443,41 @@ pub fn half_done_problem(row: &HistoryRow, database: &str) -> Problem {
     let (id, done, total) = (&row.migration, row.statements_done, row.statements_total);
     Problem::new(
         Name::PartlyApplied,
-        format!("`{id}` stopped after {done} of {total} statements"),
+        format!("{} stopped after {done} of {total} statements", attempt(id, row_direction(row))),
     )
     .fact(format!("attempt {} by {}", row.attempt, row.applied_by))
     .state(format!(
         "{}; nothing else runs until it is settled",
-        statements_in(done)
+        statements_in(done, row_direction(row))
     ))
     .hint(format!(
         "settle it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
     ))
 }
 
-fn statements_in(done: u64) -> String {
-    match done {
-        0 => "no statement of it is known to be in the database".to_owned(),
-        1 => "its first statement is in the database".to_owned(),
-        done => format!("its statements 1-{done} are in the database"),
+/// Returns what an attempt is called where it stopped.
+pub(crate) fn attempt(id: &str, direction: Direction) -> String {
+    match direction {
+        Direction::Up => format!("`{id}`"),
+        Direction::Down => format!("taking back `{id}`"),
+    }
+}
+
+fn row_direction(row: &HistoryRow) -> Direction {
+    match row.direction {
+        whimbrel_adapter_api::RowDirection::Down => Direction::Down,
+        _ => Direction::Up,
+    }
+}
+
+fn statements_in(done: u64, direction: Direction) -> String {
+    match (direction, done) {
+        (Direction::Up, 0) => "no statement of it is known to be in the database".to_owned(),
+        (Direction::Up, 1) => "its first statement is in the database".to_owned(),
+        (Direction::Up, done) => format!("its statements 1-{done} are in the database"),
+        (Direction::Down, 0) => "no statement of its down script is known to be done".to_owned(),
+        (Direction::Down, 1) => "the first statement of its down script is done".to_owned(),
+        (Direction::Down, done) => format!("statements 1-{done} of its down script are done"),
     }
 }
 

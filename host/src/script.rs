@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::path::Path;
 
 use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
 
@@ -40,7 +39,7 @@ pub struct Special {
     pub line: u64,
     /// Its column, from 1.
     pub column: u64,
-    /// Its text, cut after the first line.
+    /// Its text: all of one that is run outside the transaction, the first line of any other.
     pub text: String,
 }
 
@@ -98,12 +97,14 @@ impl Outline {
     fn add(&mut self, statement: &Statement<'_>, script: &Script, tables_without_transactions: &[String]) {
         self.statements += 1;
         if statement.class != Class::Plain {
+            let first_line = statement.text.lines().next().unwrap_or_default();
             self.special.push(Special {
                 index: statement.index,
                 class: statement.class,
                 line: line_in_file(script, statement.location.line),
                 column: statement.location.column,
-                text: statement.text.lines().next().unwrap_or_default().to_owned(),
+                // Only these are run from here; of the others messages need no more than the first line.
+                text: if statement.class == Class::Outside { statement.text } else { first_line }.to_owned(),
             });
         }
         if self.without_rollback.is_none() && !tables_without_transactions.is_empty() {
@@ -127,20 +128,20 @@ impl Treatment {
     /// Everything in the script that cannot be kept.
     pub fn of(
         outline: &Outline,
-        path: &Path,
+        script: &Script,
         circumstances: &Circumstances<'_>,
     ) -> Result<Self, Vec<Problem>> {
         let outer = outer_transaction(outline);
-        let mut problems = refused(outline, path, circumstances);
-        let mode = mode(outline, path, circumstances).unwrap_or_else(|problem| {
+        let mut problems = refused(outline, script, circumstances);
+        let mode = mode(outline, script, circumstances).unwrap_or_else(|problem| {
             problems.push(problem);
             Mode::Atomic
         });
         // Stepwise on request, a transaction of the script's own is what its author wants.
         let own_control = circumstances.transaction == Transaction::None;
         match own_control {
-            true => problems.extend(left_open(outline, path)),
-            false => problems.extend(transaction_control(outline, path, outer)),
+            true => problems.extend(left_open(outline, script)),
+            false => problems.extend(transaction_control(outline, script, outer)),
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -214,7 +215,7 @@ fn controls_transaction(class: Class) -> bool {
 }
 
 /// Returns the problems of statements that no way of running can keep.
-fn refused(outline: &Outline, path: &Path, circumstances: &Circumstances<'_>) -> Vec<Problem> {
+fn refused(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>) -> Vec<Problem> {
     let can_copy = circumstances.capabilities.contains(&Capability::CopyFromStdin);
     let problem = |special: &Special| {
         let problem = match special.class {
@@ -231,13 +232,13 @@ fn refused(outline: &Outline, path: &Path, circumstances: &Circumstances<'_>) ->
             }
             _ => return None,
         };
-        Some(problem.at(special.place(path)).state("nothing was run"))
+        Some(problem.at(special.place(script)).state("nothing was run"))
     };
     outline.special.iter().filter_map(problem).collect()
 }
 
 /// Returns a problem for each statement that ends or begins a transaction in the middle of the script.
-fn transaction_control(outline: &Outline, path: &Path, outer: Option<(u64, u64)>) -> Vec<Problem> {
+fn transaction_control(outline: &Outline, script: &Script, outer: Option<(u64, u64)>) -> Vec<Problem> {
     if outer.is_some() {
         return Vec::new();
     }
@@ -251,7 +252,7 @@ fn transaction_control(outline: &Outline, path: &Path, outer: Option<(u64, u64)>
                 Name::TransactionControl,
                 format!("`{}` inside a migration", special.text),
             )
-            .at(special.place(path))
+            .at(special.place(script))
             .fact("every migration runs in a transaction of its own; this would end or split it")
             .state("nothing was run")
             .hint("take it out, or split the file; one BEGIN … COMMIT around everything is fine")
@@ -260,7 +261,7 @@ fn transaction_control(outline: &Outline, path: &Path, outer: Option<(u64, u64)>
 }
 
 /// Returns the problem of a transaction that a script begins and never ends: our own row would be lost in it.
-fn left_open(outline: &Outline, path: &Path) -> Option<Problem> {
+fn left_open(outline: &Outline, script: &Script) -> Option<Problem> {
     let last = outline
         .special
         .iter()
@@ -270,14 +271,14 @@ fn left_open(outline: &Outline, path: &Path) -> Option<Problem> {
             Name::TransactionControl,
             "the transaction that begins here is never ended",
         )
-        .at(last.place(path))
+        .at(last.place(script))
         .state("nothing was run")
         .hint("end it with COMMIT")
     })
 }
 
 /// Decides between one transaction and step by step.
-fn mode(outline: &Outline, path: &Path, circumstances: &Circumstances<'_>) -> Result<Mode, Problem> {
+fn mode(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>) -> Result<Mode, Problem> {
     let can = |capability| circumstances.capabilities.contains(&capability);
     if circumstances.transaction == Transaction::None || !can(Capability::Transactions) {
         return Ok(Mode::Stepwise);
@@ -302,7 +303,7 @@ fn mode(outline: &Outline, path: &Path, circumstances: &Circumstances<'_>) -> Re
         return Ok(Mode::Stepwise);
     }
     Err(Problem::new(Name::MixedTransaction, format!("`{}` cannot run in a transaction, and the rest of the file needs one", first.text))
-        .at(first.place(path))
+        .at(first.place(script))
         .state("nothing was run")
         .hint("move it to a migration of its own; or add `-- no-transaction` and accept that a failure leaves the statements before it in the database"))
 }
@@ -378,8 +379,12 @@ fn unmarked(outline: &Outline, left_out_pair: Option<(u64, u64)>) -> BTreeSet<u6
 }
 
 impl Special {
-    fn place(&self, path: &Path) -> Place {
-        Place::position(path, self.line, self.column).with_excerpt(&self.text)
+    fn place(&self, script: &Script) -> Place {
+        let place = Place::position(&script.path, self.line, self.column);
+        match line_at(script, self.line + 1 - script.first_line) {
+            Some(excerpt) => place.with_excerpt(excerpt),
+            None => place,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! Starts no server: `cargo xtask test` does, once for the whole run. Every function here panics when it cannot
 //! do its work, with a sentence that says why, because that is how a test fails.
 
+pub mod birds;
 mod database;
 mod mariadb;
 mod outcome;

@@ -8,11 +8,12 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
+use whimbrel::splitter::{Item, Rules, Splitter};
 use whimbrel_adapter_api::{
-    Adapter, BodyFailed, ConnectOptions, Dialect, Done, Error, ErrorKind, Events, Failure, HISTORY_COLUMNS,
-    Head, Isolation, Limits, Liveness, Marking, Mode, NewRow, Next, Notice, Opened, Phase, Piece, PieceKind,
-    Rest, RowSet, RowState, Rows, Secret, Session, Span, State, Stop, TableName, Text, TransactionOptions,
-    Value, ValueKind, Work,
+    Adapter, BodyFailed, Class, ConnectOptions, Dialect, Done, Error, ErrorKind, Events, Failure,
+    HISTORY_COLUMNS, Head, Isolation, Limits, Liveness, Marking, Mode, NewRow, Next, Notice, Opened, Phase,
+    Piece, PieceKind, Rest, RowSet, RowState, Rows, Secret, Session, Span, State, Stop, TableName, Text,
+    TransactionOptions, Value, ValueKind, Work,
 };
 use whimbrel_adapter_postgres::Postgres as Adapted;
 use whimbrel_tests::{Database, Fault, Loss, Networked, Pool, Postgres, Proxy, servers};
@@ -24,20 +25,12 @@ fn options(url: &str) -> ConnectOptions {
 }
 
 fn open(url: &str) -> Opened {
-    Adapted
-        .connect(&options(url))
-        .expect("the server takes the session")
+    Adapted.connect(&options(url)).expect("the server takes the session")
 }
 
 fn refused(url: &str) -> Error {
-    let error = Adapted
-        .connect(&options(url))
-        .err()
-        .expect("the session is refused");
-    assert!(
-        !format!("{error:?}").contains(&servers().postgres.password),
-        "{error:?}"
-    );
+    let error = Adapted.connect(&options(url)).err().expect("the session is refused");
+    assert!(!format!("{error:?}").contains(&servers().postgres.password), "{error:?}");
     error
 }
 
@@ -52,36 +45,19 @@ impl Target {
     fn open(url: &str) -> Self {
         let mut opened = open(url);
         let name = TableName::new(TABLE);
-        let first = opened
-            .connection
-            .dialect(&RowSet::default())
-            .expect("no facts are needed");
-        let facts = first
-            .text(&Text::Facts { history: &name })
-            .expect("there is such a text");
+        let first = opened.connection.dialect(&RowSet::default()).expect("no facts are needed");
+        let facts = first.text(&Text::Facts { history: &name }).expect("there is such a text");
         let mut rows = Rows::default();
-        opened
-            .connection
-            .read(&[&facts[0]], &mut rows)
-            .expect("the facts can be read");
-        let dialect = opened
-            .connection
-            .dialect(&rows.sets[0])
-            .expect("the facts are the adapter's own");
+        opened.connection.read(&[&facts[0]], &mut rows).expect("the facts can be read");
+        let dialect = opened.connection.dialect(&rows.sets[0]).expect("the facts are the adapter's own");
         let history = name.in_schema(dialect.facts().schema);
-        Target {
-            opened,
-            dialect,
-            history,
-        }
+        Target { opened, dialect, history }
     }
 
     /// A session on a database that has a history table.
     fn ready(url: &str) -> Self {
         let mut target = Self::open(url);
-        for text in target.text(&Text::CreateHistory {
-            history: &target.history,
-        }) {
+        for text in target.text(&Text::CreateHistory { history: &target.history }) {
             target.execute(&text);
         }
         target
@@ -92,19 +68,13 @@ impl Target {
     }
 
     fn execute(&mut self, script: &str) {
-        self.opened
-            .connection
-            .execute_raw(script)
-            .unwrap_or_else(|error| panic!("{error:?}\nin: {script}"));
+        self.opened.connection.execute_raw(script).unwrap_or_else(|error| panic!("{error:?}\nin: {script}"));
     }
 
     /// Puts a head together as the host does.
     fn head(&self, position: i64, mode: Mode, statements: u64) -> Head {
         let history = &self.history;
-        let limits = Limits {
-            lock: Some(Duration::from_secs(20)),
-            statement: Some(Duration::from_secs(20)),
-        };
+        let limits = Limits { lock: Some(Duration::from_secs(20)), statement: Some(Duration::from_secs(20)) };
         let lease = Duration::from_secs(60);
         let migration = format!("{position:03}_birds");
         let mut row = NewRow::new(position, &migration, 1);
@@ -113,20 +83,11 @@ impl Target {
         row.down_script = Some(r"DELETE FROM birds WHERE note = 'C:\new' -- it''s");
         let record = self.text(&Text::Record { history, row: &row });
         let reset = self.text(&Text::ResetSession);
-        let finish = |state, statements_done| {
-            self.text(&Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            })
-        };
+        let finish =
+            |state, statements_done| self.text(&Text::Finish { history, position, state, statements_done });
         let finished = finish(RowState::Applied, Some(statements));
-        let mut head = Head::new(
-            format!("whimbrel:{}:{position}", self.dialect.facts().database),
-            mode,
-            statements,
-        );
+        let mut head =
+            Head::new(format!("whimbrel:{}:{position}", self.dialect.facts().database), mode, statements);
         head.settles = Some(reset.len() as u32);
         match mode {
             Mode::Atomic => {
@@ -135,13 +96,7 @@ impl Target {
             }
             _ => {
                 head.opening = [record, self.text(&Text::Limit { limits: &limits })].concat();
-                head.mark = self
-                    .text(&Text::Mark {
-                        history,
-                        position,
-                        lease,
-                    })
-                    .pop();
+                head.mark = self.text(&Text::Mark { history, position, lease }).pop();
                 head.closing = [reset.clone(), finished].concat();
                 head.failed = finish(RowState::Failed, None);
                 head.cleanup = reset;
@@ -175,9 +130,7 @@ impl Target {
         let mut rows = Rows::default();
         let outcome = self.opened.connection.query(sql, parameters, &mut rows);
         outcome.unwrap_or_else(|error| panic!("{error:?}\nin: {sql}"));
-        let [row] = rows.sets[0].rows.as_slice() else {
-            panic!("{sql} gives {:?}", rows.sets[0])
-        };
+        let [row] = rows.sets[0].rows.as_slice() else { panic!("{sql} gives {:?}", rows.sets[0]) };
         row.clone()
     }
 }
@@ -204,28 +157,17 @@ impl Written {
             spans.push(Span::new(start, text.len() as u32, marking));
             text.extend_from_slice(b";\nTAKEN OUT BY THE HOST;\n");
         }
-        Written {
-            kind: PieceKind::Sql,
-            text,
-            spans,
-        }
+        Written { kind: PieceKind::Sql, text, spans }
     }
 
     fn copy(statement: &str, data: &[&str]) -> Vec<Self> {
-        let start = Written {
-            kind: PieceKind::CopyStart,
-            ..Written::sql(&[statement])
-        };
+        let start = Written { kind: PieceKind::CopyStart, ..Written::sql(&[statement]) };
         let data = data.iter().map(|data| Written {
             kind: PieceKind::CopyData,
             text: data.as_bytes().to_vec(),
             spans: Vec::new(),
         });
-        let end = Written {
-            kind: PieceKind::CopyEnd,
-            text: Vec::new(),
-            spans: Vec::new(),
-        };
+        let end = Written { kind: PieceKind::CopyEnd, text: Vec::new(), spans: Vec::new() };
         [start].into_iter().chain(data).chain([end]).collect()
     }
 }
@@ -267,15 +209,8 @@ impl Work for Script {
         }
         self.pulled += 1;
         self.piece = self.pieces.pop_front();
-        let rest = if self.pieces.is_empty() {
-            Rest::Last
-        } else {
-            Rest::Follows
-        };
-        Ok(self
-            .piece
-            .as_ref()
-            .map(|piece| Piece::new(piece.kind, rest, &piece.text, &piece.spans)))
+        let rest = if self.pieces.is_empty() { Rest::Last } else { Rest::Follows };
+        Ok(self.piece.as_ref().map(|piece| Piece::new(piece.kind, rest, &piece.text, &piece.spans)))
     }
 }
 
@@ -293,11 +228,7 @@ impl Events for Heard {
     }
 
     fn finished(&mut self, batch: u32, outcome: Result<Done, Failure>) {
-        assert_eq!(
-            batch as usize,
-            self.outcomes.len(),
-            "batches are reported once and in order"
-        );
+        assert_eq!(batch as usize, self.outcomes.len(), "batches are reported once and in order");
         self.outcomes.push(outcome);
     }
 }
@@ -307,9 +238,7 @@ fn told(failure: &Failure) -> (Phase, ErrorKind, State) {
 }
 
 fn history_of(database: &Postgres) -> Vec<String> {
-    database.lines(&format!(
-        "SELECT position, state, statements_done FROM {TABLE} ORDER BY position"
-    ))
+    database.lines(&format!("SELECT position, state, statements_done FROM {TABLE} ORDER BY position"))
 }
 
 #[test]
@@ -339,16 +268,9 @@ fn tls_is_what_the_url_asks_for() {
         format!("sslmode=verify-full&sslrootcert={wrong}"),
         "sslmode=verify-full&sslrootcert=/nowhere/ca.pem".to_owned(),
     ] {
-        assert_eq!(
-            refused(&format!("{}?{query}", database.url())).kind,
-            ErrorKind::Tls,
-            "{query}"
-        );
+        assert_eq!(refused(&format!("{}?{query}", database.url())).kind, ErrorKind::Tls, "{query}");
     }
-    let error = refused(&format!(
-        "{}?sslmode=disable&channel_binding=require",
-        database.url()
-    ));
+    let error = refused(&format!("{}?sslmode=disable&channel_binding=require", database.url()));
     assert_eq!(error.kind, ErrorKind::Authentication);
 }
 
@@ -357,9 +279,7 @@ fn a_name_that_the_certificate_does_not_have_matters_to_verify_full_alone() {
     let database = Postgres::fresh();
     let authority = servers().authority.display();
     let port = database.address().port();
-    let url = database
-        .url()
-        .replace(&format!("127.0.0.1:{port}"), &format!("elsewhere.invalid:{port}"));
+    let url = database.url().replace(&format!("127.0.0.1:{port}"), &format!("elsewhere.invalid:{port}"));
     let with = |mode: &str| format!("{url}?hostaddr=127.0.0.1&sslmode={mode}&sslrootcert={authority}");
     open(&with("verify-ca"));
     assert_eq!(refused(&with("verify-full")).kind, ErrorKind::Tls);
@@ -373,20 +293,14 @@ fn a_server_that_wants_tls_gets_it_where_the_url_permits() {
     for mode in ["allow", "prefer", "require"] {
         open(&format!("{url}?sslmode={mode}"));
     }
-    assert_eq!(
-        refused(&format!("{url}?sslmode=disable")).kind,
-        ErrorKind::Authentication
-    );
+    assert_eq!(refused(&format!("{url}?sslmode=disable")).kind, ErrorKind::Authentication);
 }
 
 #[test]
 fn a_socket_is_a_host_too() {
     let database = Postgres::fresh();
     let mut target = Target::open(&database.url_socket());
-    assert_eq!(
-        target.row("SELECT inet_client_addr() IS NULL", &[]),
-        [Value::Bool(true)]
-    );
+    assert_eq!(target.row("SELECT inet_client_addr() IS NULL", &[]), [Value::Bool(true)]);
     open(&format!("{}?sslmode=require", database.url_socket()));
 }
 
@@ -398,11 +312,7 @@ fn refusals_say_what_is_wrong() {
         let at =
             |password: &str, name: &str| format!("postgres://{}:{password}@{address}/{name}", server.user);
         let wrong_password = refused(&at("wrong", database.name()));
-        assert_eq!(
-            wrong_password.kind,
-            ErrorKind::Authentication,
-            "{wrong_password:?}"
-        );
+        assert_eq!(wrong_password.kind, ErrorKind::Authentication, "{wrong_password:?}");
         let missing = refused(&at(&server.password, "no_such_database"));
         assert_eq!(missing.kind, ErrorKind::DatabaseMissing, "{missing:?}");
     }
@@ -410,27 +320,19 @@ fn refusals_say_what_is_wrong() {
     let address = nobody.local_addr().expect("it is bound");
     drop(nobody);
     assert_eq!(refused(&database.url_at(address)).kind, ErrorKind::Unreachable);
-    assert_eq!(
-        refused("postgres://user@/db?host=/nowhere").kind,
-        ErrorKind::Unreachable
-    );
+    assert_eq!(refused("postgres://user@/db?host=/nowhere").kind, ErrorKind::Unreachable);
 }
 
 #[test]
 fn the_next_host_is_tried_when_one_is_not_there_or_not_as_wanted() {
     let database = Postgres::fresh();
     let address = database.address().to_string();
-    let url = database
-        .url()
-        .replace(&address, &format!("127.0.0.1:1,{address}"));
+    let url = database.url().replace(&address, &format!("127.0.0.1:1,{address}"));
     open(&url);
     open(&format!("{url}?target_session_attrs=read-write"));
     open(&format!("{url}?target_session_attrs=primary"));
     open(&format!("{url}?target_session_attrs=prefer-standby"));
-    assert_eq!(
-        refused(&format!("{url}?target_session_attrs=standby")).kind,
-        ErrorKind::Unreachable
-    );
+    assert_eq!(refused(&format!("{url}?target_session_attrs=standby")).kind, ErrorKind::Unreachable);
 }
 
 #[test]
@@ -440,10 +342,7 @@ fn a_silent_server_is_given_up_in_time() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = mute.local_addr().expect("it is bound");
     let error = refused(&format!("{}?connect_timeout=2", database.url_at(address)));
-    assert_eq!(
-        (error.kind, error.message.as_str()),
-        (ErrorKind::Unreachable, "no answer within 2 s")
-    );
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Unreachable, "no answer within 2 s"));
 }
 
 #[test]
@@ -495,23 +394,14 @@ fn every_kind_of_value_reaches_a_column_of_its_type_and_comes_back() {
         typed(ValueKind::Other, "10.0.0.0/8"),
     ];
     let places: Vec<String> = (1..=row.len()).map(|place| format!("${place}")).collect();
-    let inserted = format!(
-        "INSERT INTO everything VALUES ({}) RETURNING *",
-        places.join(", ")
-    );
+    let inserted = format!("INSERT INTO everything VALUES ({}) RETURNING *", places.join(", "));
     assert_eq!(target.row(&inserted, &row), row);
     let nulls = vec![Value::Null; row.len()];
     assert_eq!(target.row(&inserted, &nulls), nulls);
     // The same values as literals.
     let literals: Vec<String> = row.iter().map(|value| target.dialect.literal(value)).collect();
     let literals = literals.join(", ").replace("ARRAY['calm']", "'{calm}'");
-    assert_eq!(
-        target.row(
-            &format!("INSERT INTO everything VALUES ({literals}) RETURNING *"),
-            &[]
-        ),
-        row
-    );
+    assert_eq!(target.row(&format!("INSERT INTO everything VALUES ({literals}) RETURNING *"), &[]), row);
     // And as the server itself would write them, so that ours is not merely consistent.
     let written = database.lines("SELECT a_numeric, an_interval, a_timetz, a_json FROM everything LIMIT 1");
     let expected =
@@ -551,10 +441,8 @@ fn values_read_here_are_the_ones_that_the_server_writes() {
     ];
     target.execute("SET timezone = 'UTC'");
     for (of, text) in cases {
-        let row = target.row(
-            &format!("SELECT '{text}'::{of} AS ours, format('%s', '{text}'::{of}) AS theirs"),
-            &[],
-        );
+        let row = target
+            .row(&format!("SELECT '{text}'::{of} AS ours, format('%s', '{text}'::{of}) AS theirs"), &[]);
         assert_eq!(row[0].as_text(), row[1].as_text(), "{of} {text}");
     }
 }
@@ -567,10 +455,7 @@ fn parameters_behave_like_literals() {
         target.row("SELECT $1 + 1, $2 || 'b'", &[5.into(), "a".into()]),
         [Value::Int(6), Value::text("ab")]
     );
-    assert_eq!(
-        target.row("SELECT date '2026-01-01' + $1", &[30.into()])[0].as_text(),
-        Some("2026-01-31")
-    );
+    assert_eq!(target.row("SELECT date '2026-01-01' + $1", &[30.into()])[0].as_text(), Some("2026-01-31"));
     let array = Value::Array(vec![Value::Int(1), Value::Int(1 << 40)]);
     assert_eq!(target.row("SELECT 1 = ANY ($1)", &[array]), [Value::Bool(true)]);
     let texts = Value::Array(vec![Value::text("x"), Value::text("y")]);
@@ -579,10 +464,7 @@ fn parameters_behave_like_literals() {
         [Value::Bool(true), Value::Int(2)]
     );
     let unsigned = Value::UInt(u64::MAX);
-    assert_eq!(
-        target.row("SELECT $1", &[unsigned])[0].as_text(),
-        Some("18446744073709551615")
-    );
+    assert_eq!(target.row("SELECT $1", &[unsigned])[0].as_text(), Some("18446744073709551615"));
 }
 
 #[test]
@@ -596,10 +478,7 @@ fn a_type_that_is_not_known_is_refused_with_the_cure() {
         .query("SELECT '(1,2)'::point AS place", &[], &mut rows)
         .expect_err("unknown");
     assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert_eq!(
-        error.message,
-        "this adapter does not support the type `point` of the column `place`"
-    );
+    assert_eq!(error.message, "this adapter does not support the type `point` of the column `place`");
     assert_eq!(error.hint.as_deref(), Some("select it as text: `place::text`"));
     assert_eq!(target.opened.connection.ping(), Ok(()));
 }
@@ -609,20 +488,11 @@ fn a_query_points_at_the_byte_that_is_wrong() {
     let database = Postgres::fresh();
     let mut target = Target::open(&database.url());
     let mut rows = Rows::default();
-    let error = target
-        .opened
-        .connection
-        .query("SELECT 'ä', nope", &[], &mut rows)
-        .expect_err("no such column");
-    assert_eq!(
-        (error.sqlstate.as_deref(), error.position),
-        (Some("42703"), Some(13))
-    );
-    let error = target
-        .opened
-        .connection
-        .execute_raw("SELECT 1;\nSELECT 'ö' FROM nope")
-        .expect_err("no such table");
+    let error =
+        target.opened.connection.query("SELECT 'ä', nope", &[], &mut rows).expect_err("no such column");
+    assert_eq!((error.sqlstate.as_deref(), error.position), (Some("42703"), Some(13)));
+    let error =
+        target.opened.connection.execute_raw("SELECT 1;\nSELECT 'ö' FROM nope").expect_err("no such table");
     assert_eq!((error.kind, error.position), (ErrorKind::TableMissing, Some(27)));
 }
 
@@ -633,53 +503,28 @@ fn facts_and_an_absent_history_are_one_turn() {
     let mut opened = open(&proxy.url(&database));
     assert_eq!(proxy.turns(), 0);
     let name = TableName::new(TABLE);
-    let dialect = opened
-        .connection
-        .dialect(&RowSet::default())
-        .expect("no facts are needed");
+    let dialect = opened.connection.dialect(&RowSet::default()).expect("no facts are needed");
     let texts = [Text::Facts { history: &name }, Text::History { history: &name }];
-    let texts: Vec<String> = texts
-        .iter()
-        .filter_map(|text| dialect.text(text))
-        .flatten()
-        .collect();
+    let texts: Vec<String> = texts.iter().filter_map(|text| dialect.text(text)).flatten().collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let mut rows = Rows::default();
-    let error = opened
-        .connection
-        .read(&texts, &mut rows)
-        .expect_err("there is no table");
+    let error = opened.connection.read(&texts, &mut rows).expect_err("there is no table");
     assert_eq!((error.set, error.error.kind), (1, ErrorKind::TableMissing));
     assert_eq!(proxy.turns(), 1);
-    let facts = opened
-        .connection
-        .dialect(&rows.sets[0])
-        .expect("the facts came before the error")
-        .facts();
+    let facts = opened.connection.dialect(&rows.sets[0]).expect("the facts came before the error").facts();
     assert!(facts.server.starts_with("PostgreSQL "), "{facts:?}");
-    assert_eq!(
-        (facts.database.as_str(), facts.schema.as_str()),
-        (database.name(), "public")
-    );
+    assert_eq!((facts.database.as_str(), facts.schema.as_str()), (database.name(), "public"));
     assert_eq!(facts.history_schema, None);
 
     // Twice: an aborted transaction must not be left behind.
     Target::ready(&database.url());
     let mut rows = Rows::default();
-    opened
-        .connection
-        .read(&texts, &mut rows)
-        .expect("the table is there");
+    opened.connection.read(&texts, &mut rows).expect("the table is there");
     assert_eq!(rows.sets[1].columns, HISTORY_COLUMNS);
     assert_eq!(rows.sets[0].first("history_schema"), Some(&Value::text("public")));
-    let error = opened
-        .connection
-        .read(&["SELECT 1", "SELECT 2", "SELEKT 3"], &mut rows)
-        .expect_err("a syntax error");
-    assert_eq!(
-        (error.set, error.error.kind, error.error.position),
-        (2, ErrorKind::Syntax, Some(0))
-    );
+    let error =
+        opened.connection.read(&["SELECT 1", "SELECT 2", "SELEKT 3"], &mut rows).expect_err("a syntax error");
+    assert_eq!((error.set, error.error.kind, error.error.position), (2, ErrorKind::Syntax, Some(0)));
 }
 
 #[test]
@@ -689,13 +534,7 @@ fn tables_are_found_by_their_exact_name() {
     target.execute(
         "CREATE SCHEMA \"Odd\"; CREATE TABLE \"Odd\".\"Birds'\" (id int); CREATE VIEW seen AS SELECT 1",
     );
-    let mut exists = |name: TableName| {
-        target
-            .opened
-            .connection
-            .table_exists(&name)
-            .expect("it can be asked")
-    };
+    let mut exists = |name: TableName| target.opened.connection.table_exists(&name).expect("it can be asked");
     assert!(exists(TableName::new("Birds'").in_schema("Odd")));
     assert!(exists(TableName::new("seen")));
     assert!(!exists(TableName::new("Birds'")));
@@ -710,10 +549,8 @@ fn a_transactional_migration_is_one_turn_and_many_are_one_too() {
     let proxy = Proxy::before(&database);
     let mut target = Target::ready(&proxy.url(&database));
     proxy.forget();
-    let first = [
-        "CREATE TABLE birds (id int PRIMARY KEY) -- a comment to the end",
-        "INSERT INTO birds VALUES (0)",
-    ];
+    let first =
+        ["CREATE TABLE birds (id int PRIMARY KEY) -- a comment to the end", "INSERT INTO birds VALUES (0)"];
     let outcomes = target.outcomes(&mut Script::of(target.head(1, Mode::Atomic, 2), &first));
     assert_eq!(outcomes, [Ok(Done::new(2))]);
     assert_eq!(proxy.turns(), 1);
@@ -723,18 +560,12 @@ fn a_transactional_migration_is_one_turn_and_many_are_one_too() {
     let mut script = Script::default();
     for position in 2..=51 {
         let statement = format!("INSERT INTO birds VALUES ({position})");
-        script = script.then(
-            target.head(position, Mode::Atomic, 1),
-            vec![Written::sql(&[&statement])],
-        );
+        script = script.then(target.head(position, Mode::Atomic, 1), vec![Written::sql(&[&statement])]);
     }
     assert_eq!(target.outcomes(&mut script), vec![Ok(Done::new(1)); 50]);
     assert_eq!(proxy.turns(), 1);
     assert_eq!(database.lines("SELECT count(*) FROM birds"), ["51"]);
-    assert_eq!(
-        database.lines(&format!("SELECT count(*) FROM {TABLE} WHERE state = 'applied'")),
-        ["51"]
-    );
+    assert_eq!(database.lines(&format!("SELECT count(*) FROM {TABLE} WHERE state = 'applied'")), ["51"]);
     let stored = database.lines(&format!("SELECT down_script FROM {TABLE} WHERE position = 1"));
     assert_eq!(stored, [r"DELETE FROM birds WHERE note = 'C:\new' -- it''s"]);
 }
@@ -745,64 +576,27 @@ fn a_failing_statement_is_named_and_everything_is_rolled_back() {
     let proxy = Proxy::before(&database);
     let mut target = Target::ready(&proxy.url(&database));
     proxy.forget();
-    let failure = target.failure(
-        Mode::Atomic,
-        &[
-            "CREATE TABLE birds (id int)",
-            "SELECT 'ä', nope FROM birds",
-            "SELECT 3",
-        ],
-    );
-    assert_eq!(
-        told(&failure),
-        (Phase::Statement(1), ErrorKind::Other, State::RolledBack)
-    );
-    assert_eq!(
-        (failure.completed, failure.committed, failure.error.position),
-        (1, 0, Some(13))
-    );
+    let failure = target
+        .failure(Mode::Atomic, &["CREATE TABLE birds (id int)", "SELECT 'ä', nope FROM birds", "SELECT 3"]);
+    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::Other, State::RolledBack));
+    assert_eq!((failure.completed, failure.committed, failure.error.position), (1, 0, Some(13)));
     assert_eq!(proxy.turns(), 2, "one for the batch, one for the ROLLBACK");
 
-    let failure = target.failure(
-        Mode::Atomic,
-        &[
-            "CREATE TABLE birds (id int)",
-            "SELECT 2",
-            "/* ö */ CREATE TABEL x ()",
-        ],
-    );
-    assert_eq!(
-        told(&failure),
-        (Phase::Statement(2), ErrorKind::Syntax, State::RolledBack)
-    );
+    let failure = target
+        .failure(Mode::Atomic, &["CREATE TABLE birds (id int)", "SELECT 2", "/* ö */ CREATE TABEL x ()"]);
+    assert_eq!(told(&failure), (Phase::Statement(2), ErrorKind::Syntax, State::RolledBack));
     assert_eq!((failure.completed, failure.error.position), (0, Some(16)));
 
-    let failure = target.failure(
-        Mode::Atomic,
-        &[
-            "SELECT 1",
-            "DO $$ BEGIN RAISE EXCEPTION 'no' USING HINT = 'ask'; END $$",
-        ],
-    );
-    assert_eq!(
-        told(&failure),
-        (Phase::Statement(1), ErrorKind::Other, State::RolledBack)
-    );
+    let failure = target
+        .failure(Mode::Atomic, &["SELECT 1", "DO $$ BEGIN RAISE EXCEPTION 'no' USING HINT = 'ask'; END $$"]);
+    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::Other, State::RolledBack));
     assert_eq!(failure.error.sqlstate.as_deref(), Some("P0001"));
     assert_eq!(failure.error.hint.as_deref(), Some("ask"));
-    assert!(
-        failure
-            .error
-            .detail
-            .is_some_and(|detail| detail.contains("line 1 at RAISE"))
-    );
+    assert!(failure.error.detail.is_some_and(|detail| detail.contains("line 1 at RAISE")));
 
     let deferred = "CREATE TABLE birds (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
     let failure = target.failure(Mode::Atomic, &[deferred, "INSERT INTO birds VALUES (1), (1)"]);
-    assert_eq!(
-        told(&failure),
-        (Phase::Commit, ErrorKind::Constraint, State::RolledBack)
-    );
+    assert_eq!(told(&failure), (Phase::Commit, ErrorKind::Constraint, State::RolledBack));
     assert_eq!(failure.completed, 2);
 
     assert_eq!(database.lines("SELECT to_regclass('birds')"), ["NULL"]);
@@ -819,22 +613,13 @@ fn what_follows_a_failure_is_not_reached() {
         let mut script = Script::of(target.head(1, Mode::Atomic, 1), &[first]);
         for position in 2..=4 {
             let statement = format!("CREATE TABLE table_{position} ()");
-            script = script.then(
-                target.head(position, Mode::Atomic, 1),
-                vec![Written::sql(&[&statement])],
-            );
+            script = script.then(target.head(position, Mode::Atomic, 1), vec![Written::sql(&[&statement])]);
         }
         let outcomes = target.outcomes(&mut script);
-        let told: Vec<_> = outcomes
-            .iter()
-            .map(|outcome| told(outcome.as_ref().expect_err("it fails")))
-            .collect();
+        let told: Vec<_> =
+            outcomes.iter().map(|outcome| told(outcome.as_ref().expect_err("it fails"))).collect();
         assert_eq!(told[0].2, State::RolledBack, "{first}");
-        assert_eq!(
-            told[1..],
-            [(Phase::NotReached, ErrorKind::NotReached, State::RolledBack); 3],
-            "{first}"
-        );
+        assert_eq!(told[1..], [(Phase::NotReached, ErrorKind::NotReached, State::RolledBack); 3], "{first}");
         assert_eq!(
             database.lines("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'table_%'"),
             ["0"],
@@ -848,18 +633,9 @@ fn what_follows_a_failure_is_not_reached() {
 fn a_script_that_ends_its_transaction_is_found_out() {
     let database = Postgres::fresh();
     let mut target = Target::ready(&database.url());
-    let failure = target.failure(
-        Mode::Atomic,
-        &[
-            "CREATE TABLE birds (id int)",
-            "ROLLBACK",
-            "CREATE TABLE nests (id int)",
-        ],
-    );
-    assert_eq!(
-        told(&failure),
-        (Phase::Closing, ErrorKind::TransactionEnded, State::Unknown)
-    );
+    let failure = target
+        .failure(Mode::Atomic, &["CREATE TABLE birds (id int)", "ROLLBACK", "CREATE TABLE nests (id int)"]);
+    assert_eq!(told(&failure), (Phase::Closing, ErrorKind::TransactionEnded, State::Unknown));
 }
 
 #[test]
@@ -876,18 +652,10 @@ fn the_second_of_two_runners_loses_the_fence() {
     let (mut first, mut second) = (script(&winner, "first"), script(&loser, "second"));
     assert_eq!(winner.outcomes(&mut first), vec![Ok(Done::new(1)); 2]);
     let outcomes = loser.outcomes(&mut second);
-    let failures: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| told(outcome.as_ref().expect_err("it fails")))
-        .collect();
-    assert_eq!(
-        failures[0],
-        (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack)
-    );
-    assert_eq!(
-        failures[1],
-        (Phase::NotReached, ErrorKind::NotReached, State::RolledBack)
-    );
+    let failures: Vec<_> =
+        outcomes.iter().map(|outcome| told(outcome.as_ref().expect_err("it fails"))).collect();
+    assert_eq!(failures[0], (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack));
+    assert_eq!(failures[1], (Phase::NotReached, ErrorKind::NotReached, State::RolledBack));
     // A gap: the row before is not there.
     let outcomes = loser.outcomes(&mut Script::of(loser.head(7, Mode::Atomic, 1), &["SELECT 1"]));
     assert_eq!(
@@ -910,32 +678,22 @@ fn ten_runners_create_the_table_once() {
                 let start = &start;
                 scope.spawn(move || {
                     let mut head = Head::new("create", Mode::Atomic, 0);
-                    head.opening = target.text(&Text::Begin {
-                        limits: &Limits::default(),
-                    });
-                    head.opening.extend(target.text(&Text::CreateHistory {
-                        history: &target.history,
-                    }));
+                    head.opening = target.text(&Text::Begin { limits: &Limits::default() });
+                    head.opening.extend(target.text(&Text::CreateHistory { history: &target.history }));
                     head.closing = target.text(&Text::Commit);
                     start.wait();
-                    target
-                        .outcomes(&mut Script::default().then(head, Vec::new()))
-                        .remove(0)
+                    target.outcomes(&mut Script::default().then(head, Vec::new())).remove(0)
                 })
             })
             .collect();
-        runners
-            .into_iter()
-            .map(|runner| runner.join().expect("no runner panics"))
-            .collect()
+        runners.into_iter().map(|runner| runner.join().expect("no runner panics")).collect()
     });
     for outcome in outcomes {
         match outcome {
             Ok(done) => assert_eq!(done, Done::new(0)),
-            Err(failure) => assert_eq!(
-                told(&failure),
-                (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack)
-            ),
+            Err(failure) => {
+                assert_eq!(told(&failure), (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack))
+            }
         }
     }
     assert_eq!(history_of(&database), Vec::<String>::new());
@@ -977,10 +735,7 @@ fn a_script_in_pieces_costs_one_turn_more_and_stays_atomic() {
     let outcomes =
         target.outcomes(&mut Script::default().then(target.head(1, Mode::Atomic, 7), pieces("SELECT nope")));
     let failure = outcomes[0].as_ref().expect_err("the last statement fails");
-    assert_eq!(
-        told(failure),
-        (Phase::Statement(6), ErrorKind::Other, State::RolledBack)
-    );
+    assert_eq!(told(failure), (Phase::Statement(6), ErrorKind::Other, State::RolledBack));
     assert_eq!(failure.error.position, Some(7));
     // A syntax error in the first message must not let the second run outside the transaction.
     let broken = vec![
@@ -992,10 +747,7 @@ fn a_script_in_pieces_costs_one_turn_more_and_stays_atomic() {
         told(outcomes[0].as_ref().expect_err("it fails")),
         (Phase::Statement(1), ErrorKind::Syntax, State::RolledBack)
     );
-    assert_eq!(
-        database.lines("SELECT to_regclass('birds'), to_regclass('stray')"),
-        ["NULL|NULL"]
-    );
+    assert_eq!(database.lines("SELECT to_regclass('birds'), to_regclass('stray')"), ["NULL|NULL"]);
 
     let outcomes =
         target.outcomes(&mut Script::default().then(target.head(1, Mode::Atomic, 7), pieces("SELECT 1")));
@@ -1012,10 +764,7 @@ fn a_script_in_pieces_costs_one_turn_more_and_stays_atomic() {
 fn a_stop_takes_the_batch_back_and_ends_the_run() {
     let database = Postgres::fresh();
     let mut target = Target::ready(&database.url());
-    let pieces = vec![
-        Written::sql(&["CREATE TABLE birds ()"]),
-        Written::sql(&["CREATE TABLE nests ()"]),
-    ];
+    let pieces = vec![Written::sql(&["CREATE TABLE birds ()"]), Written::sql(&["CREATE TABLE nests ()"])];
     let mut script = Script::of(target.head(1, Mode::Atomic, 1), &["CREATE TABLE eggs ()"])
         .then(target.head(2, Mode::Atomic, 2), pieces)
         .then(target.head(3, Mode::Atomic, 1), vec![Written::sql(&["SELECT 1"])]);
@@ -1028,21 +777,14 @@ fn a_stop_takes_the_batch_back_and_ends_the_run() {
         told(outcomes[1].as_ref().expect_err("it was stopped")),
         (Phase::Statement(1), ErrorKind::Stopped, State::RolledBack)
     );
-    assert_eq!(
-        database.lines("SELECT to_regclass('birds'), to_regclass('eggs')"),
-        ["NULL|eggs"]
-    );
+    assert_eq!(database.lines("SELECT to_regclass('birds'), to_regclass('eggs')"), ["NULL|eggs"]);
     assert_eq!(target.opened.connection.ping(), Ok(()));
 }
 
 #[test]
 fn copy_streams_its_data_inside_the_transaction() {
     let database = Postgres::fresh();
-    for url in [
-        database.url(),
-        database.pooler_url(Pool::Transaction),
-        database.pooler_url(Pool::Single),
-    ] {
+    for url in [database.url(), database.pooler_url(Pool::Transaction), database.pooler_url(Pool::Single)] {
         database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
         let mut target = Target::ready(&url);
         let mut pieces = vec![Written::sql(&["CREATE TABLE birds (id int, note text)"])];
@@ -1073,31 +815,18 @@ fn a_broken_copy_is_a_failed_statement() {
     };
     let many = "7\n".repeat(100_000);
     for (copy, sqlstate) in [
-        (
-            Written::copy("COPY birds FROM STDIN", &["1\nx\n", &many]),
-            "22P02",
-        ),
+        (Written::copy("COPY birds FROM STDIN", &["1\nx\n", &many]), "22P02"),
         (Written::copy("COPY birds FROMM STDIN", &["1\n"]), "42601"),
     ] {
         let mut script = batch(&target, copy);
         let failure = target.outcomes(&mut script).remove(0).expect_err("it fails");
-        assert_eq!(
-            (failure.phase, failure.state),
-            (Phase::Statement(1), State::RolledBack),
-            "{failure:?}"
-        );
+        assert_eq!((failure.phase, failure.state), (Phase::Statement(1), State::RolledBack), "{failure:?}");
         assert_eq!(failure.error.sqlstate.as_deref(), Some(sqlstate));
     }
     let mut script = batch(&target, Written::copy("COPY birds FROM STDIN", &["1\n", "2\n"]));
     script.stop_at = Some(3);
-    let failure = target
-        .outcomes(&mut script)
-        .remove(0)
-        .expect_err("it was stopped");
-    assert_eq!(
-        told(&failure),
-        (Phase::Statement(1), ErrorKind::Stopped, State::RolledBack)
-    );
+    let failure = target.outcomes(&mut script).remove(0).expect_err("it was stopped");
+    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::Stopped, State::RolledBack));
     assert_eq!(database.lines("SELECT to_regclass('birds')"), ["NULL"]);
     let mut script = batch(&target, Written::copy("COPY birds FROM STDIN", &[&many]));
     assert_eq!(target.outcomes(&mut script), [Ok(Done::new(2))]);
@@ -1112,15 +841,9 @@ fn a_copy_that_cannot_begin_is_told_and_costs_the_session() {
     let pieces = Written::copy("COPY nests FROM STDIN", &["1\n"]);
     let (outcome, heard) = target.run(&mut Script::default().then(target.head(1, Mode::Atomic, 1), pieces));
     let failure = heard.outcomes[0].as_ref().expect_err("there is no such table");
-    assert_eq!(
-        told(failure),
-        (Phase::Statement(0), ErrorKind::TableMissing, State::RolledBack)
-    );
+    assert_eq!(told(failure), (Phase::Statement(0), ErrorKind::TableMissing, State::RolledBack));
     assert_eq!(outcome.map_err(|error| error.session), Err(Session::Lost));
-    assert_eq!(
-        target.opened.connection.ping().map_err(|error| error.session),
-        Err(Session::Lost)
-    );
+    assert_eq!(target.opened.connection.ping().map_err(|error| error.session), Err(Session::Lost));
     drop(target);
     assert_eq!(Target::open(&database.url()).outcomes(&mut Script::default()), []);
     assert_eq!(history_of(&database), Vec::<String>::new());
@@ -1155,25 +878,17 @@ fn stepwise_work_is_marked_and_bears_the_name_of_its_attempt() {
         "~INSERT INTO birds VALUES (1)",
         "COMMIT",
     ];
+    // Far enough away that no answer arrives between two messages of one turn.
+    proxy.delay(Duration::from_millis(50));
     proxy.forget();
     let head = target.head(1, Mode::Stepwise, 5);
     let attempt = head.attempt.clone();
-    assert_eq!(
-        target.outcomes(&mut Script::of(head, &statements)),
-        [Ok(Done::new(5))]
-    );
-    assert_eq!(
-        proxy.turns(),
-        7,
-        "opening, five statements, closing; marks travel along"
-    );
+    assert_eq!(target.outcomes(&mut Script::of(head, &statements)), [Ok(Done::new(5))]);
+    assert_eq!(proxy.turns(), 7, "opening, five statements, closing; marks travel along");
     assert_eq!(database.lines("SELECT name FROM seen"), [attempt]);
     assert_eq!(history_of(&database), ["1|applied|5"]);
     assert_eq!(
-        target.row(
-            "SELECT current_setting('application_name'), current_setting('lock_timeout')",
-            &[]
-        ),
+        target.row("SELECT current_setting('application_name'), current_setting('lock_timeout')", &[]),
         [Value::text("whimbrel"), Value::text("0")]
     );
 }
@@ -1182,33 +897,17 @@ fn stepwise_work_is_marked_and_bears_the_name_of_its_attempt() {
 fn a_failed_stepwise_batch_says_what_stays() {
     let database = Postgres::fresh();
     let mut target = Target::ready(&database.url());
-    let statements = [
-        "CREATE TABLE birds (id int)",
-        "~BEGIN",
-        "~INSERT INTO birds VALUES (1)",
-        "SELECT nope",
-    ];
+    let statements =
+        ["CREATE TABLE birds (id int)", "~BEGIN", "~INSERT INTO birds VALUES (1)", "SELECT nope"];
     let failure = target.failure(Mode::Stepwise, &statements);
-    assert_eq!(
-        told(&failure),
-        (Phase::Statement(3), ErrorKind::Other, State::Committed)
-    );
-    assert_eq!(
-        (failure.completed, failure.committed, failure.error.position),
-        (3, 1, Some(7))
-    );
+    assert_eq!(told(&failure), (Phase::Statement(3), ErrorKind::Other, State::Committed));
+    assert_eq!((failure.completed, failure.committed, failure.error.position), (3, 1, Some(7)));
     assert_eq!(database.lines("SELECT count(*) FROM birds"), ["0"]);
     assert_eq!(history_of(&database), ["1|failed|1"]);
-    assert_eq!(
-        target.row("SELECT current_setting('application_name')", &[]),
-        [Value::text("whimbrel")]
-    );
+    assert_eq!(target.row("SELECT current_setting('application_name')", &[]), [Value::text("whimbrel")]);
     // The position is taken now.
     let failure = target.failure(Mode::Stepwise, &["SELECT 1"]);
-    assert_eq!(
-        told(&failure),
-        (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack)
-    );
+    assert_eq!(told(&failure), (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack));
     assert_eq!(history_of(&database), ["1|failed|1"]);
 }
 
@@ -1216,18 +915,9 @@ fn a_failed_stepwise_batch_says_what_stays() {
 fn a_stepwise_script_must_not_end_inside_its_own_transaction() {
     let database = Postgres::fresh();
     let mut target = Target::ready(&database.url());
-    let failure = target.failure(
-        Mode::Stepwise,
-        &[
-            "CREATE TABLE birds (id int)",
-            "~BEGIN",
-            "~INSERT INTO birds VALUES (1)",
-        ],
-    );
-    assert_eq!(
-        (failure.phase, failure.committed, failure.state),
-        (Phase::Closing, 1, State::Committed)
-    );
+    let failure = target
+        .failure(Mode::Stepwise, &["CREATE TABLE birds (id int)", "~BEGIN", "~INSERT INTO birds VALUES (1)"]);
+    assert_eq!((failure.phase, failure.committed, failure.state), (Phase::Closing, 1, State::Committed));
     assert_eq!(history_of(&database), ["1|failed|1"]);
     assert_eq!(database.lines("SELECT count(*) FROM birds"), ["0"]);
 }
@@ -1261,9 +951,7 @@ fn an_attempt_is_alive_while_the_server_works_on_it() {
         let mut watcher = Target::ready(&database.url());
         let mut reader = Target::open(&role);
         let mut blocker = database.client();
-        blocker
-            .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(4711)")
-            .expect("nobody holds it");
+        blocker.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(4711)").expect("nobody holds it");
         let mut target = Target::open(&url);
         let head = target.head(1, Mode::Stepwise, 1);
         let attempt = head.attempt.clone();
@@ -1280,10 +968,7 @@ fn an_attempt_is_alive_while_the_server_works_on_it() {
             assert_eq!(asked(&mut watcher), Liveness::Alive, "{url}");
             assert_eq!(asked(&mut reader), Liveness::Unknown, "{url}");
             blocker.batch_execute("COMMIT").expect("the lock is given back");
-            assert_eq!(
-                running.join().expect("the runner does not panic"),
-                [Ok(Done::new(1))]
-            );
+            assert_eq!(running.join().expect("the runner does not panic"), [Ok(Done::new(1))]);
         });
         assert_eq!(asked(&mut watcher), Liveness::Gone);
     }
@@ -1331,10 +1016,7 @@ fn notices_come_with_the_batch_that_caused_them_and_ours_not_at_all() {
     let mut script = Script::default();
     for position in 1..=20 {
         let statement = format!("DO $$ BEGIN RAISE NOTICE '{position}'; END $$");
-        script = script.then(
-            target.head(position, Mode::Atomic, 1),
-            vec![Written::sql(&[&statement])],
-        );
+        script = script.then(target.head(position, Mode::Atomic, 1), vec![Written::sql(&[&statement])]);
     }
     let (outcome, heard) = target.run(&mut script);
     assert_eq!(outcome, Ok(()));
@@ -1342,11 +1024,7 @@ fn notices_come_with_the_batch_that_caused_them_and_ours_not_at_all() {
     assert_eq!(heard.notices, expected);
     let mut script = Script::of(target.head(21, Mode::Atomic, 2), &["SELECT 1", "nope"]);
     let (outcome, heard) = target.run(&mut script);
-    assert_eq!(
-        (outcome, heard.notices),
-        (Ok(()), Vec::new()),
-        "nothing ran, and the ROLLBACK is ours"
-    );
+    assert_eq!((outcome, heard.notices), (Ok(()), Vec::new()), "nothing ran, and the ROLLBACK is ours");
 }
 
 /// The rows of a script are thrown away as they come, however many there are.
@@ -1376,10 +1054,7 @@ fn until_it_is_gone(database: &Postgres, pid: i64) {
 /// Returns how much memory this process has in use, in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("the system tells");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("there is such a line");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("there is such a line");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
@@ -1390,46 +1065,27 @@ fn a_lost_reply_leaves_every_sent_batch_in_doubt() {
         let proxy = Proxy::before(&database);
         let mut target = Target::ready(&proxy.url(&database));
         proxy.forget();
+        // Far enough away that both are sent before the first reply.
+        proxy.delay(Duration::from_millis(100));
         match batches {
-            1 => proxy.fault(Fault::LostReply {
-                text: "COMMIT".to_owned(),
-            }),
-            _ => proxy.fault(Fault::Reply {
-                turn: 1,
-                loss: Loss::Close,
-            }),
+            1 => proxy.fault(Fault::LostReply { text: "COMMIT".to_owned() }),
+            _ => proxy.fault(Fault::Reply { turn: 1, loss: Loss::Close }),
         }
         let mut script = Script::default();
         for position in 1..=batches {
             let statement = format!("CREATE TABLE birds_{position} ()");
-            script = script.then(
-                target.head(position, Mode::Atomic, 1),
-                vec![Written::sql(&[&statement])],
-            );
+            script = script.then(target.head(position, Mode::Atomic, 1), vec![Written::sql(&[&statement])]);
         }
         let (outcome, heard) = target.run(&mut script);
         let error = outcome.expect_err("the session is gone");
-        assert_eq!(
-            (error.kind, error.session),
-            (ErrorKind::ConnectionLost, Session::Lost)
-        );
-        let told: Vec<_> = heard
-            .outcomes
-            .iter()
-            .map(|outcome| told(outcome.as_ref().expect_err("in doubt")))
-            .collect();
-        assert_eq!(
-            told,
-            vec![(Phase::Commit, ErrorKind::ConnectionLost, State::InDoubt); batches as usize]
-        );
+        assert_eq!((error.kind, error.session), (ErrorKind::ConnectionLost, Session::Lost));
+        let told: Vec<_> =
+            heard.outcomes.iter().map(|outcome| told(outcome.as_ref().expect_err("in doubt"))).collect();
+        assert_eq!(told, vec![(Phase::Commit, ErrorKind::ConnectionLost, State::InDoubt); batches as usize]);
         let gone = target.opened.connection.ping().expect_err("it is gone");
         assert_eq!(gone.session, Session::Lost);
         if batches == 1 {
-            assert_eq!(
-                database.lines("SELECT to_regclass('birds_1')"),
-                ["birds_1"],
-                "it had committed"
-            );
+            assert_eq!(database.lines("SELECT to_regclass('birds_1')"), ["birds_1"], "it had committed");
         }
     }
 }
@@ -1440,20 +1096,11 @@ fn a_session_lost_before_the_commit_was_sent_took_nothing_along() {
     let proxy = Proxy::before(&database);
     let mut target = Target::ready(&proxy.url(&database));
     proxy.forget();
-    proxy.fault(Fault::Reply {
-        turn: 1,
-        loss: Loss::Reset,
-    });
-    let pieces = vec![
-        Written::sql(&["CREATE TABLE birds ()"]),
-        Written::sql(&["CREATE TABLE nests ()"]),
-    ];
+    proxy.fault(Fault::Reply { turn: 1, loss: Loss::Reset });
+    let pieces = vec![Written::sql(&["CREATE TABLE birds ()"]), Written::sql(&["CREATE TABLE nests ()"])];
     let (outcome, heard) = target.run(&mut Script::default().then(target.head(1, Mode::Atomic, 2), pieces));
     assert_eq!(outcome.expect_err("it is gone").session, Session::Lost);
-    assert_eq!(
-        heard.outcomes[0].as_ref().expect_err("it failed").state,
-        State::RolledBack
-    );
+    assert_eq!(heard.outcomes[0].as_ref().expect_err("it failed").state, State::RolledBack);
     assert_eq!(database.lines("SELECT to_regclass('birds')"), ["NULL"]);
 }
 
@@ -1461,16 +1108,11 @@ fn a_session_lost_before_the_commit_was_sent_took_nothing_along() {
 fn a_session_that_an_administrator_ends_says_so() {
     let database = Postgres::fresh();
     let mut target = Target::open(&database.url());
-    let [Value::Int(pid)] = target.row("SELECT pg_backend_pid()", &[])[..] else {
-        panic!("a number")
-    };
+    let [Value::Int(pid)] = target.row("SELECT pg_backend_pid()", &[])[..] else { panic!("a number") };
     database.execute(&format!("SELECT pg_terminate_backend({pid})"));
     until_it_is_gone(&database, pid);
     let error = target.opened.connection.ping().expect_err("it is gone");
-    assert_eq!(
-        (error.kind, error.session),
-        (ErrorKind::ConnectionLost, Session::Lost)
-    );
+    assert_eq!((error.kind, error.session), (ErrorKind::ConnectionLost, Session::Lost));
     assert_eq!(error.sqlstate.as_deref(), Some("57P01"));
     assert!(target.opened.connection.close().is_err());
 }
@@ -1478,11 +1120,7 @@ fn a_session_that_an_administrator_ends_says_so() {
 #[test]
 fn a_running_statement_is_cancelled_from_another_thread() {
     let database = Postgres::fresh();
-    let urls = [
-        database.url_tls(),
-        database.url(),
-        database.pooler_url(Pool::Transaction),
-    ];
+    let urls = [database.url_tls(), database.url(), database.pooler_url(Pool::Transaction)];
     for url in urls {
         database.execute(&format!("DROP TABLE IF EXISTS {TABLE}"));
         let mut target = Target::ready(&url);
@@ -1502,11 +1140,7 @@ fn a_running_statement_is_cancelled_from_another_thread() {
             );
         });
         target.opened.connection.ping().expect("the session goes on");
-        target
-            .opened
-            .connection
-            .close()
-            .expect("the session ends in order");
+        target.opened.connection.close().expect("the session ends in order");
         assert_eq!(canceller.cancel(), Ok(()), "nothing runs any more");
     }
 }
@@ -1515,31 +1149,13 @@ fn a_running_statement_is_cancelled_from_another_thread() {
 fn a_statement_that_runs_too_long_is_told_from_a_cancelled_one() {
     let database = Postgres::fresh();
     let mut target = Target::ready(&database.url());
-    let failure = target.failure(
-        Mode::Atomic,
-        &["SET LOCAL statement_timeout = 50", "SELECT pg_sleep(600)"],
-    );
-    assert_eq!(
-        told(&failure),
-        (
-            Phase::Statement(1),
-            ErrorKind::StatementTimeout,
-            State::RolledBack
-        )
-    );
+    let failure = target.failure(Mode::Atomic, &["SET LOCAL statement_timeout = 50", "SELECT pg_sleep(600)"]);
+    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::StatementTimeout, State::RolledBack));
     database.execute("CREATE TABLE birds ()");
     let mut holder = database.client();
-    holder
-        .batch_execute("BEGIN; LOCK TABLE birds")
-        .expect("nobody holds it");
-    let failure = target.failure(
-        Mode::Atomic,
-        &["SET LOCAL lock_timeout = 50", "SELECT FROM birds"],
-    );
-    assert_eq!(
-        told(&failure),
-        (Phase::Statement(1), ErrorKind::LockTimeout, State::RolledBack)
-    );
+    holder.batch_execute("BEGIN; LOCK TABLE birds").expect("nobody holds it");
+    let failure = target.failure(Mode::Atomic, &["SET LOCAL lock_timeout = 50", "SELECT FROM birds"]);
+    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::LockTimeout, State::RolledBack));
 }
 
 #[test]
@@ -1550,38 +1166,26 @@ fn transactions_nest_and_roll_back_as_their_bodies_say() {
     let mut options = TransactionOptions::default();
     options.isolation = Isolation::Serializable;
     let outcome = target.opened.connection.transaction(&options, &mut |outer| {
-        outer
-            .execute_raw("INSERT INTO birds VALUES (1)")
-            .map_err(|_| BodyFailed)?;
+        outer.execute_raw("INSERT INTO birds VALUES (1)").map_err(|_| BodyFailed)?;
         let inner = outer.transaction(&TransactionOptions::default(), &mut |inner| {
-            inner
-                .execute_raw("INSERT INTO birds VALUES (2)")
-                .map_err(|_| BodyFailed)?;
+            inner.execute_raw("INSERT INTO birds VALUES (2)").map_err(|_| BodyFailed)?;
             Err(BodyFailed)
         });
         assert_eq!(inner.map_err(|error| error.kind), Err(ErrorKind::BodyFailed));
         let mut rows = Rows::default();
-        outer
-            .query("SHOW transaction_isolation", &[], &mut rows)
-            .map_err(|_| BodyFailed)?;
+        outer.query("SHOW transaction_isolation", &[], &mut rows).map_err(|_| BodyFailed)?;
         assert_eq!(rows.sets[0].rows, [[Value::text("serializable")]]);
         Ok(())
     });
     assert_eq!(outcome, Ok(()));
     let mut commit = |body: &str| {
-        let outcome = target
-            .opened
-            .connection
-            .transaction(&TransactionOptions::default(), &mut |inside| {
-                let _ = inside.execute_raw(body);
-                Ok(())
-            });
+        let outcome = target.opened.connection.transaction(&TransactionOptions::default(), &mut |inside| {
+            let _ = inside.execute_raw(body);
+            Ok(())
+        });
         outcome.expect_err("it does not commit").sqlstate
     };
-    assert_eq!(
-        commit("INSERT INTO birds VALUES (3), (3)").as_deref(),
-        Some("23505")
-    );
+    assert_eq!(commit("INSERT INTO birds VALUES (3), (3)").as_deref(), Some("23505"));
     assert_eq!(
         commit("SELECT nope").as_deref(),
         Some("25P02"),
@@ -1593,24 +1197,14 @@ fn transactions_nest_and_roll_back_as_their_bodies_say() {
 
 #[tokio::test]
 async fn it_works_inside_somebody_elses_runtime() {
-    let database = tokio::task::spawn_blocking(Postgres::fresh)
-        .await
-        .expect("a database is created");
+    let database = tokio::task::spawn_blocking(Postgres::fresh).await.expect("a database is created");
     let work = |database: &Postgres| {
         let mut target = Target::ready(&database.url());
         let outcomes = target.outcomes(&mut Script::of(target.head(1, Mode::Atomic, 1), &["SELECT 1"]));
         assert_eq!(outcomes, [Ok(Done::new(1))]);
-        target
-            .opened
-            .canceller
-            .cancel()
-            .expect("the request is delivered");
+        target.opened.canceller.cancel().expect("the request is delivered");
         assert_eq!(target.row("SELECT $1", &[7.into()]), [Value::Int(7)]);
-        target
-            .opened
-            .connection
-            .close()
-            .expect("the session ends in order");
+        target.opened.connection.close().expect("the session ends in order");
         // Dropped without being closed.
         Target::open(&database.url());
     };
@@ -1627,9 +1221,7 @@ async fn it_works_inside_somebody_elses_runtime() {
 fn a_session_that_is_dropped_ends_on_the_server() {
     let database = Postgres::fresh();
     let mut target = Target::open(&database.url());
-    let [Value::Int(pid)] = target.row("SELECT pg_backend_pid()", &[])[..] else {
-        panic!("a number")
-    };
+    let [Value::Int(pid)] = target.row("SELECT pg_backend_pid()", &[])[..] else { panic!("a number") };
     drop(target);
     until_it_is_gone(&database, pid);
 }
@@ -1641,17 +1233,134 @@ fn a_pooled_session_runs_what_a_direct_one_does() {
     let mut script = Script::of(target.head(1, Mode::Atomic, 1), &["CREATE TABLE birds (id int)"]);
     for position in 2..=20 {
         let statement = format!("INSERT INTO birds VALUES ({position})");
-        script = script.then(
-            target.head(position, Mode::Atomic, 1),
-            vec![Written::sql(&[&statement])],
-        );
+        script = script.then(target.head(position, Mode::Atomic, 1), vec![Written::sql(&[&statement])]);
     }
     assert_eq!(target.outcomes(&mut script), vec![Ok(Done::new(1)); 20]);
-    assert_eq!(
-        target.row("SELECT count(*) FROM birds WHERE id > $1", &[10.into()]),
-        [Value::Int(10)]
-    );
+    assert_eq!(target.row("SELECT count(*) FROM birds WHERE id > $1", &[10.into()]), [Value::Int(10)]);
     let statements = ["CREATE INDEX CONCURRENTLY birds_id ON birds (id)", "SELECT 1"];
     let outcomes = target.outcomes(&mut Script::of(target.head(21, Mode::Stepwise, 2), &statements));
     assert_eq!(outcomes, [Ok(Done::new(2))]);
+}
+
+/// What the lexer calls `NoTransaction` the server must refuse inside a transaction, and the reverse.
+#[test]
+fn statements_are_judged_as_the_server_judges_them() {
+    let database = Postgres::fresh();
+    let mut target = Target::open(&database.url());
+    target.execute(
+        "CREATE TABLE birds (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE few PARTITION OF birds FOR VALUES FROM (1) TO (9);
+         CREATE TABLE nests (id int CONSTRAINT nests_pkey PRIMARY KEY);
+         CLUSTER nests USING nests_pkey",
+    );
+    let rules = Rules::new(&target.dialect.lexer()).expect("the patterns are sound");
+    let refused = [
+        "CREATE INDEX CONCURRENTLY ON nests (id)",
+        "create /* now */ unique index concurrently if not exists x on nests (id)",
+        "DROP INDEX CONCURRENTLY IF EXISTS no_such_index, another",
+        "REINDEX TABLE CONCURRENTLY nests",
+        "REINDEX INDEX CONCURRENTLY nests_pkey",
+        "REINDEX (VERBOSE, CONCURRENTLY) TABLE nests",
+        "REINDEX SCHEMA public",
+        "REINDEX DATABASE postgres",
+        "REINDEX (VERBOSE) SYSTEM postgres",
+        "VACUUM (FULL) nests",
+        "CLUSTER",
+        "CLUSTER VERBOSE",
+        "CREATE DATABASE other",
+        "DROP DATABASE IF EXISTS no_such_database",
+        "ALTER DATABASE postgres SET TABLESPACE pg_default",
+        "CREATE TABLESPACE place LOCATION '/nowhere'",
+        "DROP TABLESPACE IF EXISTS no_such_place",
+        "ALTER SYSTEM SET work_mem = '4MB'",
+        "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p",
+        "ALTER TABLE birds DETACH PARTITION few CONCURRENTLY",
+        "ALTER TABLE IF EXISTS ONLY public.birds DETACH PARTITION public.few CONCURRENTLY",
+        "DISCARD ALL",
+        "COMMIT PREPARED 'x'",
+        "ROLLBACK PREPARED 'x'",
+    ];
+    let taken = [
+        "REINDEX TABLE nests",
+        "REINDEX (VERBOSE) TABLE nests",
+        "CLUSTER nests",
+        "CLUSTER VERBOSE nests",
+        "CREATE INDEX ON nests (id)",
+        "DROP INDEX IF EXISTS concurrently_named",
+        "ALTER TABLE birds DETACH PARTITION few",
+        "DISCARD TEMP",
+        "ALTER DATABASE postgres RESET work_mem",
+        "SAVEPOINT a; ROLLBACK TO SAVEPOINT a",
+        "SAVEPOINT a; ROLLBACK WORK TO a",
+    ];
+    let mut judge = |statement: &str, class: Class, sqlstate: Option<&str>| {
+        let classes = classes(&rules, statement);
+        assert!(classes.iter().all(|found| *found == class), "{statement}: {classes:?}");
+        target.execute("BEGIN");
+        let outcome = target.opened.connection.execute_raw(statement);
+        let answer = outcome.err().and_then(|error| error.sqlstate);
+        assert_eq!(answer.as_deref(), sqlstate, "{statement}");
+        target.execute("ROLLBACK");
+    };
+    for statement in refused {
+        judge(statement, Class::NoTransaction, Some("25001"));
+    }
+    for statement in taken {
+        judge(statement, Class::Plain, None);
+    }
+}
+
+#[test]
+fn statements_about_the_transaction_and_for_the_client_are_recognised() {
+    let database = Postgres::fresh();
+    let target = Target::open(&database.url());
+    let rules = Rules::new(&target.dialect.lexer()).expect("the patterns are sound");
+    for (script, class) in [
+        ("begin work", Class::Begin),
+        ("START TRANSACTION READ ONLY", Class::Begin),
+        ("commit and chain", Class::Commit),
+        ("END", Class::Commit),
+        ("PREPARE TRANSACTION 'x'", Class::Commit),
+        ("rollback", Class::Rollback),
+        ("ABORT", Class::Rollback),
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", Class::Plain),
+        ("SELECT 'a\\'", Class::Plain),
+        ("COPY \"Odd\".birds (id, \"from\") FROM stdin WITH (FORMAT csv);\n1\n\\.\n", Class::CopyFromStdin),
+        ("COPY birds FROM '/tmp/birds'", Class::Plain),
+        ("COPY (SELECT 1) TO STDOUT", Class::ClientCommand),
+        ("\\restrict abc\n", Class::Skipped),
+        ("\\set ON_ERROR_STOP on\n", Class::Skipped),
+        ("\\set name value\n", Class::ClientCommand),
+        ("\\i other.sql\n", Class::ClientCommand),
+        ("\\encoding utf8\n", Class::Skipped),
+        ("\\encoding latin1\n", Class::ClientCommand),
+        ("\\x\n", Class::Skipped),
+    ] {
+        assert_eq!(classes(&rules, script), [class], "{script}");
+    }
+}
+
+#[test]
+fn a_session_without_standard_strings_is_split_by_their_rules() {
+    let database = Postgres::fresh();
+    database.execute(&format!("ALTER DATABASE {} SET standard_conforming_strings = off", database.name()));
+    let mut target = Target::ready(&database.url());
+    let rules = Rules::new(&target.dialect.lexer()).expect("the patterns are sound");
+    assert_eq!(classes(&rules, "SELECT 'a\\'; SELECT 2; -- '"), [Class::Plain]);
+    // Our own literals mean the same as ever.
+    let outcomes = target.outcomes(&mut Script::of(target.head(1, Mode::Atomic, 1), &["SELECT 1"]));
+    assert_eq!(outcomes, [Ok(Done::new(1))]);
+    let stored = database.lines(&format!("SELECT down_script FROM {TABLE}"));
+    assert_eq!(stored, [r"DELETE FROM birds WHERE note = 'C:\new' -- it''s"]);
+}
+
+fn classes(rules: &Rules, script: &str) -> Vec<Class> {
+    let mut splitter = Splitter::new(rules, script.as_bytes());
+    let mut classes = Vec::new();
+    while let Some(item) = splitter.next_item().unwrap_or_else(|error| panic!("{error:?}\nin: {script}")) {
+        if let Item::Statement(statement) = item {
+            classes.push(statement.class);
+        }
+    }
+    classes
 }

@@ -29,6 +29,9 @@ pub(crate) struct MySqlConnection {
     depth: u32,
     /// Whether the server itself rolled back the open transaction.
     broken: bool,
+    /// Texts that put the session in order and that nobody waits for. They leave with the next read, so that they cost
+    /// no turn.
+    owed: Option<String>,
     /// Tells the canceller that the session's number may soon be another's.
     closed: Arc<AtomicBool>,
 }
@@ -70,6 +73,7 @@ impl MySqlConnection {
             largest: None,
             depth: 0,
             broken: false,
+            owed: None,
             closed,
         }
     }
@@ -80,8 +84,22 @@ impl MySqlConnection {
         packet: &str,
         on: &mut dyn FnMut(Answer<'_>),
     ) -> Result<(), mysql::Error> {
+        self.settle()?;
         let result = self.handle.query_iter(packet)?;
         hand_over(result, on)
+    }
+
+    /// Leaves texts for the next read to take along.
+    pub(crate) fn owe(&mut self, texts: &[&str]) {
+        self.owed = Some(texts.join(BETWEEN));
+    }
+
+    /// Runs what is owed.
+    fn settle(&mut self) -> Result<(), mysql::Error> {
+        match self.owed.take() {
+            Some(owed) => self.exchange(&owed, &mut |_| {}),
+            None => Ok(()),
+        }
     }
 
     fn note(&mut self, error: Error) -> Error {
@@ -163,8 +181,8 @@ impl Connection for MySqlConnection {
                 .iter()
                 .map(parameter)
                 .collect::<Result<Vec<_>, Error>>()?;
-            self.handle
-                .exec_iter(sql, parameters)
+            self.settle()
+                .and_then(|()| self.handle.exec_iter(sql, parameters))
                 .and_then(|result| hand_over(result, &mut |answer| sets.take(answer)))
         };
         outcome
@@ -176,14 +194,20 @@ impl Connection for MySqlConnection {
         if texts.is_empty() {
             return Ok(());
         }
-        let packet = texts.join(BETWEEN);
+        let owed = self.owed.take();
+        let mut before_ours = owed.as_ref().map_or(0, |owed| owed.split(BETWEEN).count());
+        let packet = owed.as_deref().into_iter().chain(texts.iter().copied()).collect::<Vec<_>>().join(BETWEEN);
         let mut sets = Sets::new(rows, texts.len() as u32);
-        let outcome = self.exchange(&packet, &mut |answer| sets.take(answer));
+        let outcome = self.exchange(&packet, &mut |answer| match answer {
+            Answer::End(_) if before_ours > 0 => before_ours -= 1,
+            answer => sets.take(answer),
+        });
         let set = sets.next;
         outcome.map_err(|error| {
-            let before: usize = texts
-                .iter()
-                .take(set as usize)
+            let before: usize = owed
+                .as_deref()
+                .into_iter()
+                .chain(texts.iter().copied().take(set as usize))
                 .map(|text| text.len() + BETWEEN.len())
                 .sum();
             let length = texts.get(set as usize).map_or(0, |text| text.len());

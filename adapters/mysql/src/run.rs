@@ -563,6 +563,10 @@ impl Run<'_> {
             ErrorKind::Serialization,
             ErrorKind::LockTimeout,
         ];
+        if (phase, error.kind) == (Phase::Opening, ErrorKind::FenceTaken) && leaves_nothing(&batch.head) {
+            self.session.owe(&["ROLLBACK", RELEASE_LOCKS]);
+            return Recovered::default();
+        }
         let has_savepoint =
             batch.head.mode == Mode::Atomic && !matches!(phase, Phase::Opening | Phase::Closing);
         let mut texts = Vec::new();
@@ -641,6 +645,15 @@ impl Run<'_> {
                 .or(lost);
         }
         lost.map_or(Ok(()), Err)
+    }
+}
+
+/// Returns whether a batch whose opening failed has changed nothing that `cleanup` would put back: its only text is
+/// the one that failed, or all of them are in a transaction.
+fn leaves_nothing(head: &Head) -> bool {
+    match head.mode {
+        Mode::Atomic => head.cleanup.is_empty(),
+        _ => head.opening.len() == 1,
     }
 }
 

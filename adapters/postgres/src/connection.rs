@@ -78,6 +78,7 @@ impl Connection for PostgresConnection {
 
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
         let parameters = parameters.iter().map(|value| (Parameter(value), Parameter(value).announced()));
+        self.session.settle()?;
         let Session { client, listener, .. } = &mut self.session;
         let answered = listener.wait(client.query_typed_raw(sql, parameters), &mut |_| {});
         let mut answers = match answered {
@@ -95,30 +96,37 @@ impl Connection for PostgresConnection {
     }
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
-        let message = Message::of(texts.iter().copied());
+        let owed = self.session.owed();
+        let before_ours = usize::from(owed.is_some());
+        let message = Message::of(owed.into_iter().chain(texts.iter().copied()));
         let ticket =
             self.session.send(message.text(), Cells::Wanted).map_err(|error| ReadError { set: 0, error })?;
-        let (mut set, mut wanted) = (0, Wanted::More);
+        let (mut completed, mut wanted) = (0, Wanted::More);
+        let set_of = |statement: usize| statement.saturating_sub(before_ours) as u32;
         while let Some(answer) = self.session.next(ticket, &mut |_| {}) {
             match answer {
                 Ok(SimpleQueryMessage::RowDescription(columns)) if wanted == Wanted::More => {
                     let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
-                    rows.columns(set, &names);
+                    rows.columns(set_of(completed), &names);
                 }
                 Ok(SimpleQueryMessage::Row(row)) if wanted == Wanted::More => {
                     let cells: Vec<Value<'_>> = (0..row.len()).map(|index| row.get(index).into()).collect();
-                    wanted = rows.row(set, &cells);
+                    wanted = rows.row(set_of(completed), &cells);
                 }
-                Ok(SimpleQueryMessage::CommandComplete(_)) => set += 1,
+                Ok(SimpleQueryMessage::CommandComplete(_)) => completed += 1,
                 Ok(_) => {}
                 Err(failed) => {
-                    let (set, position) = message.locate(set as usize, error::character(&failed));
+                    if let (Some(owed), 0) = (owed, completed) {
+                        // The message was refused as a whole.
+                        self.session.owe(owed);
+                    }
+                    let (statement, position) = message.locate(completed, error::character(&failed));
                     let error = self.session.explained(error::of_session(&failed));
-                    return Err(ReadError { set: set as u32, error: error::at(error, position) });
+                    return Err(ReadError { set: set_of(statement), error: error::at(error, position) });
                 }
             }
         }
-        self.session.check().map_err(|error| ReadError { set, error })
+        self.session.check().map_err(|error| ReadError { set: set_of(completed), error })
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {

@@ -107,6 +107,12 @@ struct Failed {
     error: Error,
 }
 
+impl Failed {
+    fn is_lost_fence(&self) -> bool {
+        self.phase == Phase::Opening && self.error.kind == ErrorKind::FenceTaken
+    }
+}
+
 /// A message that is not answered yet.
 struct Sent {
     batch: u32,
@@ -349,6 +355,12 @@ impl Run<'_> {
             return Ok(());
         };
         if batch.sending == Sending::Nothing || batch.is_lost() {
+            return Ok(());
+        }
+        let lost_fence = batch.failed.as_ref().is_some_and(Failed::is_lost_fence);
+        if lost_fence && batch.head.mode == Mode::Atomic && batch.head.cleanup.is_empty() {
+            // The failed transaction has let go of its locks already, and the next thing asked for is the history.
+            self.session.owe("ROLLBACK");
             return Ok(());
         }
         let past_opening = batch.failed.as_ref().is_some_and(|failed| failed.phase != Phase::Opening);

@@ -44,6 +44,8 @@ pub(crate) struct Session {
     end: End,
     /// Why nothing more may be sent.
     given_up: Option<Error>,
+    /// A statement that nobody waits for. It leaves with the next read, so that it costs no turn.
+    owed: Option<&'static str>,
     /// Dropped with the session, which tells its thread to end.
     _presence: oneshot::Sender<()>,
     /// Closed when the thread has ended.
@@ -111,6 +113,7 @@ impl Session {
     /// `ConnectionLost`, or what makes the text one that cannot be sent.
     pub(crate) fn send(&mut self, text: &str, cells: Cells) -> Result<Ticket, Error> {
         self.check()?;
+        self.settle()?;
         // This future is ready at once: the driver puts the message into its queue.
         let sent = pollster::block_on(self.client.simple_query_raw(text));
         let answers = Box::pin(sent.map_err(|error| self.explained(error::of_session(&error)))?);
@@ -122,6 +125,28 @@ impl Session {
             self.listener.keep_the_rest(refused.into_inner());
         }
         Ok(ticket)
+    }
+
+    /// Leaves a statement for the next read to take along.
+    pub(crate) fn owe(&mut self, statement: &'static str) {
+        self.owed = Some(statement);
+    }
+
+    /// Returns the statement to take along.
+    pub(crate) fn owed(&mut self) -> Option<&'static str> {
+        self.owed.take()
+    }
+
+    /// Sends what is owed, as a message of its own whose answers nobody hears.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Session::send`].
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
+        match self.owed.take() {
+            Some(owed) => self.send(owed, Cells::Unwanted).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Returns the next answer to a message, or `None` behind the last. Answers to earlier messages that nobody read
@@ -281,6 +306,7 @@ fn serve(
             last: Ticket::default(),
             end: end.clone(),
             given_up: None,
+            owed: None,
             _presence: presence,
             ended,
         };

@@ -16,6 +16,7 @@ const CLOCK: Clock = Clock {
 
 /// Settings of a session that a script may leave behind and that can be put back inside a transaction too.
 const SETTINGS: &[&str] = &[
+    "busy_timeout",
     "foreign_keys",
     "ignore_check_constraints",
     "legacy_alter_table",
@@ -60,7 +61,7 @@ impl SqliteDialect {
     fn facts_text(&self, history: &TableName) -> String {
         let settings: Vec<String> = SETTINGS
             .iter()
-            .map(|name| format!("(SELECT {name} FROM pragma_{name}) AS {name}"))
+            .map(|name| format!("(SELECT * FROM pragma_{name}) AS {name}"))
             .collect();
         format!(
             "SELECT sqlite_version() AS version, \

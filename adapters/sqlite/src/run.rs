@@ -64,7 +64,7 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
             return Ok(());
         };
         let message = format!(
-            "foreign key check: {rows} rows of `{table}` point to rows that `{parent}` does not have"
+            "foreign key check: `{table}` points to rows that `{parent}` does not have ({rows} of them)"
         );
         let mut error = Error::new(ErrorKind::Constraint, message);
         error.table = Some(table.clone());

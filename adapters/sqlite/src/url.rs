@@ -28,6 +28,11 @@ pub(crate) fn parse(url: &str) -> Result<Location, Error> {
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme))
     else {
+        // Taken for a path, the url of another engine would be shown in messages, password and all.
+        if let Some((scheme, _)) = url.split_once("://") {
+            let message = format!("SQLite does not serve urls with the scheme `{scheme}`");
+            return Err(Error::new(ErrorKind::InvalidUrl, message).with_hint("write `sqlite:app.db`"));
+        }
         return Location::new(url.to_owned(), url.to_owned());
     };
     let rest = rest.strip_prefix("//").unwrap_or(rest);
@@ -135,6 +140,13 @@ mod tests {
             parse("what?.db").map(|location| location.name),
             Ok("what?.db".to_owned())
         );
+    }
+
+    #[test]
+    fn the_url_of_another_engine_is_refused_and_not_shown() {
+        let error = parse("postgres://ana:sekret@db/app").expect_err("it is no path");
+        assert_eq!(error.kind, ErrorKind::InvalidUrl);
+        assert!(!format!("{error:?}").contains("sekret"), "{error:?}");
     }
 
     #[test]

@@ -23,8 +23,18 @@ use crate::config::parse_duration;
   whimbrel status --exit-code        exit 3 when migrations are pending
   whimbrel new add_email --in mysql  begin a migration
 
-Exit codes: 0 done, 1 a migration failed, 2 usage or configuration, 3 pending (`status --exit-code`), 4 files and
-history disagree, 5 partly applied, 6 another run is at work, 7 refused by a safety rule, 8 connection, 9 adapter."
+Exit codes:
+  0         done, or nothing to do
+  1         a migration failed and was rolled back; the answer of `verify` is no
+  2         usage or configuration
+  3         migrations are pending (`status --exit-code`)
+  4         files and history disagree; nothing was run
+  5         partly applied: needs `repair`
+  6         another run is at work
+  7         refused by a safety rule
+  8         connection or authentication
+  9         adapter unknown, missing, refused or broken
+  130, 143  interrupted"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -213,9 +223,12 @@ pub(crate) struct Plan {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "whimbrel repair [OPTIONS] [DATABASE] <ID> <--applied|--reverted|--accept-checksum>",
+    after_help = "Examples:
   whimbrel repair mysql 009_backfill --applied    you finished it by hand
-  whimbrel repair 003_add_index --accept-checksum the edit is all right")]
+  whimbrel repair 003_add_index --accept-checksum the edit is all right"
+)]
 pub(crate) struct Repair {
     /// The database, if it is not the default one, then the migration
     #[arg(value_names = ["DATABASE", "ID"], num_args = 1..=2, required = true)]
@@ -240,6 +253,7 @@ pub(crate) struct Settlement {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "whimbrel baseline [OPTIONS] [DATABASE] <ID>")]
 pub(crate) struct Baseline {
     /// The database, if it is not the default one, then the last migration to take as applied
     #[arg(value_names = ["DATABASE", "ID"], num_args = 1..=2, required = true)]

@@ -39,9 +39,9 @@ fn run(arguments: &Arguments, environment: &Environment, output: &mut Output) ->
     let common = &arguments.common;
     let context = target::Context { common, environment };
     match &arguments.command {
-        Command::Up(up) => change::up(up, &context, output),
-        Command::Down(down) => change::down(down, &context, output),
-        Command::Redo(redo) => change::redo(redo, &context, output),
+        Command::Up(up) => Ok(settled(change::up(up, &context, output), output)),
+        Command::Down(down) => Ok(settled(change::down(down, &context, output), output)),
+        Command::Redo(redo) => Ok(settled(change::redo(redo, &context, output), output)),
         Command::Status(status) => look::status(status, &context, output),
         Command::Plan(plan) => look::plan(plan, &context, output),
         Command::History(database) => look::history(database, &context, output),
@@ -59,6 +59,11 @@ fn run(arguments: &Arguments, environment: &Environment, output: &mut Output) ->
             Ok(0)
         }
     }
+}
+
+/// Whatever kept a run from its end, a program that reads json finds the same document.
+fn settled(answer: Result<u8>, output: &Output) -> u8 {
+    answer.unwrap_or_else(|error| output.failed_report(&error))
 }
 
 fn output(common: &Common, environment: &Environment) -> Output {

@@ -25,24 +25,46 @@ pub(super) fn check(file: &Path, target: &mut Target) -> Result<plan::Target> {
         .migrator
         .preview(target.connection.as_mut(), Direction::Up, &plan::Target::All)?;
     if content(&preview) == planned {
-        return Ok(plan::Target::All);
+        // The very migrations that were compared, whatever becomes pending until they run.
+        return Ok(plan::Target::Pinned(preview.pins));
     }
-    let now: Vec<&str> = preview.jobs.iter().map(|job| job.step.id.0.as_str()).collect();
-    Err(
-        Problem::new(Name::Refused, "what is pending is not what was planned")
-            .at(Place::file(file))
-            .fact(format!(
-                "pending now: {}",
-                if now.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    now.join(", ")
-                }
-            ))
-            .state("nothing was run")
-            .hint("look at the new plan, then write it again with `whimbrel plan --out`")
-            .into(),
-    )
+    let problem = Problem::new(Name::Refused, "what is pending is not what was planned").at(Place::file(file));
+    Err(differences(&planned, &content(&preview))
+        .into_iter()
+        .fold(problem, Problem::fact)
+        .state("nothing was run")
+        .hint("look at the new plan, then write it again with `whimbrel plan --out`")
+        .into())
+}
+
+/// Says in words how two plans differ.
+fn differences(planned: &Value, now: &Value) -> Vec<String> {
+    let (planned, now) = (migrations(planned), migrations(now));
+    let without = |some: &[(&str, &Value)], others: &[(&str, &Value)]| {
+        let unknown = |(id, _): &&(&str, &Value)| !others.iter().any(|(other, _)| id == other);
+        some.iter().filter(unknown).map(|(id, _)| format!("`{id}`")).collect::<Vec<_>>()
+    };
+    let edited = now.iter().filter(|(id, checksum)| {
+        planned.iter().any(|(other, before)| id == other && checksum != before)
+    });
+    let edited: Vec<String> = edited.map(|(id, _)| format!("`{id}`")).collect();
+    [
+        ("not planned", without(&now, &planned)),
+        ("no longer pending", without(&planned, &now)),
+        ("edited since", edited),
+    ]
+    .into_iter()
+    .filter(|(_, ids)| !ids.is_empty())
+    .map(|(what, ids)| format!("{what}: {}", ids.join(", ")))
+    .collect()
+}
+
+fn migrations(plan: &Value) -> Vec<(&str, &Value)> {
+    let entries = plan["migrations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries
+        .iter()
+        .filter_map(|entry| Some((entry["id"].as_str()?, &entry["checksum"])))
+        .collect()
 }
 
 fn read(file: &Path) -> Result<Value> {
@@ -50,6 +72,7 @@ fn read(file: &Path) -> Result<Value> {
         Problem::new(Name::Usage, "the plan cannot be read")
             .at(Place::file(file))
             .caused_by(cause)
+            .hint("write it with `whimbrel plan --out`")
     };
     let text = std::fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
     Ok(serde_json::from_str(&text).map_err(|error| problem(error.to_string()))?)

@@ -174,7 +174,7 @@ pub const KEYS: &[Key] = &[
         name: "mode",
         kind: Kind::Choice(Mode::WORDS),
         default: Some("strict"),
-        flag: Some("--batch, --single-transaction"),
+        flag: None,
         meaning: "How `up` sends migrations: one turn each, many at once, or all in one transaction.",
         ..DATABASE
     },

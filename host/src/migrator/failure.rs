@@ -6,10 +6,11 @@ use whimbrel_adapter_api::{ErrorKind, Failure, Phase, State};
 use super::Options;
 use crate::error::{self, Name, Place, Problem};
 use crate::history::{HistoryRow, Session};
-use crate::plan::Direction;
+use crate::plan::{self, Direction};
 use crate::report::Settled;
 use crate::runner::{Ending, Job};
 use crate::script;
+use crate::source::Id;
 
 /// Returns the problem of a run that ended early.
 pub(super) fn problem(
@@ -127,10 +128,8 @@ fn failed(
 
 fn partly(failure: &Failure, job: &Job) -> Problem {
     let (done, total) = (failure.committed, job.treatment.statements);
-    let message = format!(
-        "`{}` stopped after {done} of {total} statements, and they cannot be undone",
-        job.step.id
-    );
+    let what = plan::attempt(&job.step.id.0, job.step.direction);
+    let message = format!("{what} stopped after {done} of {total} statements, and they cannot be undone");
     Problem::new(Name::PartlyApplied, message).caused_by(failure.error.message.clone())
 }
 
@@ -172,18 +171,28 @@ fn facts(problem: Problem, error: &whimbrel_adapter_api::Error) -> Problem {
 
 fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
     let id = &job.step.id;
-    let this = match failure.state {
-        State::RolledBack => format!("`{id}` was rolled back"),
-        State::Committed if failure.committed == 0 => format!("nothing of `{id}` is in the database"),
-        State::Committed => format!(
-            "{} of `{id}` {}",
-            statements(failure.committed),
-            in_database(failure.committed)
+    let this = match (failure.state, job.step.direction) {
+        (State::RolledBack, Direction::Up) => format!("`{id}` was rolled back"),
+        (State::RolledBack, Direction::Down) => still_applied(id),
+        (State::Committed, Direction::Up) if failure.committed == 0 => {
+            format!("nothing of `{id}` is in the database")
+        }
+        (State::Committed, Direction::Down) if failure.committed == 0 => {
+            format!("`{id}` is still applied; nothing of its down script was done")
+        }
+        (State::Committed, direction) => format!(
+            "{}; nothing else runs until it is settled",
+            ran(failure.committed, id, direction)
         ),
-        State::Open => {
+        (State::Open, _) => {
             format!("the transaction of `{id}` is still open on the server, which ends it with the session")
         }
-        State::InDoubt => format!("`{id}` is either applied or not there at all; the next run knows"),
+        (State::InDoubt, Direction::Up) => {
+            format!("`{id}` is either applied or not there at all; the next run knows")
+        }
+        (State::InDoubt, Direction::Down) => {
+            format!("`{id}` is either taken back or still applied; the next run knows")
+        }
         _ => format!("unknown for `{id}`"),
     };
     if done.is_empty() {
@@ -193,19 +202,19 @@ fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
     }
 }
 
-fn statements(count: u64) -> String {
-    if count == 1 {
-        "statement 1".to_owned()
-    } else {
-        format!("statements 1-{count}")
-    }
+fn still_applied(id: &Id) -> String {
+    format!("`{id}` is still applied; what its down script did was rolled back")
 }
 
-fn in_database(count: u64) -> &'static str {
-    if count == 1 {
-        "is in the database"
-    } else {
-        "are in the database"
+/// Returns which statements of a script are in the database for good.
+fn ran(count: u64, id: &Id, direction: Direction) -> String {
+    let (statements, are) = match count {
+        1 => ("statement 1".to_owned(), "is"),
+        count => (format!("statements 1-{count}"), "are"),
+    };
+    match direction {
+        Direction::Up => format!("{statements} of `{id}` {are} in the database"),
+        Direction::Down => format!("{statements} of the down script of `{id}` {are} done"),
     }
 }
 

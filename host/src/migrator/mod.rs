@@ -1,6 +1,6 @@
 //! Brings migrations to a database: the library behind the command line.
 //!
-//! Joins [`source`](crate::source), [`history`](crate::history), [`plan`](crate::plan) and [`runner`](crate::runner);
+//! Joins [`source`](crate::source), [`history`](crate::history), [`plan`] and [`runner`];
 //! each command is one method. It borrows the connection for as long as the command takes.
 //!
 //! Knows nothing of the command line and shows nothing: it answers with a report or an error, and tells an
@@ -17,7 +17,7 @@ use whimbrel_adapter_api::{Capability, Connection, Info, Limits, Liveness, Mode,
 
 use crate::error::{Error, Name, Problem, Result};
 use crate::history::{History, HistoryRow, Session, Standing, Table};
-use crate::plan::{self, Direction, OutOfOrder, Plan, Rules, Target};
+use crate::plan::{self, Choice, Direction, OutOfOrder, Plan, Rules, Target};
 use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
 use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Settings, Waited};
 use crate::source::{Id, Migration, Migrations};
@@ -82,6 +82,8 @@ impl Options {
 pub struct Preview {
     /// The jobs, in order.
     pub jobs: Vec<Job>,
+    /// The migrations that the jobs are about, as they stand.
+    pub pins: Vec<plan::Pin>,
     /// What the user should hear, although it stops nothing.
     pub warnings: Vec<Problem>,
 }
@@ -164,6 +166,7 @@ impl Migrator {
         let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
         Ok(Preview {
             jobs,
+            pins: plan.pins,
             warnings: plan.warnings,
         })
     }
@@ -327,17 +330,16 @@ impl<'a> Run<'a> {
         direction: Direction,
         target: &Target,
     ) -> Result<History> {
-        let mut target = target.clone();
+        let mut chosen = target.clone();
         loop {
             let plan = self
-                .migrator
-                .plan(direction, &history, &target)
+                .plan(direction, &history, &chosen, target)
                 .map_err(|error| self.with_done(error))?;
             for warning in &plan.warnings {
                 self.observer.warning(warning);
             }
             // What was chosen at the first read stays chosen: a lost fence or a wait never moves the target.
-            target = Target::Pinned(plan.pins);
+            chosen = Target::Pinned(plan.pins);
             if let Some(row) = history.started() {
                 self.wait_for(row, session)?;
                 history = session.read_history()?;
@@ -352,9 +354,34 @@ impl<'a> Run<'a> {
             }
             match self.run(&jobs, &history, session)? {
                 Progress::Complete => return Ok(history),
-                Progress::Overtaken => history = session.read_history()?,
+                Progress::Overtaken => {
+                    let seen = history.last_position();
+                    history = session.read_history()?;
+                    if history.last_position() == seen {
+                        self.give_way()?;
+                    }
+                }
             }
         }
+    }
+
+    /// Plans what is left of what was chosen first; or, when another run has gone the other way meanwhile, what the
+    /// command means now, as if it had begun after that run.
+    fn plan(
+        &self,
+        direction: Direction,
+        history: &History,
+        chosen: &Target,
+        target: &Target,
+    ) -> Result<Plan> {
+        let plan = self.migrator.plan(direction, history, chosen)?;
+        let anew = match target {
+            _ if plan.choice == Choice::Stands => return Ok(plan),
+            Target::Pinned(_) => return Ok(plan),
+            Target::Steps(steps) => Target::Steps(steps.saturating_sub(self.report.done.len())),
+            other => other.clone(),
+        };
+        self.migrator.plan(direction, history, &anew)
     }
 
     fn run(&mut self, jobs: &[Job], history: &History, session: &mut Session<'_>) -> Result<Progress> {
@@ -385,14 +412,19 @@ impl<'a> Run<'a> {
         let job = jobs.get(outcome.finished.len());
         match outcome.ending {
             Ending::Done => Ok(Progress::Complete),
-            Ending::FenceTaken => match self.patience.pause(&options.cancellation) {
-                Waited::LookAgain => Ok(Progress::Overtaken),
-                Waited::LongEnough => Err(self.with_done(self.gave_up("another run").into())),
-            },
+            Ending::FenceTaken => Ok(Progress::Overtaken),
             ending => {
                 let problem = failure::problem(ending, job, &self.report.done, session, options);
                 Err(self.with_done(problem.into()))
             }
+        }
+    }
+
+    /// Waits after a lost fence behind which nothing new was to be seen: the other run has not committed yet.
+    fn give_way(&mut self) -> Result<()> {
+        match self.patience.pause(&self.migrator.options.cancellation) {
+            Waited::LookAgain => Ok(()),
+            Waited::LongEnough => Err(self.with_done(self.gave_up("another run").into())),
         }
     }
 
@@ -410,7 +442,7 @@ impl<'a> Run<'a> {
                 let reader = script
                     .open()
                     .map_err(|error| prepare::unreadable(script, &error))?;
-                runner::create_history(session, mode, Some((&treatment, reader)))
+                runner::create_history(session, mode, Some((script, &treatment, reader)))
             }
             None => runner::create_history(session, mode, None),
         }

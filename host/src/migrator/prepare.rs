@@ -41,7 +41,7 @@ fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job>
         },
     };
     let treatment = treatment(&script, step.transaction, session, options)?;
-    let down_text = step.down.as_ref().map(text).transpose()?;
+    let down_text = down_text(step.down.as_ref())?;
     Ok(Job {
         step: step.clone(),
         script,
@@ -70,10 +70,15 @@ fn treatment(
         capabilities: &options.adapter.capabilities,
         transaction,
     };
-    Treatment::of(&outline, &script.path, &circumstances).map_err(|problems| Error {
+    Treatment::of(&outline, script, &circumstances).map_err(|problems| Error {
         problems,
         done: Vec::new(),
     })
+}
+
+/// Returns the text of a down script, to be stored in the history.
+pub(super) fn down_text(script: Option<&Script>) -> Result<Option<String>> {
+    script.map(text).transpose()
 }
 
 fn text(script: &Script) -> Result<String> {

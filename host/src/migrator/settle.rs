@@ -2,9 +2,10 @@
 
 use whimbrel_adapter_api::{Connection, NewRow, RowDirection, RowState};
 
-use super::{Migrator, Run, is_alive};
+use super::{Migrator, Run, is_alive, prepare};
 use crate::error::{Name, Problem, Result};
 use crate::history::{History, HistoryRow, Session, Standing, Table};
+use crate::plan;
 use crate::runner::{self, Recorded};
 use crate::source::{Id, Migration};
 
@@ -39,7 +40,10 @@ impl Migrator {
             self.check(id, migration, &history, settlement)?;
             self.create_if_absent(&mut session, &mut history)?;
             let checksum = migration.map(|migration| migration.checksum.to_string());
-            let new = self.repaired(id, &history, settlement, checksum.as_deref());
+            let down = prepare::down_text(migration.and_then(|migration| migration.down.as_ref()))?;
+            let mut new = self.repaired(id, &history, settlement);
+            new.checksum = checksum.as_deref();
+            new.down_script = down.as_deref().filter(|_| settlement != Settlement::Reverted);
             if runner::record(&[new], &mut session)? == Recorded::Yes {
                 return Ok(());
             }
@@ -69,11 +73,9 @@ impl Migrator {
                 return Ok(Vec::new());
             }
             self.create_if_absent(&mut session, &mut history)?;
-            let checksums: Vec<String> = pending
-                .iter()
-                .map(|migration| migration.checksum.to_string())
-                .collect();
-            let rows = baseline_rows(&pending, &checksums, &history, &self.options.applied_by);
+            let stored = pending.iter().map(|migration| Stored::of(migration));
+            let stored = stored.collect::<Result<Vec<_>>>()?;
+            let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
             if runner::record(&rows, &mut session)? == Recorded::Yes {
                 return Ok(pending.iter().map(|migration| migration.id.clone()).collect());
             }
@@ -109,9 +111,13 @@ impl Migrator {
             Settlement::AcceptChecksum if !stands => {
                 format!("`{id}` is not applied, so it has no checksum to accept")
             }
-            Settlement::AcceptChecksum if migration.is_none() => {
-                format!("`{id}` has no file whose checksum could be accepted")
-            }
+            Settlement::AcceptChecksum => match migration {
+                None => format!("`{id}` has no file whose checksum could be accepted"),
+                Some(migration) if row.is_some_and(|row| !plan::is_edited(migration, row)) => {
+                    format!("`{id}` was not edited: its checksum is the recorded one")
+                }
+                Some(_) => return Ok(()),
+            },
             _ => return Ok(()),
         };
         Err(Problem::new(Name::Refused, message)
@@ -124,32 +130,46 @@ impl Migrator {
         id: &'a Id,
         history: &History,
         settlement: Settlement,
-        checksum: Option<&'a str>,
     ) -> NewRow<'a> {
         let mut new = NewRow::new(history.last_position() + 1, &id.0, history.next_attempt(&id.0));
         (new.direction, new.state) = match settlement {
             Settlement::Applied | Settlement::AcceptChecksum => (RowDirection::Up, RowState::Applied),
             Settlement::Reverted => (RowDirection::Down, RowState::Reverted),
         };
-        new.checksum = checksum;
         new.applied_by = &self.options.applied_by;
         new
+    }
+}
+
+/// What the history keeps of a migration's files.
+struct Stored {
+    checksum: String,
+    down: Option<String>,
+}
+
+impl Stored {
+    fn of(migration: &Migration) -> Result<Self> {
+        Ok(Stored {
+            checksum: migration.checksum.to_string(),
+            down: prepare::down_text(migration.down.as_ref())?,
+        })
     }
 }
 
 /// Returns the rows that take `pending` as applied.
 fn baseline_rows<'a>(
     pending: &[&'a Migration],
-    checksums: &'a [String],
+    stored: &'a [Stored],
     history: &History,
     by: &'a str,
 ) -> Vec<NewRow<'a>> {
-    let numbered = pending.iter().zip(checksums).zip(history.last_position() + 1..);
-    let row = |((migration, checksum), position): ((&&'a Migration, &'a String), i64)| {
+    let numbered = pending.iter().zip(stored).zip(history.last_position() + 1..);
+    let row = |((migration, stored), position): ((&&'a Migration, &'a Stored), i64)| {
         let id = &migration.id.0;
         let mut row = NewRow::new(position, id, history.next_attempt(id));
         row.state = RowState::Baseline;
-        row.checksum = Some(checksum);
+        row.checksum = Some(&stored.checksum);
+        row.down_script = stored.down.as_deref();
         row.applied_by = by;
         row
     };

@@ -211,6 +211,23 @@ fn a_pinned_migration_that_another_runner_settled_is_left_alone() {
 }
 
 #[test]
+fn a_choice_is_overtaken_when_another_run_went_the_other_way() {
+    let files = files(&["1_a", "2_b", "3_c"]);
+    let up_then = |before: &str, after: &str| {
+        let pins = up(&files, &history(before), &Target::All, &rules()).expect("a plan").pins;
+        up(&files, &history(after), &Target::Pinned(pins), &rules()).expect("a plan").choice
+    };
+    assert_eq!(up_then("+1_a", "+1_a +2_b"), Choice::Stands, "another up was faster");
+    assert_eq!(up_then("+1_a +2_b", "+1_a +2_b -2_b"), Choice::Overtaken, "3_c would stand above a gap");
+    let down_then = |before: &str, after: &str| {
+        let pins = down(&files, &history(before), &Target::Steps(1), &rules()).expect("a plan").pins;
+        down(&files, &history(after), &Target::Pinned(pins), &rules()).expect("a plan").choice
+    };
+    assert_eq!(down_then("+1_a +2_b", "+1_a +2_b -2_b"), Choice::Stands, "another down was faster");
+    assert_eq!(down_then("+1_a +2_b", "+1_a +2_b +3_c"), Choice::Overtaken, "3_c would stand on a gap");
+}
+
+#[test]
 fn every_disagreement_is_found_at_once() {
     let mut files = files(&["1_a", "2_b", "4_d"]);
     files.list[0].checksum = Checksum::of(b"edited");

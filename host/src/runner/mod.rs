@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase};
 
-use crate::error::{Name, Problem, Result};
+use crate::error::{Name, Place, Problem, Result};
 use crate::history::{History, Session};
-use crate::script::Treatment;
+use crate::script::{self, Treatment};
+use crate::source::Script;
 
 pub(crate) use head::attempt_name;
 pub use head::{Job, LEASE, Settings};
@@ -131,19 +132,20 @@ pub fn run(
 pub fn create_history(
     session: &mut Session<'_>,
     mode: Mode,
-    own: Option<(&Treatment, Box<dyn Read + Send>)>,
+    own: Option<(&Script, &Treatment, Box<dyn Read + Send>)>,
 ) -> Result<()> {
+    let own_script = own.as_ref().map(|(script, treatment, _)| (*script, *treatment));
     let (head, script) = match own {
-        Some((treatment, script)) => (
+        Some((_, treatment, reader)) => (
             head::of_own_creation(session, treatment)?,
-            Some((treatment, script)),
+            Some((treatment, reader)),
         ),
         None => (head::of_creation(session, mode)?, None),
     };
     match feed::run_one(head, script, session) {
         Ok(()) => Ok(()),
         Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(()),
-        Err(failure) => Err(cannot_create(&failure, session).into()),
+        Err(failure) => Err(cannot_create(&failure, own_script, session).into()),
     }
 }
 
@@ -183,7 +185,7 @@ fn is_fence_taken(failure: &Failure) -> bool {
     failure.phase == Phase::Opening && failure.error.kind == ErrorKind::FenceTaken
 }
 
-fn cannot_create(failure: &Failure, session: &Session<'_>) -> Problem {
+fn cannot_create(failure: &Failure, own: Option<(&Script, &Treatment)>, session: &Session<'_>) -> Problem {
     if let Some(problem) = crate::error::of_connection(&failure.error) {
         return problem;
     }
@@ -195,9 +197,18 @@ fn cannot_create(failure: &Failure, session: &Session<'_>) -> Problem {
         sqlstate: failure.error.sqlstate.clone(),
         ..problem
     };
+    let Some((script, treatment)) = own else { return problem };
+    let place = match failure.phase {
+        Phase::Statement(index) => {
+            let byte = failure.error.position.unwrap_or(0);
+            let index = treatment.index_in_file(index);
+            script::locate(script, &session.dialect.lexer(), index, byte)
+        }
+        _ => None,
+    };
+    let problem = problem.at(place.unwrap_or_else(|| Place::file(&script.path)));
     match failure.phase {
-        Phase::Closing => problem
-            .hint("the table that `000_migrations_table.sql` creates must have the columns of the history"),
+        Phase::Closing => problem.hint("the table that this file creates must have the name and columns of the history"),
         _ => problem,
     }
 }

@@ -44,7 +44,7 @@ fn treat(text: &str, transaction: Transaction) -> Result<Treatment, Vec<Name>> {
         capabilities: &capabilities,
         transaction,
     };
-    let treatment = Treatment::of(&outline(text), Path::new("a.sql"), &circumstances);
+    let treatment = Treatment::of(&outline(text), &script(text), &circumstances);
     treatment.map_err(|problems| problems.iter().map(|problem| problem.name).collect())
 }
 
@@ -73,6 +73,17 @@ fn an_outer_transaction_becomes_ours() {
         (treatment.mode, numbers(&treatment.left_out), treatment.statements),
         (Mode::Atomic, vec![0, 2], 1)
     );
+}
+
+#[test]
+fn what_is_refused_is_shown_with_its_whole_line() {
+    let capabilities = ALL.iter().copied().collect();
+    let circumstances = Circumstances { capabilities: &capabilities, transaction: Transaction::Whole };
+    let script = script("INSERT 1; COMMIT;\nINSERT 2;");
+    let outline = Outline::scan(&script, &lexer(), &[]).expect("a script");
+    let problems = Treatment::of(&outline, &script, &circumstances).expect_err("a COMMIT in the middle");
+    let place = &problems[0].places[0];
+    assert_eq!((place.line, place.column, place.excerpt.as_deref()), (Some(1), Some(11), Some("INSERT 1; COMMIT;")));
 }
 
 #[test]

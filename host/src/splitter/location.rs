@@ -122,7 +122,7 @@ impl fmt::Display for ProblemKind {
             ProblemKind::TextBeforeCopyData => "the data of a COPY begins on the line after its `;`",
             ProblemKind::DelimiterMissing => "`DELIMITER` needs the new delimiter on its line",
             ProblemKind::NulByte => "a NUL byte",
-            ProblemKind::InvalidUtf8 => "not UTF-8",
+            ProblemKind::InvalidUtf8 => "the text is not UTF-8 from here on",
             ProblemKind::StatementTooLong => "a statement of 4 GiB or more",
         })
     }

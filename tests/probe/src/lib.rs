@@ -2,7 +2,8 @@
 //!
 //! Serves `probe:PATH` with SQLite underneath, one statement at a time, by the helpers that the contract offers. With
 //! `probe:PATH?panic=METHOD` it panics in the method of that name: `check_url`, `connect`, `cancel`, `drop`, `text`,
-//! or any of the connection's own. Without a path the database is in memory.
+//! or any of the connection's own. Without a path the database is in memory. With `PROBE_PANICS_ON_LOAD` in the
+//! environment it panics before there is an adapter to ask.
 
 mod connection;
 mod dialect;
@@ -25,7 +26,8 @@ pub struct Probe;
 
 impl Default for Probe {
     fn default() -> Self {
-        if cfg!(feature = "panic-on-load") {
+        // There is no url yet that could say it.
+        if std::env::var_os("PROBE_PANICS_ON_LOAD").is_some() {
             panic!("the probe was told to panic when it is loaded");
         }
         Probe

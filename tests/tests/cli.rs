@@ -1,0 +1,890 @@
+//! Every command of the program on SQLite: what it prints, how it exits, what it leaves in the database.
+
+use whimbrel_tests::birds::{database, empty, history, project, tables};
+use insta::assert_snapshot;
+use whimbrel_tests::{Database, Outcome, Project};
+
+/// Runs a command that has to succeed and whose output another test shows.
+#[track_caller]
+fn succeed(project: &Project, arguments: &[&str]) {
+    let _ = project.run(arguments).exits(0);
+}
+
+/// Returns the outcome without what differs from machine to machine in a history: versions and the name of the user.
+fn shown(outcome: &Outcome) -> String {
+    outcome.redacted_with(&[(r"\S+@\S+ pid \d+, whimbrel [\d.]+, sqlite [\d.]+", "[RUNNER]")])
+}
+
+#[test]
+fn up_applies_what_is_pending_and_says_where_the_database_is_now() {
+    let project = project();
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    applied  003_counts  [N] ms
+    3 migrations applied to sqlite, now at 003_counts
+    --- stderr
+    ");
+    assert_eq!(tables(&project), ["counts", "sites", "species"]);
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_species|1|up|applied|1 of 1
+    2|002_sites|1|up|applied|1 of 1
+    3|003_counts|1|up|applied|1 of 1
+    ");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    sqlite is up to date, at 003_counts
+    --- stderr
+    ");
+}
+
+#[test]
+fn up_goes_as_far_as_it_is_told() {
+    let project = project();
+    assert_snapshot!(project.run(["up", "--steps", "1"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [N] ms
+    1 migration applied to sqlite, now at 001_species
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up", "--to", "2"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  002_sites  [N] ms
+    1 migration applied to sqlite, now at 002_sites
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up", "sqlite", "--to", "003_counts"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  003_counts  [N] ms
+    1 migration applied to sqlite, now at 003_counts
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up", "--to", "004"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[migration-unknown]: there is no migration `004`
+    hint: the folder holds `001_species` to `003_counts`
+    ");
+    assert_snapshot!(project.run(["up", "--to", "00"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[migration-unknown]: `00` is the beginning of 3 migrations
+      `001_species`, `002_sites`, `003_counts`
+    hint: name one in full
+    ");
+}
+
+#[test]
+fn down_takes_one_step_back_unless_told_otherwise() {
+    let project = project();
+    succeed(&project, &["up"]);
+    assert_snapshot!(project.run(["down"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 003_counts  [N] ms
+    1 migration reverted on sqlite, now at 002_sites
+    --- stderr
+    ");
+    assert_eq!(tables(&project), ["sites", "species"]);
+    assert_snapshot!(project.run(["down", "--to", "001"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 002_sites  [N] ms
+    1 migration reverted on sqlite, now at 001_species
+    --- stderr
+    ");
+    succeed(&project, &["up"]);
+    assert_snapshot!(project.run(["down", "--steps", "2"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 003_counts  [N] ms
+    reverted 002_sites  [N] ms
+    2 migrations reverted on sqlite, now at 001_species
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["down", "--to", "0"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 001_species  [N] ms
+    1 migration reverted on sqlite, nothing is applied
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["down"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    nothing to do on sqlite: nothing is applied
+    --- stderr
+    ");
+    assert_eq!(tables(&project), [""; 0]);
+}
+
+#[test]
+fn down_to_a_migration_that_is_not_applied_is_refused() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "2"]);
+    assert_snapshot!(project.run(["down", "--to", "003"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[migration-unknown]: `003_counts` is not applied, so nothing can be taken back to it
+    state: nothing was run
+    hint: `whimbrel status` shows what is applied
+    ");
+    assert_snapshot!(project.run(["down", "--to", "nowhere"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[migration-unknown]: `nowhere` is not applied, so nothing can be taken back to it
+    state: nothing was run
+    hint: `whimbrel status` shows what is applied
+    ");
+    assert_eq!(tables(&project), ["sites", "species"]);
+}
+
+#[test]
+fn down_uses_the_stored_script_when_the_file_is_gone() {
+    let project = project();
+    succeed(&project, &["up"]);
+    project.remove("migrations/sqlite/003_counts/up.sql");
+    project.remove("migrations/sqlite/003_counts/down.sql");
+    std::fs::remove_dir(project.path("migrations/sqlite/003_counts")).expect("it is empty");
+    assert_snapshot!(project.run(["down"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 003_counts  [N] ms
+    1 migration reverted on sqlite, now at 002_sites
+    --- stderr
+    ");
+    assert_eq!(tables(&project), ["sites", "species"]);
+}
+
+#[test]
+fn down_without_a_script_says_how_to_write_one() {
+    let project = empty().file("migrations/sqlite/001_species.sql", "CREATE TABLE species (id);\n");
+    succeed(&project, &["up"]);
+    assert_snapshot!(project.run(["down"]).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[irreversible]: nothing takes `001_species` back
+      --> migrations/sqlite/001_species.sql
+    state: nothing was run
+    hint: write `001_species.down.sql`, or a header `-- Rollback: <sql>`
+    ");
+    assert_eq!(tables(&project), ["species"]);
+}
+
+#[test]
+fn redo_takes_back_and_applies_again() {
+    let project = project();
+    succeed(&project, &["up"]);
+    assert_snapshot!(project.run(["redo"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 003_counts  [N] ms
+    applied  003_counts  [N] ms
+    1 migration reverted and 1 applied again on sqlite, now at 003_counts
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["redo", "--steps", "2"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 003_counts  [N] ms
+    reverted 002_sites  [N] ms
+    applied  002_sites  [N] ms
+    applied  003_counts  [N] ms
+    2 migrations reverted and 2 applied again on sqlite, now at 003_counts
+    --- stderr
+    ");
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_species|1|up|applied|1 of 1
+    2|002_sites|1|up|applied|1 of 1
+    3|003_counts|1|up|applied|1 of 1
+    4|003_counts|2|down|reverted|1 of 1
+    5|003_counts|3|up|applied|1 of 1
+    6|003_counts|4|down|reverted|1 of 1
+    7|002_sites|2|down|reverted|1 of 1
+    8|002_sites|3|up|applied|1 of 1
+    9|003_counts|5|up|applied|1 of 1
+    ");
+}
+
+#[test]
+fn status_shows_how_every_migration_stands() {
+    let project = project().file(
+        "migrations/sqlite/004_secret.sql",
+        "-- env: production\nCREATE TABLE secret (id);\n",
+    );
+    succeed(&project, &["up", "--to", "002"]);
+    project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
+    project.remove("migrations/sqlite/002_sites.sql");
+    assert_snapshot!(project.run(["status"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    missing  002_sites    [TIME]  [N] ms
+    changed  001_species  [TIME]  [N] ms
+    pending  003_counts
+    skipped  004_secret
+    sqlite: 1 pending, 1 changed, 1 missing, 1 skipped
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["status", "--env", "production"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    missing  002_sites    [TIME]  [N] ms
+    changed  001_species  [TIME]  [N] ms
+    pending  003_counts
+    pending  004_secret
+    sqlite: 2 pending, 1 changed, 1 missing
+    --- stderr
+    ");
+}
+
+#[test]
+fn status_exits_with_3_only_when_asked_to_and_something_is_pending() {
+    let project = project();
+    let codes = |project: &Project| {
+        [&["status"][..], &["status", "--exit-code"]].map(|arguments| project.run(arguments).code)
+    };
+    assert_eq!(codes(&project), [Some(0), Some(3)]);
+    succeed(&project, &["up"]);
+    assert_eq!(codes(&project), [Some(0), Some(0)]);
+}
+
+#[test]
+fn plan_shows_what_up_would_run_with_its_sql() {
+    let project = project();
+    assert_snapshot!(project.run(["plan"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    3 migrations would run on sqlite, in this order
+
+    -- up 001_species: 1 statement, in one transaction
+    CREATE TABLE species (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+
+    -- up 002_sites: 1 statement, in one transaction
+    -- Migration: where we watch
+    -- Rollback: DROP TABLE sites;
+
+    CREATE TABLE sites (name TEXT);
+
+    -- up 003_counts: 1 statement, in one transaction
+    CREATE TABLE counts (seen INTEGER);
+    --- stderr
+    ");
+    assert_eq!(project.run(["up", "--dry-run"]).stdout, project.run(["plan"]).stdout);
+    succeed(&project, &["up"]);
+    assert_snapshot!(project.run(["plan"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    nothing to run on sqlite
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["down", "--dry-run"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    1 migration would run on sqlite, in this order
+
+    -- down 003_counts: 1 statement, in one transaction
+    DROP TABLE counts;
+    --- stderr
+    ");
+    assert_eq!(tables(&project).len(), 3);
+}
+
+#[test]
+fn looking_at_a_database_that_is_not_there_does_not_create_it() {
+    let project = project();
+    for arguments in [
+        &["status"][..],
+        &["plan"],
+        &["history"],
+        &["verify"],
+        &["up", "--dry-run"],
+        &["down", "--dry-run"],
+        &["plan", "--out", "plan.json"],
+    ] {
+        let _ = project.run(arguments).exits(0);
+        assert!(!project.path("birds.db").exists(), "{arguments:?}");
+    }
+    assert_snapshot!(project.run(["history"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    sqlite has no history yet
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["verify"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    sqlite: files and history agree
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_kept_plan_runs_as_long_as_nothing_has_changed() {
+    let project = project();
+    assert_snapshot!(project.run(["plan", "--out", "plan.json"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    wrote 3 migrations of sqlite to plan.json
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up", "--plan", "plan.json"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    applied  003_counts  [N] ms
+    3 migrations applied to sqlite, now at 003_counts
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_kept_plan_is_refused_when_something_changed() {
+    let project = project();
+    succeed(&project, &["plan", "--out", "plan.json"]);
+    project.write("migrations/sqlite/004_more.sql", "CREATE TABLE more (id);\n");
+    assert_snapshot!(project.run(["up", "--plan", "plan.json"]).redacted(), @r"
+    exit: 7
+    --- stdout
+    --- stderr
+    error[refused]: what is pending is not what was planned
+      --> plan.json
+      not planned: `004_more`
+    state: nothing was run
+    hint: look at the new plan, then write it again with `whimbrel plan --out`
+    ");
+    project.remove("migrations/sqlite/004_more.sql");
+    project.write("migrations/sqlite/002_sites.sql", "CREATE TABLE sites (other TEXT);\n");
+    assert_snapshot!(project.run(["up", "--plan", "plan.json"]).redacted(), @r"
+    exit: 7
+    --- stdout
+    --- stderr
+    error[refused]: what is pending is not what was planned
+      --> plan.json
+      edited since: `002_sites`
+    state: nothing was run
+    hint: look at the new plan, then write it again with `whimbrel plan --out`
+    ");
+    assert_snapshot!(project.run(["up", "--plan", "absent.json"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[usage]: the plan cannot be read
+      --> absent.json
+      caused by: No such file or directory (os error 2)
+    hint: write it with `whimbrel plan --out`
+    ");
+}
+
+#[test]
+fn history_shows_every_attempt() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "2"]);
+    succeed(&project, &["down"]);
+    assert_snapshot!(shown(&project.run(["history"])), @r"
+    exit: 0
+    --- stdout
+       1  [TIME]  up   applied   001_species  1/1  [N] ms  [RUNNER]
+       2  [TIME]  up   applied   002_sites    1/1  [N] ms  [RUNNER]
+       3  [TIME]  down reverted  002_sites    1/1  [N] ms  [RUNNER]
+    --- stderr
+    ");
+}
+
+#[test]
+fn verify_compares_files_with_history() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "2"]);
+    assert_snapshot!(project.run(["verify"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    sqlite: files and history agree
+    --- stderr
+    ");
+    project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
+    project.remove("migrations/sqlite/002_sites.sql");
+    assert_snapshot!(shown(&project.run(["verify"])), @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[edited-after-apply]: `001_species` changed after it was applied
+      --> migrations/sqlite/001_species.up.sql
+      applied [TIME] with checksum v1:33e85d81, the file now has v1:592e1f98
+    state: nothing was run
+    hint: restore the file and put the change in a new migration; to keep the edit, `whimbrel repair sqlite 001_species --accept-checksum`
+
+    error[file-missing]: `002_sites` is applied and its file is gone
+      applied [TIME] by [RUNNER]
+    state: nothing was run
+    hint: restore the file: was it renamed, or is it on another branch?
+    ");
+}
+
+#[test]
+fn repair_accepts_an_edit() {
+    let project = project();
+    succeed(&project, &["up"]);
+    project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
+    let _ = project.run(["up"]).exits(4);
+    assert_snapshot!(project.run(["repair", "sqlite", "001", "--accept-checksum"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    recorded 001_species with the checksum of its file; no SQL of it was run
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    sqlite is up to date, at 003_counts
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["repair", "001", "--accept-checksum"]).redacted(), @r"
+    exit: 7
+    --- stdout
+    --- stderr
+    error[refused]: `001_species` was not edited: its checksum is the recorded one
+    state: nothing was changed
+    ");
+}
+
+// An accepted checksum is a new row, and rows are taken back newest first: so `down` once took back the first
+// migration under the feet of the others.
+#[test]
+fn an_accepted_edit_does_not_change_the_order_in_which_migrations_are_taken_back() {
+    let project = project();
+    succeed(&project, &["up"]);
+    project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
+    succeed(&project, &["repair", "001", "--accept-checksum"]);
+    assert_snapshot!(project.run(["down", "--to", "002"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    reverted 003_counts  [N] ms
+    1 migration reverted on sqlite, now at 002_sites
+    --- stderr
+    ");
+    assert_eq!(tables(&project), ["sites", "species"]);
+}
+
+#[test]
+fn an_accepted_edit_keeps_its_down_script() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "1"]);
+    project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
+    succeed(&project, &["repair", "001", "--accept-checksum"]);
+    project.remove("migrations/sqlite/001_species.up.sql");
+    project.remove("migrations/sqlite/001_species.down.sql");
+    let _ = project.run(["down"]).exits(0);
+    assert_eq!(tables(&project), [""; 0]);
+}
+
+#[test]
+fn repair_records_what_was_done_by_hand() {
+    let project = project();
+    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    recorded 001_species as applied; no SQL of it was run
+    --- stderr
+    ");
+    assert_eq!(tables(&project), [""; 0]);
+    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r"
+    exit: 7
+    --- stdout
+    --- stderr
+    error[refused]: `001_species` is already applied
+    state: nothing was changed
+    ");
+    assert_snapshot!(project.run(["repair", "001", "--reverted"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    recorded 001_species as taken back; no SQL of it was run
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["repair", "001", "--reverted"]).redacted(), @r"
+    exit: 7
+    --- stdout
+    --- stderr
+    error[refused]: `001_species` is not applied, so there is nothing to take back
+    state: nothing was changed
+    ");
+    assert_snapshot!(project.run(["repair", "009", "--applied"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[migration-unknown]: there is no migration `009`
+    state: nothing was changed
+    ");
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_species|1|up|applied|0 of 0
+    2|001_species|2|down|reverted|0 of 0
+    ");
+}
+
+#[test]
+fn baseline_takes_a_database_as_it_is() {
+    let project = project();
+    database(&project).execute("CREATE TABLE species (id); CREATE TABLE sites (id)");
+    assert_snapshot!(project.run(["baseline", "002"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    baseline 001_species
+    baseline 002_sites
+    2 migrations taken as applied to sqlite; no SQL was run
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  003_counts  [N] ms
+    1 migration applied to sqlite, now at 003_counts
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["baseline", "sqlite", "002"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    everything up to there is already applied to sqlite
+    --- stderr
+    ");
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_species|1|up|baseline|0 of 0
+    2|002_sites|1|up|baseline|0 of 0
+    3|003_counts|1|up|applied|1 of 1
+    ");
+}
+
+#[test]
+fn new_writes_a_pair_of_files() {
+    let project = empty();
+    let outcome = project.run(["new", "Add species"]);
+    let stamp = [(r"\d{14}|\d{4}-\d\d-\d\d-\d{6}", "[STAMP]")];
+    assert_snapshot!(outcome.redacted_with(&stamp), @r"
+    exit: 0
+    --- stdout
+    created  migrations/sqlite/001_add_species.sql
+    created  migrations/sqlite/001_add_species.down.sql
+    --- stderr
+    ");
+    let _ = project.run(["up"]).exits(0);
+}
+
+#[test]
+fn every_alias_does_what_its_command_does() {
+    for (alias, command) in [
+        ("migrate", "up"),
+        ("run", "up"),
+        ("apply", "up"),
+        ("rollback", "down"),
+        ("revert", "down"),
+        ("undo", "down"),
+        ("info", "status"),
+    ] {
+        let [one, other] = [alias, command].map(|command| {
+            let project = project();
+            succeed(&project, &["up", "--steps", "2"]);
+            let outcome = project.run([command]).exits(0);
+            (outcome.redacted(), tables(&project))
+        });
+        assert_eq!(one, other, "{alias}");
+    }
+    let _ = empty().run(["create", "birds"]).exits(0);
+}
+
+#[test]
+fn help_shows_commands_options_and_examples() {
+    assert_snapshot!(empty().run(["--help"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    A database migration tool whose databases are plugins
+
+    Usage: whimbrel [OPTIONS] <COMMAND>
+
+    Commands:
+      up           Applies what is pending [aliases: migrate, run, apply]
+      down         Takes back what was applied last, one step unless told otherwise [aliases: rollback,
+                   revert, undo]
+      redo         Takes back what was applied last and applies it again
+      status       Shows how every migration stands [alias: info]
+      plan         Shows what `up` would run, with its SQL; runs nothing
+      history      Shows every attempt, oldest first
+      verify       Compares the files with the history; writes nothing
+      repair       Records what you found out about a migration
+      baseline     Takes everything up to ID as applied, without running it
+      new          Begins a migration [alias: create]
+      adapters     Shows the adapters
+      completions  Writes completions for a shell to standard output
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Common options:
+          --config <FILE>
+              The configuration [default: plugins.toml]
+
+          --url <URL>
+              Where the database is
+
+          --dir <DIR>
+              Where the folders of migrations are
+
+          --adapter <NAME>
+              The adapter, when the folder's name does not tell
+
+          --table <NAME>
+              The history table [default: whimbrel_migrations]
+
+          --env <NAME>
+              The environment, for migrations that are meant for some only
+
+          --wait-for-runner <DURATION>
+              How long to wait for another run
+
+          --wait-for-database <DURATION>
+              How long to wait for a server that is starting
+
+          --lock-timeout <DURATION>
+              How long a statement may wait for a lock
+
+          --statement-timeout <DURATION>
+              How long a statement may run
+
+          --confirm <NAME>
+              Confirms a change to a database that is marked as production
+
+          --format <FORMAT>
+              How results are written
+
+              Possible values:
+              - human: For people
+              - json:  One document at the end
+              - jsonl: One line for each event
+              
+              [default: human]
+
+          --no-color
+              No colours (`NO_COLOR` does the same)
+
+      -q, --quiet
+              Only results and errors
+
+      -v, --verbose...
+              What was chosen and why; what the server says
+
+    Examples:
+      whimbrel up                        apply what is pending to the default database
+      whimbrel up supabase --steps 1     apply one migration to the database in migrations/supabase
+      whimbrel status --exit-code        exit 3 when migrations are pending
+      whimbrel new add_email --in mysql  begin a migration
+
+    Exit codes:
+      0         done, or nothing to do
+      1         a migration failed and was rolled back; the answer of `verify` is no
+      2         usage or configuration
+      3         migrations are pending (`status --exit-code`)
+      4         files and history disagree; nothing was run
+      5         partly applied: needs `repair`
+      6         another run is at work
+      7         refused by a safety rule
+      8         connection or authentication
+      9         adapter unknown, missing, refused or broken
+      130, 143  interrupted
+    --- stderr
+    ");
+    assert_snapshot!(empty().run(["up", "--help"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    Applies what is pending
+
+    Usage: whimbrel up [OPTIONS] [DATABASE]
+
+    Arguments:
+      [DATABASE]
+              The folder under the migrations [default: `default` of plugins.toml]
+
+    Options:
+          --to <ID>
+              Up to this migration, or back to it: its id, its version or a unique beginning
+
+          --steps <N>
+              So many migrations
+
+          --dry-run
+              Shows what would run, and runs nothing
+
+          --allow-out-of-order
+              Applies pending migrations that are older than applied ones
+
+          --plan <FILE>
+              Runs exactly what `plan --out` wrote, or nothing
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Common options:
+          --config <FILE>
+              The configuration [default: plugins.toml]
+
+          --url <URL>
+              Where the database is
+
+          --dir <DIR>
+              Where the folders of migrations are
+
+          --adapter <NAME>
+              The adapter, when the folder's name does not tell
+
+          --table <NAME>
+              The history table [default: whimbrel_migrations]
+
+          --env <NAME>
+              The environment, for migrations that are meant for some only
+
+          --wait-for-runner <DURATION>
+              How long to wait for another run
+
+          --wait-for-database <DURATION>
+              How long to wait for a server that is starting
+
+          --lock-timeout <DURATION>
+              How long a statement may wait for a lock
+
+          --statement-timeout <DURATION>
+              How long a statement may run
+
+          --confirm <NAME>
+              Confirms a change to a database that is marked as production
+
+          --format <FORMAT>
+              How results are written
+
+              Possible values:
+              - human: For people
+              - json:  One document at the end
+              - jsonl: One line for each event
+              
+              [default: human]
+
+          --no-color
+              No colours (`NO_COLOR` does the same)
+
+      -q, --quiet
+              Only results and errors
+
+      -v, --verbose...
+              What was chosen and why; what the server says
+
+    Examples:
+      whimbrel up                            everything that is pending
+      whimbrel up supabase --to 007          up to and with version 7
+      whimbrel plan supabase --out plan.json && whimbrel up supabase --plan plan.json
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_mistake_on_the_command_line_exits_with_2() {
+    assert_snapshot!(empty().run(["upp"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: unrecognized subcommand 'upp'
+
+      tip: a similar subcommand exists: 'up'
+
+    Usage: whimbrel [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(empty().run(["up", "--to", "1", "--steps", "1"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the argument '--to <ID>' cannot be used with '--steps <N>'
+
+    Usage: whimbrel up --to <ID> [DATABASE]
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(empty().run(["repair", "001"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <--applied|--reverted|--accept-checksum>
+
+    Usage: whimbrel repair [OPTIONS] [DATABASE] <ID> <--applied|--reverted|--accept-checksum>
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(empty().run(["up", "--wait-for-runner", "soon"]).redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'soon' for '--wait-for-runner <DURATION>': `soon` is no duration: write a number and a unit, such as `10m`, `5s` or `[N]ms`
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn completions_are_written_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let outcome = empty().run(["completions", shell]).exits(0);
+        assert!(outcome.stdout.contains("accept-checksum"), "{shell}");
+        assert_eq!(outcome.stderr, "", "{shell}");
+    }
+}
+
+#[test]
+fn quiet_keeps_results_and_errors() {
+    let project = project();
+    succeed(&project, &["up", "--to", "001"]);
+    succeed(&project, &["repair", "003", "--applied"]);
+    let project = project.plugins_toml(
+        "default = \"sqlite\"\n\n[databases.sqlite]\nurl = \"sqlite:birds.db\"\nout_of_order = \"warn\"\n",
+    );
+    assert_snapshot!(project.run(["up", "-q"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  002_sites  [N] ms
+    1 migration applied to sqlite, now at 003_counts
+    --- stderr
+    ");
+    succeed(&project, &["repair", "002", "--reverted"]);
+    database(&project).execute("DROP TABLE sites");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  002_sites  [N] ms
+    1 migration applied to sqlite, now at 003_counts
+    --- stderr
+    warning[out-of-order]: `002_sites` is pending and older than `003_counts`
+      --> migrations/sqlite/002_sites.sql
+      `003_counts` is already applied
+    ");
+}
+
+#[test]
+fn nothing_is_coloured_where_there_is_no_terminal() {
+    let project = project();
+    for arguments in [&["up"][..], &["status"], &["plan"], &["up", "--to", "9"], &["adapters"]] {
+        assert!(!project.run(arguments).mentions("\u{1b}"), "{arguments:?}");
+    }
+}

@@ -1,0 +1,201 @@
+//! The documentation says what is so: tables are those of the code, links lead somewhere, the session in the README
+//! prints what stands there.
+//!
+//! Tables stand between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. With `WHIMBREL_UPDATE_DOCS=1` in the
+//! environment a stale one is written anew; without it, it fails.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use whimbrel::config::{Config, Environment, Flags, keys_as_markdown, variables_as_markdown};
+use whimbrel::error::Name;
+use whimbrel_tests::Project;
+
+const UPDATE: &str = "WHIMBREL_UPDATE_DOCS";
+
+#[test]
+fn keys_and_variables_are_those_of_the_code() {
+    assert_fresh("docs/configuration.md", "keys", &keys_as_markdown());
+    assert_fresh("docs/configuration.md", "variables", &variables_as_markdown());
+}
+
+#[test]
+fn error_names_are_those_of_the_code() {
+    let row = |name: &Name| format!("| `{}` | {} | {} |\n", name.word(), name.exit_code(), name.describe());
+    let rows: String = Name::ALL.iter().map(row).collect();
+    let table = format!("| name | exit | situation |\n|---|---|---|\n{rows}");
+    assert_fresh("docs/errors.md", "names", &table);
+}
+
+#[test]
+fn links_lead_to_files_and_headings_that_are_there() {
+    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("the pattern is valid");
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = read(&page);
+        for target in link.captures_iter(&without_code(&text)).map(|link| link[1].to_owned()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((&target, ""));
+            let file = match file {
+                "" => page.clone(),
+                file => page.parent().expect("a page has a folder").join(file),
+            };
+            let leads_somewhere = file.exists() && (heading.is_empty() || headings(&file).contains(heading));
+            if !leads_somewhere {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn session_in_the_readme_prints_what_it_says() {
+    let readme = read(&root().join("README.md"));
+    let session = blocks(&readme, "console").next().expect("the README begins with a session");
+    let project = copy_of_the_demo();
+    let mut printed = String::new();
+    for command in session.lines().filter_map(|line| line.strip_prefix("$ whimbrel ")) {
+        let outcome = project.run(command.split_whitespace()).exits(0);
+        printed += &format!("$ whimbrel {command}\n{}{}", outcome.stdout, outcome.stderr);
+    }
+    let duration = Regex::new(r"\d+ ms\b").expect("the pattern is valid");
+    let plain = |text: &str| duration.replace_all(text, "0 ms").into_owned();
+    assert_eq!(plain(&printed), plain(&session));
+}
+
+#[test]
+fn example_of_a_message_is_one_that_is_printed() {
+    let page = read(&root().join("docs/errors.md"));
+    let example = blocks(&page, "text").next().expect("the page has an example");
+    let project = Project::new()
+        .file("migrations/sqlite/001_names.sql", "CREATE TABLE names (id INTEGER);\n")
+        .file("migrations/sqlite/002_ages.sql", "-- Created: 2025-01-08\nCREATE TABEL ages (id INTEGER);\n");
+    let outcome = project.run(["up", "sqlite", "--url", "sqlite:app.db"]).exits(1);
+    assert_eq!(outcome.stderr, example);
+}
+
+#[test]
+fn readme_lists_the_commands_that_there_are() {
+    let help = Project::new().run(["--help"]).exits(0).stdout;
+    let commands = help
+        .split_once("Commands:\n")
+        .and_then(|(_, rest)| rest.split_once("\n\n"))
+        .map(|(commands, _)| commands)
+        .expect("the help lists the commands");
+    // A line that goes on with the last command's description begins further right.
+    let name = Regex::new(r"(?m)^  (\w+)").expect("the pattern is valid");
+    let there_are: BTreeSet<String> = captures(&name, commands);
+    let readme = read(&root().join("README.md"));
+    let listed = Regex::new(r"(?m)^\| `whimbrel (\w+)").expect("the pattern is valid");
+    assert_eq!(captures(&listed, &readme), there_are);
+}
+
+#[test]
+fn examples_of_plugins_toml_are_understood() {
+    let mut count = 0;
+    for page in ["README.md", "docs/configuration.md"] {
+        for example in blocks(&read(&root().join(page)), "toml") {
+            let project = Project::new().plugins_toml(&example);
+            let environment = Environment::new(project.path(""), []);
+            let config = Config::load(&Flags::default(), &environment);
+            let config = config.unwrap_or_else(|error| panic!("{page}: {error}\n{example}"));
+            for database in config.databases() {
+                let resolved = config.database(Some(&database));
+                resolved.unwrap_or_else(|error| panic!("{page}: {error}\n{example}"));
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 1, "there are examples in both pages");
+}
+
+/// Compares a table with the one on a page, or writes it there.
+fn assert_fresh(page: &str, name: &str, table: &str) {
+    let path = root().join(page);
+    let text = read(&path);
+    let (begin, end) = (format!("<!-- begin: {name} -->\n"), format!("<!-- end: {name} -->"));
+    let (before, rest) =
+        text.split_once(&begin).unwrap_or_else(|| panic!("{page} has no `{}`", begin.trim()));
+    let (old, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{page} has no `{end}`"));
+    if old == table {
+        return;
+    }
+    if std::env::var_os(UPDATE).is_some() {
+        let written = fs::write(&path, format!("{before}{begin}{table}{end}{after}"));
+        return written.unwrap_or_else(|error| panic!("cannot write {page}: {error}"));
+    }
+    panic!("the table `{name}` in {page} is stale: run this test with {UPDATE}=1. It should be:\n{table}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the workspace").to_owned()
+}
+
+/// Returns README, CHANGELOG and everything in `docs`.
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).expect("there is a folder `docs`");
+    let docs = docs.map(|entry| entry.expect("the folder can be listed").path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    [root().join("README.md"), root().join("CHANGELOG.md")].into_iter().chain(docs).collect()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+/// Returns the fenced blocks of a language.
+fn blocks(page: &str, language: &str) -> impl Iterator<Item = String> {
+    let fence = Regex::new(&format!(r"(?ms)^```{language}\n(.*?)^```$")).expect("the pattern is valid");
+    let blocks: Vec<String> = fence.captures_iter(page).map(|block| block[1].to_owned()).collect();
+    blocks.into_iter()
+}
+
+/// Returns a page without its fenced blocks and its code, in which brackets mean other things.
+fn without_code(page: &str) -> String {
+    let code = Regex::new(r"(?ms)^```.*?^```$|`[^`\n]+`").expect("the pattern is valid");
+    code.replace_all(page, "").into_owned()
+}
+
+/// Returns the anchors of a page's headings, as forges make them.
+fn headings(page: &Path) -> BTreeSet<String> {
+    let heading = Regex::new(r"(?m)^#+ (.*)$").expect("the pattern is valid");
+    let anchor = |heading: String| -> String {
+        let kept = heading
+            .to_lowercase()
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter))
+            .collect::<String>();
+        kept.replace(' ', "-")
+    };
+    captures(&heading, &read(page)).into_iter().map(anchor).collect()
+}
+
+fn captures(pattern: &Regex, text: &str) -> BTreeSet<String> {
+    pattern.captures_iter(text).map(|captures| captures[1].to_owned()).collect()
+}
+
+/// Returns a project as a fresh clone has it: `plugins.toml` and the demo migrations.
+fn copy_of_the_demo() -> Project {
+    let project = Project::new().plugins_toml(&read(&root().join("plugins.toml")));
+    copy(&root().join("migrations"), &project.path("migrations"));
+    project
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap_or_else(|error| panic!("cannot create {}: {error}", to.display()));
+    for entry in fs::read_dir(from).expect("the folder can be listed") {
+        let path = entry.expect("the folder can be listed").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target)
+                .unwrap_or_else(|error| panic!("cannot copy {}: {error}", path.display()));
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Libraries that are loaded at run time: a stranger's that just works, and those that cannot work.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use insta::assert_snapshot;
+use whimbrel_tests::{Database, Project, Sqlite, built_file};
+
+/// The library of the probe, built as a stranger builds it: outside the workspace.
+static PROBE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("probe");
+    let built = built_file("whimbrel");
+    let target = built.ancestors().nth(2).expect("cargo's target directory").join("probe");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--manifest-path"])
+        .arg(source.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "the probe cannot be built");
+    target.join("debug/libwhimbrel_adapter_probe.so")
+});
+
+fn probe() -> Vec<u8> {
+    fs::read(&*PROBE).expect("it was built")
+}
+
+/// Returns a project with a folder called `probe` and this library in its plugin directory.
+fn with_library(library: impl AsRef<[u8]>) -> Project {
+    without_library().file("plugins/libwhimbrel_adapter_probe.so", library)
+}
+
+fn without_library() -> Project {
+    Project::new()
+        .plugins_toml("plugins = [\"plugins\"]\n\n[databases.probe]\nurl = \"probe:birds.db\"\n")
+        .file("migrations/probe/001_species.up.sql", "CREATE TABLE species (id);\n")
+        .file("migrations/probe/001_species.down.sql", "DROP TABLE species;\n")
+        .file("migrations/probe/002_sites.sql", "CREATE TABLE sites (id);\n")
+}
+
+/// Returns the library with the only occurrence of some bytes replaced.
+fn patched(from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut library = probe();
+    let places: Vec<usize> = library
+        .windows(from.len())
+        .enumerate()
+        .filter_map(|(at, bytes)| (bytes == from).then_some(at))
+        .collect();
+    let [at] = places.as_slice() else { panic!("found at {places:?}") };
+    library[*at..at + to.len()].copy_from_slice(to);
+    library
+}
+
+#[test]
+fn a_strangers_library_serves_the_folder_of_its_name() {
+    let project = with_library(probe());
+    assert_snapshot!(project.run(["up", "probe", "-v"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    2 migrations applied to probe, now at 002_sites
+    --- stderr
+    adapter   probe 0.3.0: the folder has the name of the adapter `probe`
+    library   plugins/libwhimbrel_adapter_probe.so
+    url       probe:birds.db, from plugins.toml:4:7
+    ");
+    assert_snapshot!(project.run(["status", "probe"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [TIME]  [N] ms
+    applied  002_sites    [TIME]  [N] ms
+    probe: 2 applied
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["down", "probe", "--to", "0", "--dry-run"]).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[irreversible]: nothing takes `002_sites` back
+      --> migrations/probe/002_sites.sql
+    state: nothing was run
+    hint: write `002_sites.down.sql`, or a header `-- Rollback: <sql>`
+    ");
+    let database = Sqlite::at(project.path("birds.db"));
+    assert_eq!(
+        database.lines("SELECT position, migration, direction, state FROM whimbrel_migrations"),
+        ["1|001_species|up|applied", "2|002_sites|up|applied"]
+    );
+    project.write("migrations/probe/002_sites.down.sql", "DROP TABLE sites;\n");
+    let _ = project.run(["down", "probe"]).exits(0);
+    let _ = project.run(["up", "probe", "--adapter", "sonde"]).exits(0);
+}
+
+#[test]
+fn a_missing_library_is_said_with_every_place() {
+    let beside = [(r"(/usr/\S+)      .*", "$1      [NOT THERE]")];
+    let outcome = without_library().run(["up", "probe"]);
+    assert_snapshot!(outcome.redacted_with(&beside), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-found]: no adapter named `probe`
+      looked in  plugins      no such folder
+                 [BUILT]      `mysql`, `postgres`, `sqlite`
+                 /tmp/target-e2e/lib/whimbrel      no such folder
+                 /usr/local/lib/whimbrel      [NOT THERE]
+                 /usr/lib/whimbrel      [NOT THERE]
+      no adapter claims the scheme `probe` of the url from plugins.toml:4:7 either
+    hint: `whimbrel adapters` lists the ones that were found
+    ");
+    let explicit = without_library().file(
+        "plugins.toml",
+        "[adapters.probe]\npath = \"libs/nowhere.so\"\n\n[databases.probe]\nurl = \"probe:birds.db\"\n",
+    );
+    assert_snapshot!(explicit.run(["up", "probe"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  libs/nowhere.so      not there
+    hint: correct `adapters.probe.path` in plugins.toml, or remove it to search the usual places
+    ");
+}
+
+#[test]
+fn a_truncated_library_is_refused() {
+    let library = probe();
+    let half = library.len() / 2;
+    let outcome = with_library(&library[..half]).run(["up", "probe"]);
+    assert_snapshot!(outcome.redacted_with(&[(r"\d+ of at least \d+ bytes", "[N] of at least [N] bytes")]), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  plugins/libwhimbrel_adapter_probe.so      broken: truncated: [N] of at least [N] bytes
+                 [BUILT]/libwhimbrel_adapter_probe.so      not there
+                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+    hint: build or install the adapter again
+    ");
+    assert_snapshot!(with_library(&library[..10]).run(["up", "probe"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  plugins/libwhimbrel_adapter_probe.so      broken: truncated
+                 [BUILT]/libwhimbrel_adapter_probe.so      not there
+                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+    hint: build or install the adapter again
+    ");
+}
+
+#[test]
+fn a_library_for_another_machine_is_refused() {
+    let mut library = probe();
+    // `e_machine` of the ELF header; 8 is MIPS, on which no test of ours runs.
+    library[18..20].copy_from_slice(&8_u16.to_le_bytes());
+    let this = [(std::env::consts::ARCH, "[THIS]")];
+    assert_snapshot!(with_library(library).run(["up", "probe"]).redacted_with(&this), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  plugins/libwhimbrel_adapter_probe.so      wrong architecture: machine 8, this is [THIS]
+                 [BUILT]/libwhimbrel_adapter_probe.so      not there
+                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+    hint: set `adapters.probe.path` in plugins.toml to a library built for [THIS]
+    ");
+}
+
+#[test]
+fn a_library_of_another_abi_is_refused() {
+    let library = patched(b"abi=0\napi=", b"abi=7\napi=");
+    assert_snapshot!(with_library(library).run(["up", "probe"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[abi-mismatch]: the adapter `probe` 0.3.0 speaks ABI 7, this program speaks ABI 0
+      --> plugins/libwhimbrel_adapter_probe.so
+    hint: install the adapter and `whimbrel` in versions that were made for each other
+    ");
+}
+
+#[test]
+fn a_file_that_is_no_library_is_refused() {
+    assert_snapshot!(with_library("not a library at all\n").run(["up", "probe"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  plugins/libwhimbrel_adapter_probe.so      not an adapter: not an ELF library
+                 [BUILT]/libwhimbrel_adapter_probe.so      not there
+                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+    hint: build or install the adapter again
+    ");
+}
+
+#[test]
+fn a_library_that_panics_when_it_is_loaded_is_survived() {
+    let project = with_library(probe()).env("PROBE_PANICS_ON_LOAD", "1");
+    assert_snapshot!(project.run(["up", "probe"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-panicked]: the adapter `probe` panicked while it was loaded: the adapter panicked at src/lib.rs:31: the probe was told to panic when it is loaded
+      --> plugins/libwhimbrel_adapter_probe.so
+    state: no database was touched
+    hint: report this to the adapter's author
+    ");
+}
+
+#[test]
+fn an_adapter_that_panics_while_it_runs_a_migration_is_survived() {
+    let project = with_library(probe());
+    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=run"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-panicked]: the adapter panicked
+      caused by: the adapter panicked at src/connection.rs:99: the probe was told to panic in `run`
+    ");
+    let _ = project.run(["up", "probe"]).exits(0);
+}
+
+#[test]
+fn a_panic_anywhere_in_an_adapter_is_an_error() {
+    let project = with_library(probe());
+    for method in ["check_url", "connect", "dialect", "text", "read", "run"] {
+        let url = format!("probe:birds.db?panic={method}");
+        let outcome = project.run(["up", "probe", "--url", &url]).exits(9);
+        assert!(outcome.stderr.starts_with("error[adapter-panicked]"), "{method}: {}", outcome.stderr);
+        assert!(outcome.mentions(&format!("the probe was told to panic in `{method}`")), "{}", outcome.stderr);
+        assert!(!outcome.mentions("panicked at"), "{method}: {}", outcome.stderr);
+    }
+    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=connect"]).redacted(), @"");
+    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=read"]).redacted(), @"");
+}
+
+/// What was done is done; the end of a session says nothing any more.
+#[test]
+fn a_panic_at_the_end_of_a_session_changes_nothing() {
+    let project = with_library(probe());
+    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=drop"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    2 migrations applied to probe, now at 002_sites
+    --- stderr
+    ");
+}
+
+#[test]
+fn the_list_shows_what_is_used_and_what_is_hidden() {
+    let project = Project::new()
+        .plugins_toml("plugins = [\"plugins\"]\n")
+        .file("plugins/libsqlite-of-ours.so", fs::read(built_file("libwhimbrel_adapter_sqlite.so")).expect("it is built"))
+        .file("plugins/libwhimbrel_adapter_probe.so", "not a library\n")
+        .file("plugins/readme.txt", "");
+    assert_snapshot!(project.run(["adapters", "list"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    sqlite 0.1.0
+      file        plugins/libsqlite-of-ours.so
+      also called sqlite3
+      urls        sqlite, sqlite3, file
+    probe 
+      file        plugins/libwhimbrel_adapter_probe.so
+      but         not an adapter: not an ELF library
+    mysql 0.1.0
+      file        [BUILT]/libwhimbrel_adapter_mysql.so
+      also called mariadb
+      urls        mysql, mariadb
+    postgres 0.1.0
+      file        [BUILT]/libwhimbrel_adapter_postgres.so
+      also called supabase, postgresql
+      urls        postgres, postgresql
+    sqlite 0.1.0
+      file        [BUILT]/libwhimbrel_adapter_sqlite.so
+      also called sqlite3
+      urls        sqlite, sqlite3, file
+      but         not used: plugins/libsqlite-of-ours.so comes first
+    --- stderr
+    ");
+    assert_eq!(project.run(["adapters"]).stdout, project.run(["adapters", "list"]).stdout);
+}
+
+#[test]
+fn an_adapter_that_nobody_knows_is_named_with_the_nearest() {
+    let project = without_library().plugins_toml("[databases.probe]\nadapter = \"sqlte\"\nurl = \"birds.db\"\n");
+    let beside = [(r"(/usr/\S+|\S+/lib/whimbrel)      .*", "$1      [NOT THERE]")];
+    assert_snapshot!(project.run(["up", "probe"]).redacted_with(&beside), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-found]: no adapter named `sqlte`
+      --> plugins.toml:2:11  database `probe`
+      looked in  [BUILT]      `mysql`, `postgres`, `sqlite`
+                 /tmp/target-e2e/lib/whimbrel      [NOT THERE]
+                 /usr/local/lib/whimbrel      [NOT THERE]
+                 /usr/lib/whimbrel      [NOT THERE]
+    hint: did you mean `sqlite`? `whimbrel adapters` lists the ones that were found
+    ");
+}
+
+#[test]
+fn a_path_means_exactly_this_file() {
+    let project = with_library("not a library\n")
+        .file("elsewhere/any-name.so", probe())
+        .file(
+            "plugins.toml",
+            "plugins = [\"plugins\"]\n\n[adapters.probe]\npath = \"elsewhere/any-name.so\"\n\n\
+             [databases.probe]\nurl = \"probe:birds.db\"\n",
+        );
+    let _ = project.run(["up", "probe"]).exits(0);
+    let other = built_file("libwhimbrel_adapter_sqlite.so");
+    let other = other.to_str().expect("a path of cargo's");
+    project.write("plugins.toml", format!("[adapters.probe]\npath = \"{other}\"\n\n[databases.probe]\nurl = \"probe:birds.db\"\n"));
+    assert_snapshot!(project.run(["up", "probe"]).redacted(), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  [BUILT]/libwhimbrel_adapter_sqlite.so      broken: it is the adapter `sqlite`
+    hint: correct `adapters.probe.path` in plugins.toml, or remove it to search the usual places
+    ");
+}

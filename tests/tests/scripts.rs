@@ -1,0 +1,458 @@
+//! Scripts as people write them, on SQLite: failures, transactions, settings around them, and what is refused.
+
+use insta::assert_snapshot;
+use whimbrel_tests::birds::{database, empty, history, project, tables};
+use whimbrel_tests::{Database, Project};
+
+#[track_caller]
+fn succeed(project: &Project, arguments: &[&str]) {
+    let _ = project.run(arguments).exits(0);
+}
+
+/// Returns a project with this one migration.
+fn one(text: impl AsRef<[u8]>) -> Project {
+    empty().file("migrations/sqlite/001_one.sql", text)
+}
+
+/// Two tables, of which the second points to the first, with rows.
+const PARENT_AND_CHILD: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent (id) ON DELETE CASCADE);
+INSERT INTO parent VALUES (1, 'one'), (2, 'two');
+INSERT INTO child VALUES (10, 1), (20, 2);
+";
+
+/// The rebuild of a table that SQLite's manual advises.
+const REBUILD: &str = "PRAGMA foreign_keys = OFF;
+CREATE TABLE parent_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+INSERT INTO parent_new SELECT id, name FROM parent;
+DROP TABLE parent;
+ALTER TABLE parent_new RENAME TO parent;
+PRAGMA foreign_keys = ON;
+";
+
+#[test]
+fn a_failing_statement_rolls_its_migration_back_and_keeps_the_ones_before() {
+    let project = project()
+        .file(
+            "migrations/sqlite/003_counts/up.sql",
+            "CREATE TABLE counts (seen INTEGER);\n\n-- the mistake\nCREATE INDEX by_day\n    ON counts (dya);\n\
+             INSERT INTO counts VALUES (1);\n",
+        )
+        .file("migrations/sqlite/004_more.sql", "CREATE TABLE more (id);\n")
+        .file("migrations/sqlite/005_most.sql", "CREATE TABLE most (id);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 1
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    --- stderr
+    error[statement]: no such column: dya
+      --> migrations/sqlite/003_counts/up.sql:5:16
+      5 |     ON counts (dya);
+        |                ^
+    state: `003_counts` was rolled back; `001_species` and `002_sites` were applied in this run and stay
+    hint: fix the file and run `whimbrel up sqlite` again
+    ");
+    assert_eq!(tables(&project), ["sites", "species"]);
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_species|1|up|applied|1 of 1
+    2|002_sites|1|up|applied|1 of 1
+    ");
+    project.write("migrations/sqlite/003_counts/up.sql", "CREATE TABLE counts (seen INTEGER);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  003_counts  [N] ms
+    applied  004_more  [N] ms
+    applied  005_most  [N] ms
+    3 migrations applied to sqlite, now at 005_most
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_syntax_error_is_shown_at_its_column() {
+    let project = one("CREATE TABLE a (id);\n\tCREATE TABEL b (id);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[statement]: near "TABEL": syntax error
+      --> migrations/sqlite/001_one.sql:2:9
+      2 | 	CREATE TABEL b (id);
+        | 	       ^
+    state: `001_one` was rolled back
+    hint: fix the file and run `whimbrel up sqlite` again
+    "#);
+}
+
+#[test]
+fn a_failing_down_leaves_the_migration_applied() {
+    let project = project().file("migrations/sqlite/003_counts/down.sql", "DROP TABLE counts;\nDROP TABLE nowhere;\n");
+    succeed(&project, &["up"]);
+    assert_snapshot!(project.run(["down", "--steps", "2"]).redacted(), @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[statement]: near "nothing": syntax error
+      --> migrations/sqlite/003_counts/down.sql:2:12
+      2 | DROP TABLE nothing;
+        |            ^
+    state: `003_counts` is still applied; what its down script did was rolled back
+    hint: fix the file and run `whimbrel down sqlite` again
+    "#);
+    assert_eq!(tables(&project), ["counts", "sites", "species"]);
+}
+
+#[test]
+fn one_transaction_around_the_whole_file_becomes_ours() {
+    let project = one("BEGIN;\nCREATE TABLE a (id);\nCREATE TABLE b (id;\nCOMMIT;\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[statement]: incomplete input
+      --> migrations/sqlite/001_one.sql:3:1
+      3 | CREATE TABLE b (id;
+        | ^
+    state: `001_one` was rolled back
+    hint: fix the file and run `whimbrel up sqlite` again
+    ");
+    project.write(
+        "migrations/sqlite/001_one.sql",
+        "-- made by a dump\nBEGIN TRANSACTION;\nCREATE TABLE a (id);\nCREATE TABLE b (id);\nEND;\n",
+    );
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_one  [N] ms
+    1 migration applied to sqlite, now at 001_one
+    --- stderr
+    ");
+    assert_eq!(tables(&project), ["a", "b"]);
+}
+
+#[test]
+fn other_transaction_control_is_refused_before_anything_runs() {
+    let project = project()
+        .file("migrations/sqlite/004_split.sql", "CREATE TABLE a (id);\nCOMMIT;\nCREATE TABLE b (id);\n")
+        .file("migrations/sqlite/005_twice.sql", "BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nCOMMIT;\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[transaction-control]: `COMMIT` inside a migration
+      --> migrations/sqlite/004_split.sql:2:1
+      2 | COMMIT
+        | ^
+      every migration runs in a transaction of its own; this would end or split it
+    state: nothing was run
+    hint: take it out, or split the file; one BEGIN … COMMIT around everything is fine
+
+    error[transaction-control]: `BEGIN` inside a migration
+      --> migrations/sqlite/005_twice.sql:1:1
+      1 | BEGIN
+        | ^
+      every migration runs in a transaction of its own; this would end or split it
+    state: nothing was run
+    hint: take it out, or split the file; one BEGIN … COMMIT around everything is fine
+
+    error[transaction-control]: `COMMIT` inside a migration
+      --> migrations/sqlite/005_twice.sql:3:1
+      3 | COMMIT
+        | ^
+      every migration runs in a transaction of its own; this would end or split it
+    state: nothing was run
+    hint: take it out, or split the file; one BEGIN … COMMIT around everything is fine
+
+    error[transaction-control]: `BEGIN` inside a migration
+      --> migrations/sqlite/005_twice.sql:4:1
+      4 | BEGIN
+        | ^
+      every migration runs in a transaction of its own; this would end or split it
+    state: nothing was run
+    hint: take it out, or split the file; one BEGIN … COMMIT around everything is fine
+
+    error[transaction-control]: `COMMIT` inside a migration
+      --> migrations/sqlite/005_twice.sql:6:1
+      6 | COMMIT
+        | ^
+      every migration runs in a transaction of its own; this would end or split it
+    state: nothing was run
+    hint: take it out, or split the file; one BEGIN … COMMIT around everything is fine
+    ");
+    assert_eq!(project.run(["verify"]).code, Some(1));
+    assert!(!project.path("birds.db").exists() || tables(&project).is_empty());
+}
+
+#[test]
+fn savepoints_inside_a_file_are_its_own_affair() {
+    let project = one("SAVEPOINT here;\nCREATE TABLE a (id);\nROLLBACK TO here;\nRELEASE here;\nCREATE TABLE b (id);\n");
+    succeed(&project, &["up"]);
+    assert_eq!(tables(&project), ["b"]);
+}
+
+#[test]
+fn a_table_that_others_point_to_can_be_rebuilt() {
+    let project = one(PARENT_AND_CHILD).file("migrations/sqlite/002_rebuild.sql", REBUILD);
+    let outcome = project.run(["up", "-v"]);
+    assert_snapshot!(outcome.redacted_with(&[(r"library   \S+", "library   [FILE]")]), @r"
+    exit: 0
+    --- stdout
+    applied  001_one  [N] ms
+    applied  002_rebuild  [N] ms
+    2 migrations applied to sqlite, now at 002_rebuild
+    --- stderr
+    adapter   sqlite 0.1.0: the folder has the name of the adapter `sqlite`
+    library   [FILE]
+    url       sqlite:birds.db, from plugins.toml:4:7
+    002_rebuild  line 1: `PRAGMA foreign_keys = OFF` has no effect inside a transaction: it is set around the whole file and put back after it
+    ");
+    // Dropping the parent with foreign keys on would have deleted them.
+    assert_eq!(database(&project).lines("SELECT * FROM child"), ["10|1", "20|2"]);
+}
+
+#[test]
+fn a_rebuild_that_loses_rows_is_rolled_back() {
+    let project = one(PARENT_AND_CHILD)
+        .file("migrations/sqlite/002_rebuild.sql", REBUILD.replace("FROM parent;", "FROM parent WHERE id = 1;"));
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 1
+    --- stdout
+    applied  001_one  [N] ms
+    --- stderr
+    error[statement]: foreign key check: 1 rows of `child` point to rows that `parent` does not have
+      --> migrations/sqlite/002_rebuild.sql
+      after its last statement
+    state: `002_rebuild` was rolled back; `001_one` was applied in this run and stays
+    hint: fix the file and run `whimbrel up sqlite` again
+    ");
+    assert_eq!(database(&project).lines("SELECT * FROM parent"), ["1|one", "2|two"]);
+}
+
+#[test]
+fn a_rebuild_tolerates_what_was_wrong_before() {
+    let project = one(format!(
+        "{PARENT_AND_CHILD}PRAGMA foreign_keys = OFF;\nINSERT INTO child VALUES (30, 3);\nPRAGMA foreign_keys = ON;\n"
+    ));
+    assert_eq!(project.run(["up"]).code, Some(1));
+    let client = database(&project).client();
+    client
+        .execute_batch(&format!("PRAGMA foreign_keys = OFF; {PARENT_AND_CHILD} INSERT INTO child VALUES (30, 3);"))
+        .expect("the rows go in unchecked");
+    project.write("migrations/sqlite/001_one.sql", REBUILD);
+    succeed(&project, &["up"]);
+    assert_eq!(database(&project).lines("SELECT * FROM child"), ["10|1", "20|2", "30|3"]);
+}
+
+#[test]
+fn a_setting_that_a_file_leaves_behind_does_not_reach_the_next_one() {
+    let project = one(format!("{PARENT_AND_CHILD}PRAGMA foreign_keys = OFF;\nPRAGMA recursive_triggers = ON;\n")).file(
+        "migrations/sqlite/002_next.sql",
+        "CREATE TABLE seen AS SELECT (SELECT foreign_keys FROM pragma_foreign_keys) AS keys, \
+         (SELECT recursive_triggers FROM pragma_recursive_triggers) AS triggers;\n",
+    );
+    succeed(&project, &["up"]);
+    assert_eq!(database(&project).lines("SELECT * FROM seen"), ["1|0"]);
+}
+
+#[test]
+fn vacuum_runs_alone_and_without_a_transaction() {
+    let project = project().file("migrations/sqlite/004_tidy.sql", "-- tidy up\nVACUUM;\n");
+    assert_snapshot!(project.run(["up", "--dry-run", "--steps", "4"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    4 migrations would run on sqlite, in this order
+
+    -- up 001_species: 1 statement, in one transaction
+    CREATE TABLE species (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+
+    -- up 002_sites: 1 statement, in one transaction
+    -- Migration: where we watch
+    -- Rollback: DROP TABLE sites;
+
+    CREATE TABLE sites (name TEXT);
+
+    -- up 003_counts: 1 statement, in one transaction
+    CREATE TABLE counts (seen INTEGER);
+
+    -- up 004_tidy: 1 statement, statement by statement, without a transaction
+    -- tidy up
+    VACUUM;
+    --- stderr
+    ");
+    succeed(&project, &["up"]);
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_species|1|up|applied|1 of 1
+    2|002_sites|1|up|applied|1 of 1
+    3|003_counts|1|up|applied|1 of 1
+    4|004_tidy|1|up|applied|1 of 1
+    ");
+}
+
+#[test]
+fn vacuum_among_other_statements_is_refused() {
+    let project = project().file("migrations/sqlite/004_tidy.sql", "DELETE FROM counts;\nVACUUM;\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[mixed-transaction]: `VACUUM` cannot run in a transaction, and the rest of the file needs one
+      --> migrations/sqlite/004_tidy.sql:2:1
+      2 | VACUUM
+        | ^
+    state: nothing was run
+    hint: move it to a migration of its own; or add `-- no-transaction` and accept that a failure leaves the statements before it in the database
+    ");
+    assert!(!project.path("birds.db").exists() || tables(&project).is_empty());
+}
+
+#[test]
+fn without_a_transaction_a_failure_is_exact_to_the_statement() {
+    let project = one(
+        "-- no-transaction\nCREATE TABLE a (id INTEGER PRIMARY KEY);\nINSERT INTO a VALUES (1);\n\
+         INSERT INTO a VALUES (1);\nCREATE TABLE b (id);\n",
+    )
+    .file("migrations/sqlite/002_two.sql", "CREATE TABLE c (id);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_one` stopped after 2 of 4 statements, and they cannot be undone
+      --> migrations/sqlite/001_one.sql:4:1
+      4 | INSERT INTO a VALUES (1);
+        | ^
+      caused by: UNIQUE constraint failed: a.id
+    state: statements 1-2 of `001_one` are in the database; nothing else runs until it is settled
+    hint: finish or undo it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
+    ");
+    assert_eq!(tables(&project), ["a"]);
+    assert_snapshot!(history(&project).join("\n"), @"1|001_one|1|up|failed|2 of 4");
+    let runner = [(r"\S+@\S+ pid \d+, whimbrel [\d.]+, sqlite [\d.]+", "[RUNNER]")];
+    assert_snapshot!(project.run(["up"]).redacted_with(&runner), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_one` stopped after 2 of 4 statements
+      attempt 1 by [RUNNER]
+    state: its statements 1-2 are in the database; nothing else runs until it is settled
+    hint: settle it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
+    ");
+    assert_snapshot!(project.run(["status"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    started  001_one  [TIME]  [N] ms
+    pending  002_two
+    sqlite: 1 pending, 1 started
+    --- stderr
+    ");
+    assert_eq!(project.run(["down"]).code, Some(5));
+    assert_eq!(project.run(["verify"]).code, Some(1));
+
+    database(&project).execute("CREATE TABLE b (id)");
+    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    recorded 001_one as applied; no SQL of it was run
+    --- stderr
+    ");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  002_two  [N] ms
+    1 migration applied to sqlite, now at 002_two
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_partly_applied_migration_can_be_settled_as_undone() {
+    let project = one("-- no-transaction\nCREATE TABLE a (id);\nCREATE TABLE a (id);\n");
+    let _ = project.run(["up"]).exits(5);
+    database(&project).execute("DROP TABLE a");
+    succeed(&project, &["repair", "001", "--reverted"]);
+    project.write("migrations/sqlite/001_one.sql", "-- no-transaction\nCREATE TABLE a (id);\nCREATE TABLE b (id);\n");
+    succeed(&project, &["up"]);
+    assert_eq!(tables(&project), ["a", "b"]);
+}
+
+#[test]
+fn a_failure_of_the_first_statement_without_a_transaction_leaves_nothing() {
+    let project = one("-- no-transaction\nCREATE TABEL a (id);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[statement]: near "TABEL": syntax error
+      --> migrations/sqlite/001_one.sql:2:8
+      2 | CREATE TABEL a (id);
+        |        ^
+    state: nothing of `001_one` is in the database
+    hint: fix the file and run `whimbrel up sqlite` again
+    "#);
+    project.write("migrations/sqlite/001_one.sql", "-- no-transaction\nCREATE TABLE a (id);\n");
+    succeed(&project, &["up"]);
+    assert_snapshot!(history(&project).join("\n"), @r"
+    1|001_one|1|up|failed|0 of 1
+    2|001_one|2|up|applied|1 of 1
+    ");
+}
+
+#[test]
+fn triggers_keep_their_bodies() {
+    let project = one(
+        "CREATE TABLE a (id, at TEXT);\nCREATE TABLE log (what TEXT);\n\
+         CREATE TRIGGER noted AFTER INSERT ON a\nWHEN new.id > 0\nBEGIN\n  INSERT INTO log VALUES ('in; ' || new.id);\n  \
+         UPDATE a SET at = CASE WHEN new.id = 1 THEN 'first' ELSE 'later' END WHERE id = new.id;\nEND;\n\
+         INSERT INTO a (id) VALUES (1), (2);\n",
+    );
+    succeed(&project, &["up"]);
+    assert_eq!(database(&project).lines("SELECT * FROM a"), ["1|first", "2|later"]);
+    assert_eq!(database(&project).lines("SELECT * FROM log"), ["in; 1", "in; 2"]);
+    assert_eq!(history(&project), ["1|001_one|1|up|applied|4 of 4"]);
+}
+
+#[test]
+fn statements_may_return_rows() {
+    let project = one("SELECT 1;\nCREATE TABLE a (id);\nINSERT INTO a VALUES (7) RETURNING id;\nPRAGMA user_version = 3;\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_one  [N] ms
+    1 migration applied to sqlite, now at 001_one
+    --- stderr
+    ");
+    assert_eq!(database(&project).lines("SELECT * FROM a"), ["7"]);
+}
+
+#[test]
+fn a_string_without_an_end_is_refused_with_its_place() {
+    let project = one("CREATE TABLE a (id);\nINSERT INTO a VALUES ('open);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[script]: the string that begins here is never closed
+      --> migrations/sqlite/001_one.sql:2:23
+      2 | INSERT INTO a VALUES ('open);
+        |                       ^
+    state: nothing was run
+    ");
+    assert!(!project.path("birds.db").exists() || tables(&project).is_empty());
+}
+
+#[test]
+fn a_violated_constraint_is_told_in_the_databases_words() {
+    let project = one("CREATE TABLE a (id INTEGER PRIMARY KEY);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (1);\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[statement]: UNIQUE constraint failed: a.id
+      --> migrations/sqlite/001_one.sql:3:1
+      3 | INSERT INTO a VALUES (1);
+        | ^
+    state: `001_one` was rolled back
+    hint: fix the file and run `whimbrel up sqlite` again
+    ");
+}
