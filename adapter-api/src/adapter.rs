@@ -144,11 +144,7 @@ impl ConnectOptions {
     /// Returns options for a session on `url`.
     #[must_use]
     pub fn new(url: Secret) -> Self {
-        ConnectOptions {
-            url,
-            application: "whimbrel".to_owned(),
-            access: Access::ReadWrite,
-        }
+        ConnectOptions { url, application: "whimbrel".to_owned(), access: Access::ReadWrite }
     }
 }
 

@@ -192,19 +192,13 @@ impl TableName {
     /// Returns the name of a table in the current schema.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        TableName {
-            schema: None,
-            name: name.into(),
-        }
+        TableName { schema: None, name: name.into() }
     }
 
     /// Returns the same table in `schema`.
     #[must_use]
     pub fn in_schema(&self, schema: impl Into<String>) -> Self {
-        TableName {
-            schema: Some(schema.into()),
-            name: self.name.clone(),
-        }
+        TableName { schema: Some(schema.into()), name: self.name.clone() }
     }
 }
 

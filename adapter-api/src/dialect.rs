@@ -267,10 +267,7 @@ impl Lexer {
     /// Returns a lexer with these features and patterns.
     #[must_use]
     pub fn new(features: &[Feature], patterns: &[(&str, Class)]) -> Self {
-        let pattern = |(words, class): &(&str, Class)| Pattern {
-            words: (*words).to_owned(),
-            class: *class,
-        };
+        let pattern = |(words, class): &(&str, Class)| Pattern { words: (*words).to_owned(), class: *class };
         Lexer {
             features: features.iter().copied().collect(),
             comment_version: 0,

@@ -61,10 +61,7 @@ impl Error {
     /// Returns the answer to a call for an ability that the adapter does not have.
     #[must_use]
     pub fn unsupported(what: &str) -> Self {
-        Error::new(
-            ErrorKind::Unsupported,
-            format!("this adapter does not support {what}"),
-        )
+        Error::new(ErrorKind::Unsupported, format!("this adapter does not support {what}"))
     }
 
     /// Returns the error of a connection that is gone.
@@ -86,10 +83,7 @@ impl Error {
     /// Replaces the hint.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
-        Error {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Error { hint: Some(hint.into()), ..self }
     }
 }
 

@@ -52,13 +52,8 @@ impl Note {
     pub fn parse(descriptor: &[u8]) -> Option<Note> {
         let text = std::str::from_utf8(descriptor).ok()?.trim_end_matches('\0');
         let mut note = Note::default();
-        let list = |value: &str| {
-            value
-                .split(',')
-                .filter(|item| !item.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
+        let list =
+            |value: &str| value.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect();
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
             match key {
                 "abi" => value.clone_into(&mut note.abi),
@@ -73,9 +68,7 @@ impl Note {
                 _ => {}
             }
         }
-        let complete = ![&note.abi, &note.name, &note.symbol]
-            .into_iter()
-            .any(String::is_empty);
+        let complete = ![&note.abi, &note.name, &note.symbol].into_iter().any(String::is_empty);
         complete.then_some(note)
     }
 }
@@ -99,19 +92,16 @@ impl EncodedNote {
     /// Writes the note of an adapter, at compile time.
     #[must_use]
     pub const fn new(identity: &Identity, symbol: &str, target: &str) -> Self {
-        let writer = Writer {
-            bytes: [0; CAPACITY],
-            length: 0,
-        }
-        .line("abi=", &[ABI_TEXT])
-        .line("api=", &[API_VERSION])
-        .line("min_host=", &[API_VERSION])
-        .line("name=", &[identity.name])
-        .line("version=", &[identity.version])
-        .line("aliases=", identity.aliases)
-        .line("schemes=", identity.schemes)
-        .line("symbol=", &[symbol])
-        .line("target=", &[target]);
+        let writer = Writer { bytes: [0; CAPACITY], length: 0 }
+            .line("abi=", &[ABI_TEXT])
+            .line("api=", &[API_VERSION])
+            .line("min_host=", &[API_VERSION])
+            .line("name=", &[identity.name])
+            .line("version=", &[identity.version])
+            .line("aliases=", identity.aliases)
+            .line("schemes=", identity.schemes)
+            .line("symbol=", &[symbol])
+            .line("target=", &[target]);
         let mut name = [0; 12];
         let mut index = 0;
         while index < NOTE_NAME.len() {
@@ -152,10 +142,7 @@ impl Writer {
 
     const fn text(mut self, text: &str) -> Self {
         let text = text.as_bytes();
-        assert!(
-            self.length + text.len() <= CAPACITY,
-            "the adapter's names do not fit into its note"
-        );
+        assert!(self.length + text.len() <= CAPACITY, "the adapter's names do not fit into its note");
         let mut index = 0;
         while index < text.len() {
             self.bytes[self.length] = text[index];
@@ -170,12 +157,8 @@ impl Writer {
 mod tests {
     use super::*;
 
-    const IDENTITY: Identity = Identity {
-        name: "toy",
-        version: "0.3.1",
-        aliases: &["play", "game"],
-        schemes: &["toy"],
-    };
+    const IDENTITY: Identity =
+        Identity { name: "toy", version: "0.3.1", aliases: &["play", "game"], schemes: &["toy"] };
 
     #[test]
     fn a_written_note_reads_back() {

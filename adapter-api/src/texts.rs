@@ -75,11 +75,7 @@ fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRo
         ("checksum", literal(row.checksum.into())),
         ("statements_done", count(row.statements_done)),
         ("statements_total", count(row.statements_total)),
-        (
-            "lease_until",
-            row.lease
-                .map_or_else(|| "NULL".to_owned(), |lease| after(clock, lease)),
-        ),
+        ("lease_until", row.lease.map_or_else(|| "NULL".to_owned(), |lease| after(clock, lease))),
         ("started_at", clock.now.to_owned()),
         ("finished_at", if settled { clock.now } else { "NULL" }.to_owned()),
         ("duration_ms", if settled { "0" } else { "NULL" }.to_owned()),
@@ -96,13 +92,7 @@ fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRo
     )
 }
 
-fn mark(
-    dialect: &dyn Dialect,
-    clock: &Clock,
-    history: &TableName,
-    position: i64,
-    lease: Duration,
-) -> String {
+fn mark(dialect: &dyn Dialect, clock: &Clock, history: &TableName, position: i64, lease: Duration) -> String {
     format!(
         "UPDATE {} SET statements_done = {{done}}, lease_until = {} WHERE position = {position}",
         qualified(dialect, history),
@@ -131,10 +121,7 @@ fn finish(
 }
 
 fn down_script(dialect: &dyn Dialect, history: &TableName, position: i64) -> String {
-    format!(
-        "SELECT down_script FROM {} WHERE position = {position}",
-        qualified(dialect, history)
-    )
+    format!("SELECT down_script FROM {} WHERE position = {position}", qualified(dialect, history))
 }
 
 fn after(clock: &Clock, duration: Duration) -> String {

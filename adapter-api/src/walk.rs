@@ -57,10 +57,7 @@ pub fn walk(engine: &mut dyn OneByOne, work: &mut dyn Work, events: &mut dyn Eve
             Ok(Next::End) | Err(Stop) => return Ok(()),
         };
         let outcome = batch(engine, &head, number, work, events);
-        let lost = outcome
-            .as_ref()
-            .err()
-            .filter(|failure| failure.error.session == Session::Lost);
+        let lost = outcome.as_ref().err().filter(|failure| failure.error.session == Session::Lost);
         let lost = lost.map(|failure| failure.error.clone());
         events.finished(number, outcome);
         if let Some(error) = lost {
@@ -101,19 +98,13 @@ fn steps(
     events: &mut dyn Events,
     completed: &mut u64,
 ) -> Result<(), (Phase, Error)> {
-    engine
-        .enter(&head.outside)
-        .map_err(|error| (Phase::Opening, error))?;
+    engine.enter(&head.outside).map_err(|error| (Phase::Opening, error))?;
     for text in &head.opening {
-        engine
-            .execute(text)
-            .map_err(|error| (Phase::Opening, engine.opening_error(error)))?;
+        engine.execute(text).map_err(|error| (Phase::Opening, engine.opening_error(error)))?;
     }
     let mut bytes = 0;
     loop {
-        let piece = work
-            .next_piece()
-            .map_err(|Stop| (Phase::Statement(*completed), stopped()))?;
+        let piece = work.next_piece().map_err(|Stop| (Phase::Statement(*completed), stopped()))?;
         let Some(piece) = piece else { break };
         if piece.kind != PieceKind::Sql {
             let error = Error::unsupported("data inside a script");
@@ -171,10 +162,7 @@ pub fn stopped() -> Error {
 /// Returns the error of a batch whose `settles` text did not change exactly one row.
 #[must_use]
 pub fn transaction_ended() -> Error {
-    Error::new(
-        ErrorKind::TransactionEnded,
-        "the script ended the transaction that it ran in",
-    )
+    Error::new(ErrorKind::TransactionEnded, "the script ended the transaction that it ran in")
 }
 
 /// The three texts that a transaction, or a savepoint inside one, is made of.
@@ -219,9 +207,7 @@ pub fn in_transaction(
             // error is the one to report.
             let _ = connection.execute_raw(&bracket.roll_back);
         }),
-        Ok(Err(BodyFailed)) => connection
-            .execute_raw(&bracket.roll_back)
-            .and(Err(Error::body_failed())),
+        Ok(Err(BodyFailed)) => connection.execute_raw(&bracket.roll_back).and(Err(Error::body_failed())),
         Err(panic) => {
             // The panic is what the caller must see, whether or not the engine still takes the rollback.
             let _ = connection.execute_raw(&bracket.roll_back);

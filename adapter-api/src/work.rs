@@ -135,12 +135,7 @@ impl<'a> Piece<'a> {
     /// Returns a piece.
     #[must_use]
     pub fn new(kind: PieceKind, rest: Rest, text: &'a [u8], spans: &'a [Span]) -> Self {
-        Piece {
-            kind,
-            rest,
-            text,
-            spans,
-        }
+        Piece { kind, rest, text, spans }
     }
 
     /// Returns the text of `span`.
@@ -196,11 +191,7 @@ impl Span {
     /// Returns a span.
     #[must_use]
     pub fn new(start: u32, end: u32, marking: Marking) -> Self {
-        Span {
-            start,
-            end,
-            marking: marking.code(),
-        }
+        Span { start, end, marking: marking.code() }
     }
 
     /// Returns whether the mark follows this statement.
@@ -248,11 +239,7 @@ impl Notice {
     /// Returns a notice.
     #[must_use]
     pub fn new(severity: impl Into<String>, sqlstate: Option<String>, message: impl Into<String>) -> Self {
-        Notice {
-            severity: severity.into(),
-            sqlstate,
-            message: message.into(),
-        }
+        Notice { severity: severity.into(), sqlstate, message: message.into() }
     }
 }
 
@@ -292,25 +279,13 @@ impl Failure {
     /// Returns the failure of a batch that left nothing behind.
     #[must_use]
     pub fn rolled_back(phase: Phase, error: Error, completed: u64) -> Self {
-        Failure {
-            phase,
-            error,
-            completed,
-            committed: 0,
-            state: State::RolledBack,
-        }
+        Failure { phase, error, completed, committed: 0, state: State::RolledBack }
     }
 
     /// Returns a failure with everything said.
     #[must_use]
     pub fn new(phase: Phase, error: Error, completed: u64, committed: u64, state: State) -> Self {
-        Failure {
-            phase,
-            error,
-            completed,
-            committed,
-            state,
-        }
+        Failure { phase, error, completed, committed, state }
     }
 }
 

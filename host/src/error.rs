@@ -33,14 +33,7 @@ impl Error {
     ///
     /// All of `problems`, if there are any.
     pub fn unless_empty(problems: Vec<Problem>) -> Result<()> {
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Error {
-                problems,
-                done: Vec::new(),
-            })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Error { problems, done: Vec::new() }) }
     }
 
     /// Says of every problem without a state that nothing was run.
@@ -55,18 +48,13 @@ impl Error {
     /// Returns the exit code of the program that ends with this error.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        self.problems
-            .first()
-            .map_or(70, |problem| problem.name.exit_code())
+        self.problems.first().map_or(70, |problem| problem.name.exit_code())
     }
 }
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Error {
-            problems: vec![problem],
-            done: Vec::new(),
-        }
+        Error { problems: vec![problem], done: Vec::new() }
     }
 }
 
@@ -138,28 +126,19 @@ impl Problem {
     /// Sets the driver's or system's own words.
     #[must_use]
     pub fn caused_by(self, cause: impl Into<String>) -> Self {
-        Problem {
-            cause: Some(cause.into()),
-            ..self
-        }
+        Problem { cause: Some(cause.into()), ..self }
     }
 
     /// Sets what the database is like now.
     #[must_use]
     pub fn state(self, state: impl Into<String>) -> Self {
-        Problem {
-            state: Some(state.into()),
-            ..self
-        }
+        Problem { state: Some(state.into()), ..self }
     }
 
     /// Sets the next command, or the cure.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Problem {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Problem { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -183,9 +162,16 @@ pub(crate) fn of_connection(error: &whimbrel_adapter_api::Error) -> Option<Probl
         ErrorKind::Misbehaved => (Name::AdapterMisbehaved, "the adapter broke its contract"),
         _ => return None,
     };
-    let mut problem = Problem::new(name, message).caused_by(error.message.clone());
+    let mut problem = match error.kind {
+        // Its message says all of that already.
+        ErrorKind::Panicked => Problem::new(name, error.message.clone()),
+        _ => Problem::new(name, message).caused_by(error.message.clone()),
+    };
     problem.sqlstate.clone_from(&error.sqlstate);
     problem.hint.clone_from(&error.hint);
+    if error.kind == ErrorKind::Panicked && problem.hint.is_none() {
+        problem.hint = Some("report this to the adapter's author".to_owned());
+    }
     Some(problem)
 }
 
@@ -209,38 +195,25 @@ impl Place {
     /// Returns a place that is a whole file.
     #[must_use]
     pub fn file(file: impl Into<PathBuf>) -> Self {
-        Place {
-            file: file.into(),
-            ..Place::default()
-        }
+        Place { file: file.into(), ..Place::default() }
     }
 
     /// Returns a place at a line and column.
     #[must_use]
     pub fn position(file: impl Into<PathBuf>, line: u64, column: u64) -> Self {
-        Place {
-            line: Some(line),
-            column: Some(column),
-            ..Place::file(file)
-        }
+        Place { line: Some(line), column: Some(column), ..Place::file(file) }
     }
 
     /// Adds the text of the line.
     #[must_use]
     pub fn with_excerpt(self, line: impl Into<String>) -> Self {
-        Place {
-            excerpt: Some(line.into()),
-            ..self
-        }
+        Place { excerpt: Some(line.into()), ..self }
     }
 
     /// Adds words after the place.
     #[must_use]
     pub fn with_note(self, note: impl Into<String>) -> Self {
-        Place {
-            note: Some(note.into()),
-            ..self
-        }
+        Place { note: Some(note.into()), ..self }
     }
 }
 
@@ -387,30 +360,15 @@ pub(crate) fn told(problems: &[Problem]) -> String {
     for problem in problems {
         lines.push(format!("error[{}]: {}", problem.name.word(), problem.message));
         for place in &problem.places {
-            let position = [place.line, place.column]
-                .into_iter()
-                .flatten()
-                .map(|number| format!(":{number}"));
-            let note = place
-                .note
-                .as_ref()
-                .map(|note| format!("  {note}"))
-                .unwrap_or_default();
-            lines.push(format!(
-                "  --> {}{}{note}",
-                place.file.display(),
-                position.collect::<String>()
-            ));
+            let position =
+                [place.line, place.column].into_iter().flatten().map(|number| format!(":{number}"));
+            let note = place.note.as_ref().map(|note| format!("  {note}")).unwrap_or_default();
+            lines.push(format!("  --> {}{}{note}", place.file.display(), position.collect::<String>()));
         }
         lines.extend(problem.facts.iter().map(|fact| format!("  {fact}")));
-        let rest = [
-            ("caused by", &problem.cause),
-            ("state", &problem.state),
-            ("hint", &problem.hint),
-        ];
+        let rest = [("caused by", &problem.cause), ("state", &problem.state), ("hint", &problem.hint)];
         lines.extend(
-            rest.into_iter()
-                .filter_map(|(label, text)| Some(format!("{label}: {}", text.as_ref()?))),
+            rest.into_iter().filter_map(|(label, text)| Some(format!("{label}: {}", text.as_ref()?))),
         );
     }
     lines.join("\n")

@@ -130,17 +130,14 @@ impl History {
                 entry.before = entry.row.replace(index);
                 // An accepted checksum is a new row about a migration that stands where it stood.
                 let is_applied = |row| matches!(standing(row), Standing::Applied(_));
-                let confirms = is_applied(row) && entry.before.is_some_and(|before| is_applied(&rows[before]));
+                let confirms =
+                    is_applied(row) && entry.before.is_some_and(|before| is_applied(&rows[before]));
                 if !confirms {
                     entry.since = index;
                 }
             }
         }
-        History {
-            table: Table::Present,
-            rows,
-            last,
-        }
+        History { table: Table::Present, rows, last }
     }
 
     /// Returns how a migration stands.
@@ -155,9 +152,7 @@ impl History {
         match self.standing(migration) {
             Standing::Started(_) => {
                 let before = self.last.get(migration).and_then(|last| last.before);
-                before
-                    .and_then(|index| self.rows.get(index))
-                    .map_or(Standing::Pending, standing)
+                before.and_then(|index| self.rows.get(index)).map_or(Standing::Pending, standing)
             }
             settled => settled,
         }
@@ -166,10 +161,7 @@ impl History {
     /// Returns the row that decides how a migration stands.
     #[must_use]
     pub fn last_row(&self, migration: &str) -> Option<&HistoryRow> {
-        self.last
-            .get(migration)?
-            .row
-            .and_then(|index| self.rows.get(index))
+        self.last.get(migration)?.row.and_then(|index| self.rows.get(index))
     }
 
     /// Returns the number that the next attempt at a migration gets.
@@ -194,15 +186,13 @@ impl History {
 
     /// Returns the rows that are in the database, in the order in which they were applied.
     pub fn applied(&self) -> impl DoubleEndedIterator<Item = &HistoryRow> {
-        self.last_rows()
-            .filter(|row| matches!(standing(row), Standing::Applied(_)))
+        self.last_rows().filter(|row| matches!(standing(row), Standing::Applied(_)))
     }
 
     /// Returns the row of a migration that is under way, if there is one.
     #[must_use]
     pub fn started(&self) -> Option<&HistoryRow> {
-        self.last_rows()
-            .find(|row| matches!(standing(row), Standing::Started(_)))
+        self.last_rows().find(|row| matches!(standing(row), Standing::Started(_)))
     }
 }
 
@@ -236,28 +226,16 @@ impl<'a> Session<'a> {
     /// A lost connection, a history that cannot be read, or one that stands in another schema than the current one.
     pub fn open(connection: &'a mut dyn Connection, table: &TableName) -> Result<(Self, History)> {
         let mut rows = Rows::default();
-        let first = connection
-            .dialect(&RowSet::default())
-            .map_err(|error| unreadable(table, &error))?;
+        let first = connection.dialect(&RowSet::default()).map_err(|error| unreadable(table, &error))?;
         let texts = reading_texts(first.as_ref(), table)?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let answer = connection.read(&texts, &mut rows);
         let history = history(table, 1, &rows, answer)?;
         let facts = rows.sets.first().cloned().unwrap_or_default();
-        let dialect = connection
-            .dialect(&facts)
-            .map_err(|error| unreadable(table, &error))?;
+        let dialect = connection.dialect(&facts).map_err(|error| unreadable(table, &error))?;
         let facts = dialect.facts();
         let table = home(table, &facts, &history)?;
-        Ok((
-            Session {
-                connection,
-                dialect,
-                facts,
-                table,
-            },
-            history,
-        ))
+        Ok((Session { connection, dialect, facts, table }, history))
     }
 
     /// Reads the history again.
@@ -279,16 +257,8 @@ impl<'a> Session<'a> {
     /// A lost connection, or a row without a script.
     pub fn read_down_script(&mut self, position: i64) -> Result<String> {
         let mut rows = Rows::default();
-        let text = one(
-            self.dialect.as_ref(),
-            &Text::DownScript {
-                history: &self.table,
-                position,
-            },
-        )?;
-        self.connection
-            .read(&[&text], &mut rows)
-            .map_err(|error| unreadable(&self.table, &error.error))?;
+        let text = one(self.dialect.as_ref(), &Text::DownScript { history: &self.table, position })?;
+        self.connection.read(&[&text], &mut rows).map_err(|error| unreadable(&self.table, &error.error))?;
         let cell = rows.sets.first().and_then(|set| set.rows.first()?.first());
         let script = cell.and_then(Value::as_text).map(str::to_owned);
         let missing = || {
@@ -302,23 +272,12 @@ impl<'a> Session<'a> {
 }
 
 fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]> {
-    Ok([
-        one(dialect, &Text::Facts { history: table })?,
-        one(dialect, &Text::History { history: table })?,
-    ])
+    Ok([one(dialect, &Text::Facts { history: table })?, one(dialect, &Text::History { history: table })?])
 }
 
 fn one(dialect: &dyn Dialect, text: &Text<'_>) -> Result<String> {
-    let missing = || {
-        Problem::new(
-            Name::AdapterMisbehaved,
-            "the adapter has no text for reading the history",
-        )
-    };
-    Ok(dialect
-        .text(text)
-        .and_then(|texts| texts.into_iter().next())
-        .ok_or_else(missing)?)
+    let missing = || Problem::new(Name::AdapterMisbehaved, "the adapter has no text for reading the history");
+    Ok(dialect.text(text).and_then(|texts| texts.into_iter().next()).ok_or_else(missing)?)
 }
 
 /// Tells absent, read and failed apart.
@@ -328,9 +287,7 @@ fn history(table: &TableName, set: u32, rows: &Rows, answer: Result<(), ReadErro
             let empty = RowSet::default();
             let set = rows.sets.get(set as usize).unwrap_or(&empty);
             let parse = |cells: &Vec<Value<'static>>| row(cells).ok_or_else(|| not_ours(table, cells));
-            Ok(History::new(
-                set.rows.iter().map(parse).collect::<Result<_, Problem>>()?,
-            ))
+            Ok(History::new(set.rows.iter().map(parse).collect::<Result<_, Problem>>()?))
         }
         Err(failed) if failed.set == set && failed.error.kind == ErrorKind::TableMissing => {
             Ok(History::default())
@@ -344,18 +301,13 @@ fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName
     if let (None, Table::Present, Some(found)) = (&table.schema, history.table, &facts.history_schema)
         && *found != facts.schema
     {
-        let message = format!(
-            "the history table is in schema `{found}`, and the current schema is `{}`",
-            facts.schema
-        );
+        let message =
+            format!("the history table is in schema `{found}`, and the current schema is `{}`", facts.schema);
         let hint = format!(
             "to use that one, `--table {found}.{}`; to begin a new one, create it in `{}` first",
             table.name, facts.schema
         );
-        return Err(Problem::new(Name::HistoryElsewhere, message)
-            .state("nothing was run")
-            .hint(hint)
-            .into());
+        return Err(Problem::new(Name::HistoryElsewhere, message).state("nothing was run").hint(hint).into());
     }
     Ok(match &table.schema {
         Some(_) => table.clone(),
@@ -381,11 +333,7 @@ fn row(cells: &[Value<'static>]) -> Option<HistoryRow> {
         finished_at: text("finished_at"),
         duration_ms: number("duration_ms"),
         applied_by: text("applied_by").unwrap_or_default(),
-        down: if number("has_down")? == 1 {
-            StoredDown::Present
-        } else {
-            StoredDown::Absent
-        },
+        down: if number("has_down")? == 1 { StoredDown::Present } else { StoredDown::Absent },
     })
 }
 
@@ -394,10 +342,8 @@ fn cell<'a>(cells: &'a [Value<'static>], name: &str) -> Option<&'a Value<'static
 }
 
 fn not_ours(table: &TableName, cells: &[Value<'static>]) -> Problem {
-    let position = cells
-        .first()
-        .and_then(Value::as_int)
-        .map_or_else(|| "?".to_owned(), |number| number.to_string());
+    let position =
+        cells.first().and_then(Value::as_int).map_or_else(|| "?".to_owned(), |number| number.to_string());
     Problem::new(
         Name::HistoryUnreadable,
         format!("row {position} of the history table `{table}` cannot be understood"),
@@ -411,15 +357,12 @@ fn unreadable(table: &TableName, error: &whimbrel_adapter_api::Error) -> Problem
         Some(problem) => problem,
         None => Problem {
             sqlstate: error.sqlstate.clone(),
-            ..Problem::new(
-                Name::HistoryUnreadable,
-                format!("cannot read the history table `{table}`"),
-            )
-            .caused_by(error.message.clone())
-            .state("nothing was run")
-            .hint(format!(
-                "if `{table}` belongs to another tool, keep the history elsewhere with `--table NAME`"
-            ))
+            ..Problem::new(Name::HistoryUnreadable, format!("cannot read the history table `{table}`"))
+                .caused_by(error.message.clone())
+                .state("nothing was run")
+                .hint(format!(
+                    "if `{table}` belongs to another tool, keep the history elsewhere with `--table NAME`"
+                ))
         },
     }
 }
@@ -461,10 +404,8 @@ mod tests {
             (Down, RowState::Started, "started"),
             (Down, RowState::Failed, "failed"),
         ] {
-            let history = History::new(vec![
-                row(1, "a", Up, RowState::Applied),
-                row(2, "a", direction, state),
-            ]);
+            let history =
+                History::new(vec![row(1, "a", Up, RowState::Applied), row(2, "a", direction, state)]);
             let standing = match history.standing("a") {
                 Standing::Pending => "pending",
                 Standing::Applied(_) => "applied",
@@ -532,9 +473,7 @@ mod tests {
         let error = home(&table, &facts, &History::new(Vec::new())).expect_err("the schemas differ");
         assert_eq!(error.problems[0].name, Name::HistoryElsewhere);
         assert_eq!(
-            home(&table, &facts, &History::default())
-                .map(|name| name.schema)
-                .ok(),
+            home(&table, &facts, &History::default()).map(|name| name.schema).ok(),
             Some(Some("tenant".to_owned()))
         );
     }

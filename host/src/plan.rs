@@ -53,6 +53,8 @@ pub struct Step {
     pub checksum: Option<Checksum>,
     /// What will take it back, to be stored.
     pub down: Option<Script>,
+    /// Whether that asks to run without a transaction.
+    pub down_transaction: Transaction,
 }
 
 /// Which way a step goes.
@@ -135,29 +137,23 @@ pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &R
     match rules.out_of_order {
         OutOfOrder::Refuse => problems.extend(late),
         // It runs all the same, so the ways to get it run are no news.
-        OutOfOrder::Warn => warnings = late.into_iter().map(|problem| Problem { hint: None, ..problem }).collect(),
+        OutOfOrder::Warn => {
+            warnings = late.into_iter().map(|problem| Problem { hint: None, ..problem }).collect()
+        }
         OutOfOrder::Allow => {}
     }
     let chosen = pending(migrations, history, target, rules);
     problems.extend(unmet(&chosen, history));
     Error::unless_empty(problems)?;
 
-    let pins = chosen
-        .iter()
-        .map(|migration| pin(&migration.id, history))
-        .collect();
+    let pins = chosen.iter().map(|migration| pin(&migration.id, history)).collect();
     let next = pending(migrations, history, &Target::Steps(chosen.len()), rules);
-    let ids = |migrations: &[&Migration]| migrations.iter().map(|migration| migration.id.clone()).collect::<Vec<_>>();
+    let ids = |migrations: &[&Migration]| {
+        migrations.iter().map(|migration| migration.id.clone()).collect::<Vec<_>>()
+    };
     let choice = choice(ids(&chosen) == ids(&next));
-    let steps = chosen
-        .iter()
-        .filter(|migration| history.standing(&migration.id.0) == Standing::Pending);
-    Ok(Plan {
-        steps: steps.map(|migration| up_step(migration, history)).collect(),
-        pins,
-        choice,
-        warnings,
-    })
+    let steps = chosen.iter().filter(|migration| history.standing(&migration.id.0) == Standing::Pending);
+    Ok(Plan { steps: steps.map(|migration| up_step(migration, history)).collect(), pins, choice, warnings })
 }
 
 /// Plans to take back what is applied, last first.
@@ -171,23 +167,14 @@ pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: 
     let chosen = applied(history, target);
     let mut steps = Vec::new();
     for row in &chosen {
-        let migration = migrations
-            .list
-            .iter()
-            .find(|migration| migration.id.0 == row.migration);
+        let migration = migrations.list.iter().find(|migration| migration.id.0 == row.migration);
         match down_step(row, migration, history) {
             Ok(step) => steps.push(step),
             Err(problem) => problems.push(problem),
         }
     }
     Error::unless_empty(problems)?;
-    let pins = chosen
-        .iter()
-        .map(|row| Pin {
-            id: Id(row.migration.clone()),
-            basis: row.position,
-        })
-        .collect();
+    let pins = chosen.iter().map(|row| Pin { id: Id(row.migration.clone()), basis: row.position }).collect();
     steps.retain(|step| matches!(history.standing(&step.id.0), Standing::Applied(_)));
     Ok(Plan {
         steps,
@@ -217,11 +204,7 @@ pub fn is_meant_for(migration: &Migration, environment: Option<&str>) -> bool {
 }
 
 fn choice(is_next_in_line: bool) -> Choice {
-    if is_next_in_line {
-        Choice::Stands
-    } else {
-        Choice::Overtaken
-    }
+    if is_next_in_line { Choice::Stands } else { Choice::Overtaken }
 }
 
 fn pending<'a>(
@@ -256,13 +239,10 @@ fn pending<'a>(
 /// Returns the deciding rows of what is to be taken back, last first.
 fn applied<'a>(history: &'a History, target: &Target) -> Vec<&'a HistoryRow> {
     let settled =
-        history
-            .last_rows()
-            .rev()
-            .filter_map(|row| match history.settled_standing(&row.migration) {
-                Standing::Applied(row) => Some(row),
-                _ => None,
-            });
+        history.last_rows().rev().filter_map(|row| match history.settled_standing(&row.migration) {
+            Standing::Applied(row) => Some(row),
+            _ => None,
+        });
     match target {
         Target::All => settled.collect(),
         Target::Steps(steps) => settled.take(*steps).collect(),
@@ -291,15 +271,9 @@ pub(crate) fn pin(id: &Id, history: &History) -> Pin {
     let basis = match history.settled_standing(&id.0) {
         Standing::Applied(row) => row.position,
         // What was taken back by another run meanwhile has a deciding row that this run did not see.
-        _ => history
-            .last_row(&id.0)
-            .filter(|row| !is_under_way(row))
-            .map_or(0, |row| row.position),
+        _ => history.last_row(&id.0).filter(|row| !is_under_way(row)).map_or(0, |row| row.position),
     };
-    Pin {
-        id: id.clone(),
-        basis,
-    }
+    Pin { id: id.clone(), basis }
 }
 
 fn is_under_way(row: &HistoryRow) -> bool {
@@ -315,6 +289,7 @@ fn up_step(migration: &Migration, history: &History) -> Step {
         transaction: migration.transaction,
         checksum: Some(migration.checksum),
         down: migration.down.clone(),
+        down_transaction: migration.down_transaction,
     }
 }
 
@@ -338,14 +313,13 @@ fn down_step(row: &HistoryRow, migration: Option<&Migration>, history: &History)
         transaction: migration.map_or(Transaction::Whole, |migration| migration.down_transaction),
         checksum: None,
         down: None,
+        down_transaction: Transaction::Whole,
     })
 }
 
 /// Returns whether a migration's file is not what a row of the history says.
 pub(crate) fn is_edited(migration: &Migration, row: &HistoryRow) -> bool {
-    row.checksum
-        .as_ref()
-        .is_some_and(|checksum| *checksum != migration.checksum.to_string())
+    row.checksum.as_ref().is_some_and(|checksum| *checksum != migration.checksum.to_string())
 }
 
 fn edited(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
@@ -359,10 +333,7 @@ fn edited(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Prob
 fn edited_problem(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Problem {
     let id = &migration.id;
     let then = row.checksum.as_deref().and_then(Checksum::parse);
-    let then = then.map_or_else(
-        || row.checksum.clone().unwrap_or_default(),
-        |checksum| checksum.short(),
-    );
+    let then = then.map_or_else(|| row.checksum.clone().unwrap_or_default(), |checksum| checksum.short());
     let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
     Problem::new(
         Name::EditedAfterApply,
@@ -382,23 +353,14 @@ fn edited_problem(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Pro
 }
 
 fn missing(migrations: &Migrations, history: &History) -> Vec<Problem> {
-    let known: HashSet<&str> = migrations
-        .list
-        .iter()
-        .map(|migration| migration.id.0.as_str())
-        .collect();
-    let gone = history
-        .applied()
-        .filter(|row| !known.contains(row.migration.as_str()));
+    let known: HashSet<&str> = migrations.list.iter().map(|migration| migration.id.0.as_str()).collect();
+    let gone = history.applied().filter(|row| !known.contains(row.migration.as_str()));
     gone.map(|row| {
         let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
-        Problem::new(
-            Name::FileMissing,
-            format!("`{}` is applied and its file is gone", row.migration),
-        )
-        .fact(format!("applied {when} by {}", row.applied_by))
-        .state("nothing was run")
-        .hint("restore the file: was it renamed, or is it on another branch?")
+        Problem::new(Name::FileMissing, format!("`{}` is applied and its file is gone", row.migration))
+            .fact(format!("applied {when} by {}", row.applied_by))
+            .state("nothing was run")
+            .hint("restore the file: was it renamed, or is it on another branch?")
     })
     .collect()
 }
@@ -429,12 +391,9 @@ fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Ve
 
 /// Returns a problem for each migration that is in the database in part. Nothing runs beside it.
 fn partly_applied(history: &History, rules: &Rules) -> Vec<Problem> {
-    let half_done = history
-        .last_rows()
-        .filter(|row| matches!(history.standing(&row.migration), Standing::Failed(_)));
-    half_done
-        .map(|row| half_done_problem(row, &rules.database))
-        .collect()
+    let half_done =
+        history.last_rows().filter(|row| matches!(history.standing(&row.migration), Standing::Failed(_)));
+    half_done.map(|row| half_done_problem(row, &rules.database)).collect()
 }
 
 /// Returns the problem of a migration that some statements of which are in the database.
@@ -446,10 +405,7 @@ pub fn half_done_problem(row: &HistoryRow, database: &str) -> Problem {
         format!("{} stopped after {done} of {total} statements", attempt(id, row_direction(row))),
     )
     .fact(format!("attempt {} by {}", row.attempt, row.applied_by))
-    .state(format!(
-        "{}; nothing else runs until it is settled",
-        statements_in(done, row_direction(row))
-    ))
+    .state(format!("{}; nothing else runs until it is settled", statements_in(done, row_direction(row))))
     .hint(format!(
         "settle it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
     ))
@@ -497,18 +453,14 @@ fn unmet(chosen: &[&Migration], history: &History) -> Vec<Problem> {
 }
 
 fn irreversible(row: &HistoryRow, migration: Option<&Migration>) -> Problem {
-    let problem = Problem::new(
-        Name::Irreversible,
-        format!("nothing takes `{}` back", row.migration),
-    );
+    let problem = Problem::new(Name::Irreversible, format!("nothing takes `{}` back", row.migration));
     let problem = match migration {
         Some(migration) => problem.at(Place::file(&migration.up.path)),
         None => problem.fact("its file is gone, and the history stores no down script"),
     };
-    problem.state("nothing was run").hint(format!(
-        "write `{}.down.sql`, or a header `-- Rollback: <sql>`",
-        row.migration
-    ))
+    problem
+        .state("nothing was run")
+        .hint(format!("write `{}.down.sql`, or a header `-- Rollback: <sql>`", row.migration))
 }
 
 #[cfg(test)]

@@ -97,10 +97,7 @@ impl Status {
     /// Returns how many migrations are in `state`.
     #[must_use]
     pub fn count(&self, state: MigrationState) -> usize {
-        self.migrations
-            .iter()
-            .filter(|migration| migration.state == state)
-            .count()
+        self.migrations.iter().filter(|migration| migration.state == state).count()
     }
 }
 

@@ -80,9 +80,7 @@ impl Outline {
         lexer: &Lexer,
         tables_without_transactions: &[String],
     ) -> Result<Self, Problem> {
-        let reader = script
-            .open()
-            .map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
+        let reader = script.open().map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
         let mut splitter = Splitter::new(&rules(lexer)?, reader);
         let mut outline = Outline::default();
         while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
@@ -157,51 +155,30 @@ impl Treatment {
         };
         let statements = outline.statements - left_out.len() as u64;
         let unmarked = unmarked(outline, outer.filter(|_| !own_control));
-        Ok(Treatment {
-            mode,
-            outside,
-            left_out,
-            unmarked,
-            statements,
-            remarks,
-        })
+        Ok(Treatment { mode, outside, left_out, unmarked, statements, remarks })
     }
 
     /// Returns the number in the file of the statement that was sent as number `sent`.
     #[must_use]
     pub fn index_in_file(&self, sent: u64) -> u64 {
         // Every statement left out at or before the place moves it on by one.
-        self.left_out.iter().fold(
-            sent,
-            |index, left_out| if *left_out <= index { index + 1 } else { index },
-        )
+        self.left_out.iter().fold(sent, |index, left_out| if *left_out <= index { index + 1 } else { index })
     }
 
     /// Returns whether the progress mark may follow statement `index`.
     #[must_use]
     pub fn marking(&self, index: u64) -> Marking {
-        if self.unmarked.contains(&index) {
-            Marking::Unmarked
-        } else {
-            Marking::Marked
-        }
+        if self.unmarked.contains(&index) { Marking::Unmarked } else { Marking::Marked }
     }
 }
 
 fn indexes(outline: &Outline, class: Class) -> impl Iterator<Item = u64> {
-    outline
-        .special
-        .iter()
-        .filter(move |special| special.class == class)
-        .map(|special| special.index)
+    outline.special.iter().filter(move |special| special.class == class).map(|special| special.index)
 }
 
 /// Returns the numbers of a BEGIN and a COMMIT around everything else.
 fn outer_transaction(outline: &Outline) -> Option<(u64, u64)> {
-    let mut control = outline
-        .special
-        .iter()
-        .filter(|special| controls_transaction(special.class));
+    let mut control = outline.special.iter().filter(|special| controls_transaction(special.class));
     let (first, last) = (control.next()?, control.next()?);
     let is_skipped = |index: u64| indexes(outline, Class::Skipped).any(|skipped| skipped == index);
     let nothing_before = (0..first.index).all(is_skipped);
@@ -221,10 +198,7 @@ fn refused(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>
         let problem = match special.class {
             Class::ClientCommand => Problem::new(
                 Name::ClientCommand,
-                format!(
-                    "`{}` is a command of the database's own client, not SQL",
-                    special.text
-                ),
+                format!("`{}` is a command of the database's own client, not SQL", special.text),
             )
             .hint("take it out, or write it as SQL"),
             Class::CopyFromStdin if !can_copy => {
@@ -242,38 +216,26 @@ fn transaction_control(outline: &Outline, script: &Script, outer: Option<(u64, u
     if outer.is_some() {
         return Vec::new();
     }
-    let control = outline
-        .special
-        .iter()
-        .filter(|special| controls_transaction(special.class));
+    let control = outline.special.iter().filter(|special| controls_transaction(special.class));
     control
         .map(|special| {
-            Problem::new(
-                Name::TransactionControl,
-                format!("`{}` inside a migration", special.text),
-            )
-            .at(special.place(script))
-            .fact("every migration runs in a transaction of its own; this would end or split it")
-            .state("nothing was run")
-            .hint("take it out, or split the file; one BEGIN … COMMIT around everything is fine")
+            Problem::new(Name::TransactionControl, format!("`{}` inside a migration", special.text))
+                .at(special.place(script))
+                .fact("every migration runs in a transaction of its own; this would end or split it")
+                .state("nothing was run")
+                .hint("take it out, or split the file; one BEGIN … COMMIT around everything is fine")
         })
         .collect()
 }
 
 /// Returns the problem of a transaction that a script begins and never ends: our own row would be lost in it.
 fn left_open(outline: &Outline, script: &Script) -> Option<Problem> {
-    let last = outline
-        .special
-        .iter()
-        .rfind(|special| controls_transaction(special.class))?;
+    let last = outline.special.iter().rfind(|special| controls_transaction(special.class))?;
     (last.class == Class::Begin).then(|| {
-        Problem::new(
-            Name::TransactionControl,
-            "the transaction that begins here is never ended",
-        )
-        .at(last.place(script))
-        .state("nothing was run")
-        .hint("end it with COMMIT")
+        Problem::new(Name::TransactionControl, "the transaction that begins here is never ended")
+            .at(last.place(script))
+            .state("nothing was run")
+            .hint("end it with COMMIT")
     })
 }
 
@@ -287,18 +249,13 @@ fn mode(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>) -
     if outline.without_rollback.is_some() || outline.special.iter().any(commits) {
         return Ok(Mode::Stepwise);
     }
-    let mut refusing = outline
-        .special
-        .iter()
-        .filter(|special| special.class == Class::NoTransaction);
+    let mut refusing = outline.special.iter().filter(|special| special.class == Class::NoTransaction);
     let Some(first) = refusing.next() else {
         return Ok(Mode::Atomic);
     };
     // What only sets the scene does not make it a mixture.
-    let scenery = outline
-        .special
-        .iter()
-        .filter(|special| matches!(special.class, Class::Skipped | Class::Outside));
+    let scenery =
+        outline.special.iter().filter(|special| matches!(special.class, Class::Skipped | Class::Outside));
     if 1 + refusing.count() as u64 + scenery.count() as u64 == outline.statements {
         return Ok(Mode::Stepwise);
     }
@@ -314,11 +271,7 @@ fn hoist(outline: &Outline, left_out: &mut BTreeSet<u64>) -> (Vec<String>, Vec<S
     let mut outside: Vec<String> = Vec::new();
     let mut remarks = Vec::new();
     let mut seen = BTreeSet::new();
-    for special in outline
-        .special
-        .iter()
-        .filter(|special| special.class == Class::Outside)
-    {
+    for special in outline.special.iter().filter(|special| special.class == Class::Outside) {
         left_out.insert(special.index);
         if seen.insert(subject(&special.text)) {
             remarks.push(format!(
@@ -351,11 +304,7 @@ fn unmarked(outline: &Outline, left_out_pair: Option<(u64, u64)>) -> BTreeSet<u6
         unmarked.extend(since.take().into_iter().flat_map(|since| since..end));
     };
     let is_left_out = |index| left_out_pair.is_some_and(|(begin, commit)| [begin, commit].contains(&index));
-    for special in outline
-        .special
-        .iter()
-        .filter(|special| !is_left_out(special.index))
-    {
+    for special in outline.special.iter().filter(|special| !is_left_out(special.index)) {
         match special.class {
             // Each of the two ends the other: LOCK TABLES commits, START TRANSACTION unlocks.
             Class::Begin => {
@@ -406,11 +355,7 @@ impl Pieces {
             true => Take::LeaveOut,
             false => Take::Keep(treatment.marking(statement.index)),
         };
-        Ok(Pieces(splitter::Pieces::new(
-            &rules(lexer)?,
-            reader,
-            Box::new(take),
-        )))
+        Ok(Pieces(splitter::Pieces::new(&rules(lexer)?, reader, Box::new(take))))
     }
 
     /// Returns the next piece, or `None` after the last one.
@@ -430,10 +375,8 @@ impl Pieces {
 #[must_use]
 pub fn locate(script: &Script, lexer: &Lexer, index: u64, byte: u64) -> Option<Place> {
     let reader = script.open().ok()?;
-    let located = splitter::locate(&rules(lexer).ok()?, reader, index, |_| {
-        Take::Keep(Marking::Marked)
-    })
-    .ok()??;
+    let located =
+        splitter::locate(&rules(lexer).ok()?, reader, index, |_| Take::Keep(Marking::Marked)).ok()??;
     let place = located.place(byte);
     let excerpt = line_at(script, place.line)?;
     Some(Place::position(&script.path, line_in_file(script, place.line), place.column).with_excerpt(excerpt))
@@ -467,9 +410,7 @@ fn not_split(error: &SplitError, script: &Script) -> Problem {
                 Some(excerpt) => place.with_excerpt(excerpt),
                 None => place,
             };
-            Problem::new(Name::Script, problem.kind.to_string())
-                .at(place)
-                .state("nothing was run")
+            Problem::new(Name::Script, problem.kind.to_string()).at(place).state("nothing was run")
         }
     }
 }
@@ -485,11 +426,8 @@ pub fn unreadable(error: &io::Error) -> Problem {
 }
 
 fn changed(what: &str) -> Problem {
-    Problem::new(
-        Name::ChangedWhileRead,
-        format!("the script was changed during the run: {what}"),
-    )
-    .hint("run it again; the new text is checked first")
+    Problem::new(Name::ChangedWhileRead, format!("the script was changed during the run: {what}"))
+        .hint("run it again; the new text is checked first")
 }
 
 #[cfg(test)]

@@ -50,8 +50,7 @@ pub trait Database {
 
     /// Runs statements and returns all rows of all of them.
     fn query_text(&self, sql: &str) -> Vec<Row> {
-        self.try_query(sql)
-            .unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+        self.try_query(sql).unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
     }
 
     /// Runs statements whose rows do not matter.
@@ -82,29 +81,18 @@ pub trait Networked: Database {
 /// Returns a name that no other test on the same server has.
 pub(crate) fn unique_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "whimbrel_test_{}_{}",
-        process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("whimbrel_test_{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Runs a client program and returns what it printed.
 pub(crate) fn output_of(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?} ended with {}: {said}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
     String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{command:?} printed no UTF-8: {error}"))
 }
 
 /// Returns a path as text, for a url.
 pub(crate) fn path_text(path: &Path) -> &str {
-    path.to_str()
-        .unwrap_or_else(|| panic!("{} is not UTF-8", path.display()))
+    path.to_str().unwrap_or_else(|| panic!("{} is not UTF-8", path.display()))
 }

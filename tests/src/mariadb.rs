@@ -24,10 +24,7 @@ impl MariaDb {
     pub fn fresh() -> Self {
         let name = unique_name();
         maintain(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
-        Self {
-            name,
-            users: Mutex::default(),
-        }
+        Self { name, users: Mutex::default() }
     }
 
     /// Returns the name of the database.
@@ -50,14 +47,8 @@ impl MariaDb {
     /// owner's password and is dropped with the database.
     pub fn user(&self, suffix: &str) -> String {
         let user = format!("{}_{suffix}", self.name);
-        maintain(&format!(
-            "CREATE USER {user}@'%' IDENTIFIED BY '{}'",
-            servers().mariadb.password
-        ));
-        self.users
-            .lock()
-            .expect("no test panics while it adds a user")
-            .push(user.clone());
+        maintain(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{}'", servers().mariadb.password));
+        self.users.lock().expect("no test panics while it adds a user").push(user.clone());
         user
     }
 
@@ -81,24 +72,10 @@ impl Database for MariaDb {
     }
 
     fn dump(&self) -> String {
-        let Server {
-            host,
-            port,
-            user,
-            password,
-            ..
-        } = &servers().mariadb;
+        let Server { host, port, user, password, .. } = &servers().mariadb;
         let mut dump = Command::new(&servers().programs.mariadb_dump);
-        dump.env("MYSQL_PWD", password)
-            .args(["--no-defaults", "-h", &host.to_string()]);
-        dump.args([
-            "-P",
-            &port.to_string(),
-            "-u",
-            user,
-            "--no-data",
-            "--skip-comments",
-        ]);
+        dump.env("MYSQL_PWD", password).args(["--no-defaults", "-h", &host.to_string()]);
+        dump.args(["-P", &port.to_string(), "-u", user, "--no-data", "--skip-comments"]);
         dump.args(["--routines", "--events", "--triggers", &self.name]);
         let counter = Regex::new(r" AUTO_INCREMENT=\d+").expect("the pattern is valid");
         let kept: Vec<String> = output_of(&mut dump)
@@ -131,10 +108,7 @@ impl Drop for MariaDb {
         // A second panic would hide the first, and what is left goes with the servers anyway.
         let Ok(mut connection) = connect(None) else { return };
         // A session that a test left behind may hold a lock on a table, and the drop would wait for it.
-        let ours = format!(
-            "SELECT id FROM information_schema.processlist WHERE db = '{}'",
-            self.name
-        );
+        let ours = format!("SELECT id FROM information_schema.processlist WHERE db = '{}'", self.name);
         let sessions: Vec<u64> = connection.query(ours).unwrap_or_default();
         for session in sessions {
             let _ = connection.query_drop(format!("KILL {session}"));
@@ -153,13 +127,7 @@ fn maintain(sql: &str) {
 }
 
 fn connect(database: Option<&str>) -> Result<Conn, mysql::Error> {
-    let Server {
-        host,
-        port,
-        user,
-        password,
-        ..
-    } = &servers().mariadb;
+    let Server { host, port, user, password, .. } = &servers().mariadb;
     let options = OptsBuilder::new()
         .ip_or_hostname(Some(host.to_string()))
         .tcp_port(*port)

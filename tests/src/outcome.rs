@@ -36,10 +36,7 @@ pub(crate) struct Places {
 /// In order: a later pattern sees what the earlier ones left.
 static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let patterns = [
-        (
-            r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z\b|[+-]\d\d(:?\d\d)?\b))?",
-            "[TIME]",
-        ),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z\b|[+-]\d\d(:?\d\d)?\b))?", "[TIME]"),
         (r"\b\d\d:\d\d:\d\d(\.\d+)?( UTC)?", "[TIME]"),
         (r"\b\d+(\.\d+)?(( ?)(ms|µs)\b)", "[N]$2"),
         (r"\b\d+\.\d+(( ?)s\b)", "[N]$1"),
@@ -49,20 +46,12 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"whimbrel_test_\d+_\d+", "[DATABASE]"),
         (r"/tmp/whimbrel-(servers|sqlite)-\w+", "[$1]"),
     ];
-    patterns
-        .map(|(pattern, text)| (Regex::new(pattern).expect("the pattern is valid"), text))
-        .into()
+    patterns.map(|(pattern, text)| (Regex::new(pattern).expect("the pattern is valid"), text)).into()
 });
 
 impl Outcome {
     pub(crate) fn new(status: ExitStatus, stdout: String, stderr: String, places: Places) -> Self {
-        Self {
-            code: status.code(),
-            signal: status.signal(),
-            stdout,
-            stderr,
-            places,
-        }
+        Self { code: status.code(), signal: status.signal(), stdout, stderr, places }
     }
 
     /// Returns the whole outcome as one text, for a snapshot: what differs from run to run is replaced, such as
@@ -81,9 +70,7 @@ impl Outcome {
         for (place, name) in [(&self.places.project, "[DIR]"), (&self.places.built, "[BUILT]")] {
             // The path as it was given, and as it is without symbolic links.
             let real = fs::canonicalize(place).unwrap_or_else(|_| place.clone());
-            text = text
-                .replace(&*real.to_string_lossy(), name)
-                .replace(&*place.to_string_lossy(), name);
+            text = text.replace(&*real.to_string_lossy(), name).replace(&*place.to_string_lossy(), name);
         }
         text = hide_user_and_host(&text);
         for (pattern, replacement) in VOLATILE.iter() {
@@ -104,12 +91,7 @@ impl Outcome {
     ///
     /// When it is not, with the whole outcome.
     pub fn exits(self, code: i32) -> Self {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "expected exit {code}:\n{}",
-            self.transcript()
-        );
+        assert_eq!(self.code, Some(code), "expected exit {code}:\n{}", self.transcript());
         self
     }
 
@@ -143,9 +125,7 @@ fn hide_user_and_host(text: &str) -> String {
         Regex::new(&format!(r"[\w.-]+@{}\b", regex::escape(host.trim()))).ok()
     });
     match &*LOCAL {
-        Some(local) => local
-            .replace_all(text, |_: &Captures<'_>| "[USER]@[HOST]")
-            .into_owned(),
+        Some(local) => local.replace_all(text, |_: &Captures<'_>| "[USER]@[HOST]").into_owned(),
         None => text.to_owned(),
     }
 }
@@ -164,18 +144,9 @@ mod tests {
              postgres://app:****@127.0.0.1:5432/whimbrel_test_12_3\n/somewhere/project/plugins.toml",
             host.trim()
         );
-        let places = Places {
-            project: "/somewhere/project".into(),
-            built: "/somewhere/target/debug".into(),
-        };
+        let places = Places { project: "/somewhere/project".into(), built: "/somewhere/target/debug".into() };
         let stderr = "/somewhere/target/debug/libx.so\n".to_owned();
-        let outcome = Outcome {
-            code: Some(1),
-            signal: None,
-            stdout,
-            stderr,
-            places,
-        };
+        let outcome = Outcome { code: Some(1), signal: None, stdout, stderr, places };
         let expected = "exit: 1\n--- stdout\napplied  0008_create_ages  [N] ms\nin [N] s, waited 15 s\n\
              {\"duration_ms\":[N]}\nby [USER]@[HOST], pid [PID], since [TIME], at [TIME]\nat [TIME]\n\
              2025-01-08-000001_name\npostgres://app:****@127.0.0.1:[PORT]/[DATABASE]\n\
@@ -185,17 +156,9 @@ mod tests {
 
     #[test]
     fn a_test_may_replace_more() {
-        let places = Places {
-            project: "/p".into(),
-            built: "/b".into(),
-        };
-        let outcome = Outcome {
-            code: None,
-            signal: Some(9),
-            stdout: String::new(),
-            stderr: "seed 7\n".into(),
-            places,
-        };
+        let places = Places { project: "/p".into(), built: "/b".into() };
+        let outcome =
+            Outcome { code: None, signal: Some(9), stdout: String::new(), stderr: "seed 7\n".into(), places };
         let expected = "signal: 9\n--- stdout\n--- stderr\nseed [SEED]\n";
         assert_eq!(outcome.redacted_with(&[(r"seed \d+", "seed [SEED]")]), expected);
     }

@@ -33,10 +33,7 @@ impl Postgres {
     pub fn fresh() -> Self {
         let name = unique_name();
         maintain(&format!("CREATE DATABASE {name} TEMPLATE template0"));
-        Self {
-            name,
-            roles: Mutex::default(),
-        }
+        Self { name, roles: Mutex::default() }
     }
 
     /// Returns the name of the database.
@@ -52,13 +49,7 @@ impl Postgres {
 
     /// Returns the url over the unix socket.
     pub fn url_socket(&self) -> String {
-        let Server {
-            port,
-            user,
-            password,
-            socket,
-            ..
-        } = &servers().postgres;
+        let Server { port, user, password, socket, .. } = &servers().postgres;
         let directory = socket.as_deref().expect("xtask gives PostgreSQL a socket");
         let directory = path_text(directory).replace('/', "%2F");
         format!("postgres://{user}:{password}@{directory}:{port}/{}", self.name)
@@ -78,14 +69,8 @@ impl Postgres {
     /// name. It has the owner's password and is dropped with the database.
     pub fn role(&self, suffix: &str) -> String {
         let role = format!("{}_{suffix}", self.name);
-        maintain(&format!(
-            "CREATE ROLE {role} LOGIN PASSWORD '{}'",
-            servers().postgres.password
-        ));
-        self.roles
-            .lock()
-            .expect("no test panics while it adds a role")
-            .push(role.clone());
+        maintain(&format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", servers().postgres.password));
+        self.roles.lock().expect("no test panics while it adds a role").push(role.clone());
         role
     }
 
@@ -107,32 +92,21 @@ impl Database for Postgres {
     fn try_query(&self, sql: &str) -> Result<Vec<Row>, String> {
         let messages = self.client().simple_query(sql).map_err(|error| told(&error))?;
         let row = |message: &SimpleQueryMessage| match message {
-            SimpleQueryMessage::Row(row) => Some(
-                (0..row.len())
-                    .map(|column| row.get(column).map(str::to_owned))
-                    .collect(),
-            ),
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            }
             _ => None,
         };
         Ok(messages.iter().filter_map(row).collect())
     }
 
     fn dump(&self) -> String {
-        let Server {
-            host,
-            port,
-            user,
-            password,
-            ..
-        } = &servers().postgres;
+        let Server { host, port, user, password, .. } = &servers().postgres;
         let mut dump = Command::new(&servers().programs.pg_dump);
-        dump.env("PGPASSWORD", password)
-            .args(["--schema-only", "-h", &host.to_string()]);
+        dump.env("PGPASSWORD", password).args(["--schema-only", "-h", &host.to_string()]);
         dump.args(["-p", &port.to_string(), "-U", user, "-d", &self.name]);
         let noise = |line: &&str| {
-            ["\\restrict", "\\unrestrict", "-- Dumped "]
-                .iter()
-                .any(|start| line.starts_with(start))
+            ["\\restrict", "\\unrestrict", "-- Dumped "].iter().any(|start| line.starts_with(start))
         };
         let kept: Vec<String> = output_of(&mut dump)
             .lines()
@@ -197,20 +171,9 @@ fn connect(database: &str) -> Client {
 }
 
 fn configuration(database: &str) -> Config {
-    let Server {
-        host,
-        port,
-        user,
-        password,
-        ..
-    } = &servers().postgres;
+    let Server { host, port, user, password, .. } = &servers().postgres;
     let mut configuration = Config::new();
-    configuration
-        .host(&host.to_string())
-        .port(*port)
-        .user(user)
-        .password(password)
-        .dbname(database);
+    configuration.host(&host.to_string()).port(*port).user(user).password(password).dbname(database);
     configuration
 }
 

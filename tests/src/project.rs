@@ -55,17 +55,11 @@ enum Stream {
 
 impl Project {
     /// Creates an empty project.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a directory on the disk is no default value"
-    )]
+    #[expect(clippy::new_without_default, reason = "a directory on the disk is no default value")]
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("whimbrel-project-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        Self {
-            directory,
-            environment: BTreeMap::new(),
-        }
+        Self { directory, environment: BTreeMap::new() }
     }
 
     /// Adds a file, and the directories above it.
@@ -134,21 +128,11 @@ impl Project {
         arguments: impl IntoIterator<Item = A>,
     ) -> Invocation<'_> {
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .env_clear();
+        command.args(arguments).current_dir(self.directory.path()).env_clear();
         command.env("PATH", env::var_os("PATH").unwrap_or_default());
-        command
-            .env("HOME", self.path("home"))
-            .env("LANG", "C.UTF-8")
-            .env("TZ", "UTC");
+        command.env("HOME", self.path("home")).env("LANG", "C.UTF-8").env("TZ", "UTC");
         command.envs(&self.environment);
-        Invocation {
-            project: self,
-            command,
-            input: None,
-        }
+        Invocation { project: self, command, input: None }
     }
 }
 
@@ -179,10 +163,7 @@ impl Invocation<'_> {
 
     /// Starts the run.
     pub fn spawn(mut self) -> Running {
-        self.command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = self.command.spawn();
         let mut child = started.unwrap_or_else(|error| panic!("cannot run {:?}: {error}", self.command));
         let mut input = child.stdin.take().expect("standard input is a pipe");
@@ -192,14 +173,8 @@ impl Invocation<'_> {
 
         let (sender, output) = channel();
         let streams: [(Stream, Box<dyn Read + Send>); 2] = [
-            (
-                Stream::Stdout,
-                Box::new(child.stdout.take().expect("standard output is a pipe")),
-            ),
-            (
-                Stream::Stderr,
-                Box::new(child.stderr.take().expect("standard error is a pipe")),
-            ),
+            (Stream::Stdout, Box::new(child.stdout.take().expect("standard output is a pipe"))),
+            (Stream::Stderr, Box::new(child.stderr.take().expect("standard error is a pipe"))),
         ];
         for (stream, mut pipe) in streams {
             let sender = sender.clone();
@@ -210,15 +185,8 @@ impl Invocation<'_> {
                 sender.send((stream, String::from_utf8_lossy(&bytes).into_owned()))
             });
         }
-        let places = Places {
-            project: self.project.directory.path().to_owned(),
-            built: built_directory(),
-        };
-        Running {
-            child,
-            output,
-            places,
-        }
+        let places = Places { project: self.project.directory.path().to_owned(), built: built_directory() };
+        Running { child, output, places }
     }
 }
 
@@ -261,16 +229,9 @@ impl Running {
                 }
             }
         }
-        let status = self
-            .child
-            .wait()
-            .unwrap_or_else(|error| panic!("cannot wait for a run: {error}"));
+        let status = self.child.wait().unwrap_or_else(|error| panic!("cannot wait for a run: {error}"));
         let outcome = Outcome::new(status, stdout, stderr, self.places.clone());
-        assert!(
-            !hangs,
-            "a run hung for {DEADLINE:?} and was killed:\n{}",
-            outcome.redacted()
-        );
+        assert!(!hangs, "a run hung for {DEADLINE:?} and was killed:\n{}", outcome.redacted());
         outcome
     }
 
@@ -309,11 +270,6 @@ pub fn built_file(name: &str) -> PathBuf {
 fn built_directory() -> PathBuf {
     let test =
         env::current_exe().unwrap_or_else(|error| panic!("this test does not know its own path: {error}"));
-    let directory = test
-        .ancestors()
-        .find(|directory| directory.ends_with("deps"))
-        .and_then(Path::parent);
-    directory
-        .unwrap_or_else(|| panic!("{} lies in no `deps` of cargo", test.display()))
-        .to_owned()
+    let directory = test.ancestors().find(|directory| directory.ends_with("deps")).and_then(Path::parent);
+    directory.unwrap_or_else(|| panic!("{} lies in no `deps` of cargo", test.display())).to_owned()
 }

@@ -143,22 +143,12 @@ impl Proxy {
     pub fn start_on(address: IpAddr, upstream: SocketAddr, protocol: Protocol) -> Self {
         let listener =
             TcpListener::bind((address, 0)).unwrap_or_else(|error| panic!("no free port: {error}"));
-        let address = listener
-            .local_addr()
-            .unwrap_or_else(|error| panic!("no address: {error}"));
-        let shared = Arc::new(Shared {
-            upstream,
-            protocol,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+        let shared =
+            Arc::new(Shared { upstream, protocol, state: Mutex::default(), changed: Condvar::new() });
         let of_acceptor = Arc::clone(&shared);
         let acceptor = thread::spawn(move || of_acceptor.accept(&listener));
-        Self {
-            address,
-            shared,
-            acceptor: Some(acceptor),
-        }
+        Self { address, shared, acceptor: Some(acceptor) }
     }
 
     /// Returns where the proxy listens.
@@ -178,10 +168,7 @@ impl Proxy {
 
     /// Closes both sides at the first byte of the reply to the n-th turn.
     pub fn cut_after_turn(&self, turn: u32) {
-        self.fault(Fault::Reply {
-            turn,
-            loss: Loss::Close,
-        });
+        self.fault(Fault::Reply { turn, loss: Loss::Close });
     }
 
     /// Arms a fault. It strikes once, and replaces one that has not struck.
@@ -217,10 +204,7 @@ impl Proxy {
     /// Returns the text of the clients' messages after the login, one below the other.
     pub fn client_text(&self) -> String {
         let texts = self.messages().into_iter().map(|message| message.text);
-        texts
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join("\n")
+        texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
     }
 
     /// Forgets what was counted and recorded so far, between two runs through the same proxy.
@@ -250,10 +234,7 @@ impl Proxy {
             .expect("no thread panics while it holds the state");
         let turns = state.turns;
         drop(state);
-        assert!(
-            !waited.timed_out(),
-            "waited {DEADLINE:?} for {what}; there were {turns} turns"
-        );
+        assert!(!waited.timed_out(), "waited {DEADLINE:?} for {what}; there were {turns} turns");
     }
 }
 
@@ -277,9 +258,7 @@ impl Drop for Proxy {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds the state")
+        self.state.lock().expect("no thread panics while it holds the state")
     }
 
     fn accept(self: Arc<Self>, listener: &TcpListener) {
@@ -304,18 +283,8 @@ impl Shared {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let conversation = Conversation::new(self.protocol);
-        let progress = Progress {
-            conversation,
-            turn: 0,
-            flow: Flow::Open,
-            replies: 0,
-            swallow: None,
-        };
-        let link = Arc::new(Link {
-            client,
-            server,
-            progress: Mutex::new(progress),
-        });
+        let progress = Progress { conversation, turn: 0, flow: Flow::Open, replies: 0, swallow: None };
+        let link = Arc::new(Link { client, server, progress: Mutex::new(progress) });
         {
             let mut state = self.state();
             state.links.retain(|link| link.strong_count() > 0);
@@ -359,11 +328,7 @@ impl Shared {
                 progress.turn = state.turns;
             }
             let after_login = progress.conversation.logged_in();
-            let sent = if after_login {
-                taken.forward.len() as u64
-            } else {
-                0
-            };
+            let sent = if after_login { taken.forward.len() as u64 } else { 0 };
             let through = state.bytes_through(sent);
             state.client_bytes += sent;
             for (reply, mut message) in taken.messages {
@@ -373,15 +338,9 @@ impl Shared {
                 message.turn = progress.turn;
                 state.messages.push(message);
             }
-            let loss = if taken.turn_begins {
-                state.request_fault(progress.turn)
-            } else {
-                None
-            };
-            let parcel = |bytes: &[u8]| Parcel {
-                due: Instant::now() + state.round_trip / 2,
-                bytes: bytes.to_vec(),
-            };
+            let loss = if taken.turn_begins { state.request_fault(progress.turn) } else { None };
+            let parcel =
+                |bytes: &[u8]| Parcel { due: Instant::now() + state.round_trip / 2, bytes: bytes.to_vec() };
             let whole = parcel(&taken.forward);
             let cut = through.map(|(count, loss)| (parcel(&taken.forward[..count]), loss));
             drop(state);
@@ -406,11 +365,8 @@ impl Shared {
             let taken = progress.conversation.server_sent(bytes);
             let mut state = self.state();
             let round_trip = state.round_trip;
-            let loss = if progress.conversation.logged_in() {
-                state.reply_fault(progress.turn)
-            } else {
-                None
-            };
+            let loss =
+                if progress.conversation.logged_in() { state.reply_fault(progress.turn) } else { None };
             drop(state);
             let (through, swallowed_whole) = progress.let_through(&taken.reply_ends, taken.forward.len());
             drop(progress);
@@ -422,10 +378,7 @@ impl Shared {
             let bytes = taken.forward[..through].to_vec();
             if !bytes.is_empty() {
                 // The other side may be gone; the next read from this one says whether to go on.
-                let _ = to_client.send(Parcel {
-                    due: Instant::now() + round_trip / 2,
-                    bytes,
-                });
+                let _ = to_client.send(Parcel { due: Instant::now() + round_trip / 2, bytes });
             }
             if swallowed_whole {
                 self.state().fault = None;
@@ -496,9 +449,7 @@ impl Progress {
 
 impl Link {
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress
-            .lock()
-            .expect("no thread panics while it holds the progress")
+        self.progress.lock().expect("no thread panics while it holds the progress")
     }
 
     /// Writes what arrives, each parcel when it is due, and passes the end on.
@@ -558,13 +509,7 @@ mod tests {
     #[test]
     fn replies_to_earlier_messages_pass_before_the_one_that_is_lost() {
         let conversation = Conversation::new(Protocol::Postgres);
-        let mut progress = Progress {
-            conversation,
-            turn: 1,
-            flow: Flow::Open,
-            replies: 0,
-            swallow: Some(3),
-        };
+        let mut progress = Progress { conversation, turn: 1, flow: Flow::Open, replies: 0, swallow: Some(3) };
         // The first reply and a part of the second, its rest and a part of the third, the rest of the third.
         assert_eq!(progress.let_through(&[10], 15), (15, false));
         assert_eq!(progress.let_through(&[5], 20), (5, false));

@@ -23,18 +23,12 @@ impl Sqlite {
     pub fn fresh() -> Self {
         let directory = tempfile::Builder::new().prefix("whimbrel-sqlite-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        Self {
-            path: directory.path().join("test.db"),
-            _directory: Some(directory),
-        }
+        Self { path: directory.path().join("test.db"), _directory: Some(directory) }
     }
 
     /// Returns the database in a file that somebody else takes care of.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            _directory: None,
-        }
+        Self { path: path.into(), _directory: None }
     }
 
     /// Returns the file.

@@ -101,10 +101,7 @@ impl Conversation {
     pub(crate) fn new(protocol: Protocol) -> Self {
         let (client, layout) = match protocol {
             Protocol::Postgres | Protocol::Opaque => (Client::Startup(Vec::new()), Layout::Postgres),
-            Protocol::MySql => (
-                Client::Framed(Framer::new(Layout::MySql, RECORDED)),
-                Layout::MySql,
-            ),
+            Protocol::MySql => (Client::Framed(Framer::new(Layout::MySql, RECORDED)), Layout::MySql),
         };
         Self {
             protocol,
@@ -132,10 +129,7 @@ impl Conversation {
     /// Takes bytes of the client.
     pub(crate) fn client_sent(&mut self, bytes: &[u8]) -> FromClient {
         if self.protocol == Protocol::Opaque {
-            return FromClient {
-                forward: bytes.to_vec(),
-                ..FromClient::default()
-            };
+            return FromClient { forward: bytes.to_vec(), ..FromClient::default() };
         }
         match &mut self.client {
             Client::Startup(seen) => {
@@ -145,10 +139,7 @@ impl Conversation {
             }
             Client::Framed(framer) => {
                 let frames = framer.feed(bytes);
-                let mut taken = FromClient {
-                    forward: bytes.to_vec(),
-                    ..FromClient::default()
-                };
+                let mut taken = FromClient { forward: bytes.to_vec(), ..FromClient::default() };
                 for (_, event) in frames {
                     self.client_event(event, &mut taken);
                 }
@@ -160,10 +151,7 @@ impl Conversation {
     /// Takes bytes of the server.
     pub(crate) fn server_sent(&mut self, bytes: &[u8]) -> FromServer {
         if self.protocol == Protocol::Opaque {
-            return FromServer {
-                forward: bytes.to_vec(),
-                ..FromServer::default()
-            };
+            return FromServer { forward: bytes.to_vec(), ..FromServer::default() };
         }
         let forward = match &mut self.greeting {
             Some(seen) => {
@@ -192,30 +180,21 @@ impl Conversation {
 
     /// Answers requests for encryption with `N`, and forwards the startup message as soon as it is whole.
     fn postgres_startup(&mut self, seen: Vec<u8>) -> FromClient {
-        let word = |at: usize| {
-            seen.get(at..at + 4)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(u32::from_be_bytes)
-        };
+        let word =
+            |at: usize| seen.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         let (Some(length), Some(code)) = (word(0), word(4)) else {
             self.client = Client::Startup(seen);
             return FromClient::default();
         };
         if code == SSL_REQUEST || code == GSS_REQUEST {
-            return FromClient {
-                answer: Some(b'N'),
-                ..FromClient::default()
-            };
+            return FromClient { answer: Some(b'N'), ..FromClient::default() };
         }
         if seen.len() < length as usize {
             self.client = Client::Startup(seen);
             return FromClient::default();
         }
         self.client = Client::Framed(Framer::new(Layout::Postgres, RECORDED));
-        FromClient {
-            forward: seen,
-            ..FromClient::default()
-        }
+        FromClient { forward: seen, ..FromClient::default() }
     }
 
     fn client_event(&mut self, event: Event, taken: &mut FromClient) {
@@ -231,15 +210,7 @@ impl Conversation {
                 let reply = self.request(&frame);
                 let Frame { kind, length, .. } = frame;
                 let text = text_of(self.protocol, &frame);
-                taken.messages.push((
-                    reply,
-                    Message {
-                        turn: 0,
-                        kind,
-                        length,
-                        text,
-                    },
-                ));
+                taken.messages.push((reply, Message { turn: 0, kind, length, text }));
             }
             Event::Ended(frame) => {
                 // MySQL's login: the client's abilities come first.
@@ -327,11 +298,7 @@ impl Response {
             Self::Prepared => {
                 let [columns, parameters] =
                     [packet.half(5), packet.half(7)].map(|count| u64::from(count.unwrap_or(0)));
-                let ends = if deprecate_eof {
-                    0
-                } else {
-                    u64::from(columns > 0) + u64::from(parameters > 0)
-                };
+                let ends = if deprecate_eof { 0 } else { u64::from(columns > 0) + u64::from(parameters > 0) };
                 match columns + parameters + ends {
                     0 => return true,
                     packets => Self::Definitions(packets),
@@ -466,13 +433,7 @@ impl Framer {
                 self.frame.kind = self.frame.kept.first().copied().unwrap_or(0);
             }
             self.began = true;
-            events.push((
-                at,
-                Event::Began {
-                    kind: self.frame.kind,
-                    first: self.frame.sequence == 0,
-                },
-            ));
+            events.push((at, Event::Began { kind: self.frame.kind, first: self.frame.sequence == 0 }));
         }
         if self.left > 0 {
             return;
@@ -505,10 +466,7 @@ impl Frame {
             _ => 8,
         };
         let bytes = self.kept.get(at + 1..at + 1 + length)?;
-        let number = bytes
-            .iter()
-            .rev()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let number = bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
         Some((number, at + 1 + length))
     }
 
@@ -547,9 +505,7 @@ fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn holds_packet(seen: &[u8]) -> bool {
-    let length = seen
-        .get(..3)
-        .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) as usize);
+    let length = seen.get(..3).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) as usize);
     length.is_some_and(|length| seen.len() >= 4 + length)
 }
 
@@ -618,12 +574,7 @@ mod tests {
         for byte in postgres_message(b'Q', b"SELECT 1\0") {
             let taken = conversation.client_sent(&[byte]);
             turns += u32::from(taken.turn_begins);
-            texts.extend(
-                taken
-                    .messages
-                    .into_iter()
-                    .map(|(reply, message)| (reply, message.text)),
-            );
+            texts.extend(taken.messages.into_iter().map(|(reply, message)| (reply, message.text)));
         }
         assert_eq!((turns, texts), (1, vec![(1, "SELECT 1".to_owned())]));
     }

@@ -1,7 +1,7 @@
 //! Every command of the program on SQLite: what it prints, how it exits, what it leaves in the database.
 
-use whimbrel_tests::birds::{database, empty, history, project, tables};
 use insta::assert_snapshot;
+use whimbrel_tests::birds::{database, empty, history, project, tables};
 use whimbrel_tests::{Database, Outcome, Project};
 
 /// Runs a command that has to succeed and whose output another test shows.
@@ -219,10 +219,8 @@ fn redo_takes_back_and_applies_again() {
 
 #[test]
 fn status_shows_how_every_migration_stands() {
-    let project = project().file(
-        "migrations/sqlite/004_secret.sql",
-        "-- env: production\nCREATE TABLE secret (id);\n",
-    );
+    let project =
+        project().file("migrations/sqlite/004_secret.sql", "-- env: production\nCREATE TABLE secret (id);\n");
     succeed(&project, &["up", "--to", "002"]);
     project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
     project.remove("migrations/sqlite/002_sites.sql");

@@ -215,3 +215,21 @@ fn an_up_and_a_down_behave_as_one_after_the_other() {
         }
     }
 }
+
+/// A stepwise migration commits its started row first; whoever finds it waits until it is settled.
+#[test]
+fn an_up_and_a_down_with_ddl_behave_as_one_after_the_other_on_mariadb() {
+    let database = MariaDb::fresh();
+    let project = applied_up_to(&database, "004");
+    let path = |name: &str| format!("migrations/mysql/{name}.sql");
+    project.write(&path("004_row.down"), "CREATE TABLE taken_back (id integer);\nDROP TABLE taken_back;\n");
+    project.write(&path("005_table.up"), "CREATE TABLE made (id integer);\n");
+    project.write(&path("005_table.down"), "DROP TABLE made;\n");
+    for outcome in database.overlapping(&project, &[&["up"], &["down"]]) {
+        let _ = outcome.exits(0);
+    }
+    let up_first = ["005_table|up|applied", "005_table|down|reverted"];
+    let down_first = ["004_row|down|reverted", "004_row|up|applied", "005_table|up|applied"];
+    let log = log(&database).split_off(4);
+    assert!(log == up_first || log == down_first, "{log:?}");
+}

@@ -25,21 +25,11 @@ fn connection_to(url: &str) -> Result<Conn, mysql::Error> {
 /// Runs psql, whose exit says whether the connection came about.
 fn psql(url: &str) -> Result<String, String> {
     let output = Command::new(&servers().programs.psql)
-        .args([
-            "--no-psqlrc",
-            "-At",
-            "-c",
-            "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
-            url,
-        ])
+        .args(["--no-psqlrc", "-At", "-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", url])
         .output()
         .expect("xtask has found the client");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(text(&output.stderr))
-    }
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
 /// Runs MariaDB's client with TLS verified by an authority, or without TLS.
@@ -47,50 +37,28 @@ fn mariadb(user: &str, options: &[&str]) -> Result<String, String> {
     let server = &servers().mariadb;
     let output = Command::new(&servers().programs.mariadb)
         .env("MYSQL_PWD", &server.password)
-        .args([
-            "--no-defaults",
-            "-h",
-            "127.0.0.1",
-            "-P",
-            &server.port.to_string(),
-            "-u",
-            user,
-        ])
+        .args(["--no-defaults", "-h", "127.0.0.1", "-P", &server.port.to_string(), "-u", user])
         .args(options)
         .args(["-N", "-e", "SHOW STATUS LIKE 'Ssl_version'"])
         .output()
         .expect("xtask has found the client");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(text(&output.stderr))
-    }
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
 #[test]
 fn postgres_asks_for_the_password_and_offers_verified_tls() {
     let database = Postgres::fresh();
     assert_eq!(psql(&database.url_tls()), Ok("t".to_owned()));
-    assert_eq!(
-        psql(&format!("{}?sslmode=disable", database.url())),
-        Ok("f".to_owned())
-    );
+    assert_eq!(psql(&format!("{}?sslmode=disable", database.url())), Ok("f".to_owned()));
 
     let wrong = psql(&database.url_as("owner", "wrong")).unwrap_err();
     assert!(wrong.contains("password authentication failed"), "{wrong}");
-    let plain = format!(
-        "{}?sslmode=disable",
-        database.url_as("tls_only", &servers().postgres.password)
-    );
+    let plain = format!("{}?sslmode=disable", database.url_as("tls_only", &servers().postgres.password));
     let plain = psql(&plain).unwrap_err();
     assert!(plain.contains("no encryption"), "{plain}");
     let other = servers().other_authority.display();
-    let other = psql(&format!(
-        "{}?sslmode=verify-ca&sslrootcert={other}",
-        database.url()
-    ))
-    .unwrap_err();
+    let other = psql(&format!("{}?sslmode=verify-ca&sslrootcert={other}", database.url())).unwrap_err();
     assert!(other.contains("certificate verify failed"), "{other}");
 }
 
@@ -114,11 +82,7 @@ fn mariadb_asks_for_the_password_and_offers_verified_tls() {
     assert!(encrypted.contains("TLSv1."), "{encrypted}");
     let plain = mariadb("owner", &["--skip-ssl"]).unwrap();
     assert_eq!(plain, "Ssl_version");
-    assert!(
-        mariadb("tls_only", &["--skip-ssl"])
-            .unwrap_err()
-            .contains("Access denied")
-    );
+    assert!(mariadb("tls_only", &["--skip-ssl"]).unwrap_err().contains("Access denied"));
     assert!(mariadb("tls_only", &[&authority]).unwrap().contains("TLSv1."));
     let other = format!("--ssl-ca={}", servers().other_authority.display());
     let refused = mariadb("owner", &[&other, "--ssl-verify-server-cert"]).unwrap_err();
@@ -133,9 +97,8 @@ fn every_pooler_reaches_the_database_with_a_role_of_the_test() {
     let role = database.role("reader");
     for pool in [Pool::Transaction, Pool::Single, Pool::Session] {
         let url = database.pooler_url(pool).replace("owner:", &format!("{role}:"));
-        let row = client_of(&url)
-            .query_one("SELECT current_user::text, current_database()::text", &[])
-            .unwrap();
+        let row =
+            client_of(&url).query_one("SELECT current_user::text, current_database()::text", &[]).unwrap();
         let found: (String, String) = (row.get(0), row.get(1));
         assert_eq!(found, (role.clone(), database.name().to_owned()), "{pool:?}");
     }
@@ -158,23 +121,14 @@ fn a_pool_of_one_gives_two_clients_the_same_session() {
 
 #[test]
 fn a_fresh_database_is_empty_and_gone_in_the_end() {
-    let [postgres, mariadb] = [
-        Box::new(Postgres::fresh()) as Box<dyn Database>,
-        Box::new(MariaDb::fresh()),
-    ];
+    let [postgres, mariadb] = [Box::new(Postgres::fresh()) as Box<dyn Database>, Box::new(MariaDb::fresh())];
     for (database, count) in [
         (postgres, "SELECT count(*) FROM pg_database WHERE datname = "),
-        (
-            mariadb,
-            "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ",
-        ),
+        (mariadb, "SELECT count(*) FROM information_schema.schemata WHERE schema_name = "),
     ] {
         database.execute("CREATE TABLE birds (id INTEGER PRIMARY KEY, name VARCHAR(20))");
         database.execute("INSERT INTO birds VALUES (1, 'whimbrel'), (2, NULL)");
-        assert_eq!(
-            database.lines("SELECT * FROM birds ORDER BY id"),
-            ["1|whimbrel", "2|NULL"]
-        );
+        assert_eq!(database.lines("SELECT * FROM birds ORDER BY id"), ["1|whimbrel", "2|NULL"]);
         let engine = database.engine();
         let name = database.url().rsplit('/').next().unwrap().to_owned();
         drop(database);
@@ -190,13 +144,9 @@ fn a_fresh_database_is_empty_and_gone_in_the_end() {
 fn a_role_is_gone_with_its_database() {
     let database = Postgres::fresh();
     let role = database.role("reader");
-    database.execute(&format!(
-        "CREATE TABLE birds (id int); GRANT SELECT ON birds TO {role}"
-    ));
+    database.execute(&format!("CREATE TABLE birds (id int); GRANT SELECT ON birds TO {role}"));
     let url = database.url_as(&role, &servers().postgres.password);
-    let refused = client_of(&url)
-        .batch_execute("INSERT INTO birds VALUES (1)")
-        .unwrap_err();
+    let refused = client_of(&url).batch_execute("INSERT INTO birds VALUES (1)").unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "42501");
     drop(database);
     assert_eq!(
@@ -207,11 +157,8 @@ fn a_role_is_gone_with_its_database() {
 
 #[test]
 fn the_error_of_a_later_statement_is_an_error() {
-    let databases: [Box<dyn Database>; 3] = [
-        Box::new(Sqlite::fresh()),
-        Box::new(Postgres::fresh()),
-        Box::new(MariaDb::fresh()),
-    ];
+    let databases: [Box<dyn Database>; 3] =
+        [Box::new(Sqlite::fresh()), Box::new(Postgres::fresh()), Box::new(MariaDb::fresh())];
     for database in databases {
         let error = database.try_query("SELECT 1; SELECT * FROM nowhere").unwrap_err();
         assert!(error.contains("nowhere"), "{:?}: {error}", database.engine());
@@ -245,17 +192,13 @@ fn one_simple_query_is_one_turn() {
         proxy.forget();
         let mut client = client_of(&proxy.url(&database));
         for number in 0..queries {
-            client
-                .simple_query(&format!("SELECT {number}; SELECT 'again'"))
-                .unwrap();
+            client.simple_query(&format!("SELECT {number}; SELECT 'again'")).unwrap();
         }
         client.close().unwrap();
         assert_eq!((proxy.connections(), proxy.turns()), (1, queries));
     }
     assert!(
-        proxy
-            .client_text()
-            .starts_with("SELECT 0; SELECT 'again'\nSELECT 1;"),
+        proxy.client_text().starts_with("SELECT 0; SELECT 'again'\nSELECT 1;"),
         "{}",
         proxy.client_text()
     );
@@ -276,9 +219,7 @@ fn a_pooler_can_stand_behind_the_proxy() {
     let database = Postgres::fresh();
     let proxy = Proxy::start(Pool::Transaction.address(), Protocol::Postgres);
     let mut client = client_of(&proxy.url(&database));
-    client
-        .batch_execute("BEGIN; CREATE TABLE a (id int); COMMIT")
-        .unwrap();
+    client.batch_execute("BEGIN; CREATE TABLE a (id int); COMMIT").unwrap();
     assert_eq!(proxy.turns(), 1);
     assert_eq!(proxy.client_text(), "BEGIN; CREATE TABLE a (id int); COMMIT");
 }
@@ -289,9 +230,7 @@ fn one_mysql_packet_is_one_turn() {
     let proxy = Proxy::before(&database);
     let mut connection = connection_to(&proxy.url(&database)).unwrap();
     assert_eq!((proxy.connections(), proxy.turns()), (1, 0));
-    connection
-        .query_drop("DO 1; CREATE TABLE a (id int); DO 2")
-        .unwrap();
+    connection.query_drop("DO 1; CREATE TABLE a (id int); DO 2").unwrap();
     assert_eq!(proxy.turns(), 1);
     for number in 0..4 {
         let found: Option<u32> = connection.query_first(format!("SELECT {number}")).unwrap();
@@ -331,14 +270,8 @@ fn a_cut_comes_after_the_work_and_before_its_reply() {
         let lost = client.batch_execute("INSERT INTO a VALUES (2)").unwrap_err();
         assert!(lost.as_db_error().is_none(), "{lost}");
         assert!(proxy.fault_struck());
-        assert_eq!(
-            database.lines("SELECT turn FROM a ORDER BY turn"),
-            ["1", "2"],
-            "{loss:?}"
-        );
-        client_of(&proxy.url(&database))
-            .batch_execute("INSERT INTO a VALUES (3)")
-            .unwrap();
+        assert_eq!(database.lines("SELECT turn FROM a ORDER BY turn"), ["1", "2"], "{loss:?}");
+        client_of(&proxy.url(&database)).batch_execute("INSERT INTO a VALUES (3)").unwrap();
     }
 }
 
@@ -348,10 +281,7 @@ fn a_request_can_be_lost_before_the_server_sees_it() {
     database.execute("CREATE TABLE a (turn int)");
     let proxy = Proxy::before(&database);
     let mut connection = connection_to(&proxy.url(&database)).unwrap();
-    proxy.fault(Fault::Request {
-        turn: 2,
-        loss: Loss::Close,
-    });
+    proxy.fault(Fault::Request { turn: 2, loss: Loss::Close });
     connection.query_drop("INSERT INTO a VALUES (1)").unwrap();
     connection.query_drop("INSERT INTO a VALUES (2)").unwrap_err();
     assert_eq!(database.lines("SELECT turn FROM a"), ["1"]);
@@ -363,10 +293,7 @@ fn a_message_can_be_cut_in_the_middle() {
     database.execute("CREATE TABLE a (turn int)");
     let proxy = Proxy::before(&database);
     let mut client = client_of(&proxy.url(&database));
-    proxy.fault(Fault::Bytes {
-        count: 10,
-        loss: Loss::Close,
-    });
+    proxy.fault(Fault::Bytes { count: 10, loss: Loss::Close });
     client.batch_execute("INSERT INTO a VALUES (1)").unwrap_err();
     assert_eq!(database.lines("SELECT count(*) FROM a"), ["0"]);
 }
@@ -376,23 +303,17 @@ fn the_reply_to_a_commit_can_be_lost() {
     let postgres = Postgres::fresh();
     postgres.execute("CREATE TABLE a (id int)");
     let proxy = Proxy::before(&postgres);
-    proxy.fault(Fault::LostReply {
-        text: "commit".to_owned(),
-    });
+    proxy.fault(Fault::LostReply { text: "commit".to_owned() });
     let mut client = client_of(&proxy.url(&postgres));
     client.batch_execute("INSERT INTO a VALUES (1)").unwrap();
-    client
-        .batch_execute("BEGIN; INSERT INTO a VALUES (2); COMMIT")
-        .unwrap_err();
+    client.batch_execute("BEGIN; INSERT INTO a VALUES (2); COMMIT").unwrap_err();
     assert!(proxy.fault_struck());
     assert_eq!(postgres.lines("SELECT id FROM a ORDER BY id"), ["1", "2"]);
 
     let mariadb = MariaDb::fresh();
     mariadb.execute("CREATE TABLE a (id int)");
     let proxy = Proxy::before(&mariadb);
-    proxy.fault(Fault::LostReply {
-        text: "commit".to_owned(),
-    });
+    proxy.fault(Fault::LostReply { text: "commit".to_owned() });
     let mut connection = connection_to(&proxy.url(&mariadb)).unwrap();
     connection.query_drop("INSERT INTO a VALUES (1)").unwrap();
     let lost = "BEGIN; SELECT * FROM a; INSERT INTO a VALUES (2); SELECT 7, NULL; DO SLEEP(0.2); COMMIT";
@@ -405,15 +326,10 @@ fn the_reply_to_a_commit_can_be_lost() {
 fn a_silent_server_leaves_the_client_waiting() {
     let database = Postgres::fresh();
     let proxy = Proxy::before(&database);
-    proxy.fault(Fault::Reply {
-        turn: 1,
-        loss: Loss::Silence,
-    });
+    proxy.fault(Fault::Reply { turn: 1, loss: Loss::Silence });
     let url = proxy.url(&database);
     let project = Project::new();
-    let running = project
-        .program(&servers().programs.psql, ["-c", "CREATE TABLE a (id int)", &url])
-        .spawn();
+    let running = project.program(&servers().programs.psql, ["-c", "CREATE TABLE a (id int)", &url]).spawn();
     proxy.wait_for_fault();
     running.kill();
     let outcome = running.wait();
@@ -425,24 +341,15 @@ fn a_silent_server_leaves_the_client_waiting() {
 fn nothing_passes_a_partition() {
     let database = Postgres::fresh();
     let proxy = Proxy::before(&database);
-    proxy.fault(Fault::Request {
-        turn: 1,
-        loss: Loss::Partition,
-    });
+    proxy.fault(Fault::Request { turn: 1, loss: Loss::Partition });
     let project = Project::new();
     let url = proxy.url(&database);
-    let running = project
-        .program(&servers().programs.psql, ["-c", "CREATE TABLE a (id int)", &url])
-        .spawn();
+    let running = project.program(&servers().programs.psql, ["-c", "CREATE TABLE a (id int)", &url]).spawn();
     proxy.wait_for_fault();
     running.kill();
     assert_eq!(running.wait().signal, Some(9));
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'psql'";
-    assert_eq!(
-        database.lines(sessions),
-        ["1"],
-        "the server knows nothing of the client's end"
-    );
+    assert_eq!(database.lines(sessions), ["1"], "the server knows nothing of the client's end");
     assert_eq!(database.lines("SELECT to_regclass('a')"), ["NULL"]);
 }
 
@@ -452,28 +359,18 @@ fn every_socket_takes_the_owner() {
     assert_eq!(psql(&postgres.url_socket()), Ok("f".to_owned()));
     let server = &servers().mariadb;
     let socket = server.socket.as_deref().expect("xtask gives MariaDB a socket");
-    let url = format!(
-        "mysql://owner:{}@localhost?socket={}",
-        server.password,
-        socket.display()
-    );
+    let url = format!("mysql://owner:{}@localhost?socket={}", server.password, socket.display());
     let found: Option<String> = connection_to(&url).unwrap().query_first("SELECT USER()").unwrap();
     assert_eq!(found.as_deref(), Some("owner@localhost"));
 }
 
 #[test]
 fn a_run_sees_its_project_and_nothing_of_this_machine() {
-    let project = Project::new()
-        .file("migrations/sqlite/001_a.sql", "SELECT 1;\n")
-        .env("GIVEN", "always");
+    let project = Project::new().file("migrations/sqlite/001_a.sql", "SELECT 1;\n").env("GIVEN", "always");
     let script =
         "cat; cat migrations/*/*.sql; echo \"$GIVEN $ONCE\"; pwd >&2; env | cut -d= -f1 | sort >&2; exit 3";
-    let outcome = project
-        .program("/bin/sh", ["-c", script])
-        .env("ONCE", "now")
-        .input("typed\n")
-        .run()
-        .exits(3);
+    let outcome =
+        project.program("/bin/sh", ["-c", script]).env("ONCE", "now").input("typed\n").run().exits(3);
     assert_eq!(
         outcome.redacted(),
         "exit: 3\n--- stdout\ntyped\nSELECT 1;\nalways now\n--- stderr\n[DIR]\nGIVEN\nHOME\nLANG\nONCE\nPATH\nPWD\nTZ\n"

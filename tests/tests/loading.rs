@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Database, Project, Sqlite, built_file};
+use whimbrel_tests::{Database, Outcome, Project, Sqlite, built_file};
 
 /// The library of the probe, built as a stranger builds it: outside the workspace.
 static PROBE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -53,10 +53,23 @@ fn patched(from: &[u8], to: &[u8]) -> Vec<u8> {
     library
 }
 
+/// Returns the outcome without what differs from machine to machine: sizes, the architecture, and where else libraries
+/// are searched for.
+fn shown(outcome: &Outcome) -> String {
+    let lib = PROBE.ancestors().nth(3).expect("cargo's target directory").join("lib");
+    outcome.redacted_with(&[
+        (r"(src/\w+\.rs):\d+", "$1:[LINE]"),
+        (r"\d+ of at least \d+ bytes", "[N] of at least [N] bytes"),
+        (&format!(r"\b{}\b", std::env::consts::ARCH), "[THIS]"),
+        (&lib.to_string_lossy(), "[LIB]"),
+        (r"(/usr/\S+|\[LIB\]\S+)      .*", "$1      [NOT THERE]"),
+    ])
+}
+
 #[test]
 fn a_strangers_library_serves_the_folder_of_its_name() {
     let project = with_library(probe());
-    assert_snapshot!(project.run(["up", "probe", "-v"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["up", "probe", "-v"])), @r"
     exit: 0
     --- stdout
     applied  001_species  [N] ms
@@ -67,7 +80,7 @@ fn a_strangers_library_serves_the_folder_of_its_name() {
     library   plugins/libwhimbrel_adapter_probe.so
     url       probe:birds.db, from plugins.toml:4:7
     ");
-    assert_snapshot!(project.run(["status", "probe"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["status", "probe"])), @r"
     exit: 0
     --- stdout
     applied  001_species  [TIME]  [N] ms
@@ -75,7 +88,7 @@ fn a_strangers_library_serves_the_folder_of_its_name() {
     probe: 2 applied
     --- stderr
     ");
-    assert_snapshot!(project.run(["down", "probe", "--to", "0", "--dry-run"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["down", "probe", "--to", "0", "--dry-run"])), @r"
     exit: 4
     --- stdout
     --- stderr
@@ -96,16 +109,15 @@ fn a_strangers_library_serves_the_folder_of_its_name() {
 
 #[test]
 fn a_missing_library_is_said_with_every_place() {
-    let beside = [(r"(/usr/\S+)      .*", "$1      [NOT THERE]")];
     let outcome = without_library().run(["up", "probe"]);
-    assert_snapshot!(outcome.redacted_with(&beside), @r"
+    assert_snapshot!(shown(&outcome), @r"
     exit: 9
     --- stdout
     --- stderr
     error[adapter-not-found]: no adapter named `probe`
       looked in  plugins      no such folder
                  [BUILT]      `mysql`, `postgres`, `sqlite`
-                 /tmp/target-e2e/lib/whimbrel      no such folder
+                 [LIB]/whimbrel      [NOT THERE]
                  /usr/local/lib/whimbrel      [NOT THERE]
                  /usr/lib/whimbrel      [NOT THERE]
       no adapter claims the scheme `probe` of the url from plugins.toml:4:7 either
@@ -115,7 +127,7 @@ fn a_missing_library_is_said_with_every_place() {
         "plugins.toml",
         "[adapters.probe]\npath = \"libs/nowhere.so\"\n\n[databases.probe]\nurl = \"probe:birds.db\"\n",
     );
-    assert_snapshot!(explicit.run(["up", "probe"]).redacted(), @r"
+    assert_snapshot!(shown(&explicit.run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
@@ -130,28 +142,28 @@ fn a_truncated_library_is_refused() {
     let library = probe();
     let half = library.len() / 2;
     let outcome = with_library(&library[..half]).run(["up", "probe"]);
-    assert_snapshot!(outcome.redacted_with(&[(r"\d+ of at least \d+ bytes", "[N] of at least [N] bytes")]), @r"
+    assert_snapshot!(shown(&outcome), @r"
     exit: 9
     --- stdout
     --- stderr
     error[adapter-not-loaded]: cannot load the adapter `probe`
       looked in  plugins/libwhimbrel_adapter_probe.so      broken: truncated: [N] of at least [N] bytes
                  [BUILT]/libwhimbrel_adapter_probe.so      not there
-                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 [LIB]/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
     hint: build or install the adapter again
     ");
-    assert_snapshot!(with_library(&library[..10]).run(["up", "probe"]).redacted(), @r"
+    assert_snapshot!(shown(&with_library(&library[..10]).run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
     error[adapter-not-loaded]: cannot load the adapter `probe`
       looked in  plugins/libwhimbrel_adapter_probe.so      broken: truncated
                  [BUILT]/libwhimbrel_adapter_probe.so      not there
-                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 [LIB]/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
     hint: build or install the adapter again
     ");
 }
@@ -161,17 +173,16 @@ fn a_library_for_another_machine_is_refused() {
     let mut library = probe();
     // `e_machine` of the ELF header; 8 is MIPS, on which no test of ours runs.
     library[18..20].copy_from_slice(&8_u16.to_le_bytes());
-    let this = [(std::env::consts::ARCH, "[THIS]")];
-    assert_snapshot!(with_library(library).run(["up", "probe"]).redacted_with(&this), @r"
+    assert_snapshot!(shown(&with_library(library).run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
     error[adapter-not-loaded]: cannot load the adapter `probe`
       looked in  plugins/libwhimbrel_adapter_probe.so      wrong architecture: machine 8, this is [THIS]
                  [BUILT]/libwhimbrel_adapter_probe.so      not there
-                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 [LIB]/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
     hint: set `adapters.probe.path` in plugins.toml to a library built for [THIS]
     ");
 }
@@ -179,7 +190,7 @@ fn a_library_for_another_machine_is_refused() {
 #[test]
 fn a_library_of_another_abi_is_refused() {
     let library = patched(b"abi=0\napi=", b"abi=7\napi=");
-    assert_snapshot!(with_library(library).run(["up", "probe"]).redacted(), @r"
+    assert_snapshot!(shown(&with_library(library).run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
@@ -191,16 +202,16 @@ fn a_library_of_another_abi_is_refused() {
 
 #[test]
 fn a_file_that_is_no_library_is_refused() {
-    assert_snapshot!(with_library("not a library at all\n").run(["up", "probe"]).redacted(), @r"
+    assert_snapshot!(shown(&with_library("not a library at all\n").run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
     error[adapter-not-loaded]: cannot load the adapter `probe`
       looked in  plugins/libwhimbrel_adapter_probe.so      not an adapter: not an ELF library
                  [BUILT]/libwhimbrel_adapter_probe.so      not there
-                 /tmp/target-e2e/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
-                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      not there
+                 [LIB]/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
     hint: build or install the adapter again
     ");
 }
@@ -208,11 +219,11 @@ fn a_file_that_is_no_library_is_refused() {
 #[test]
 fn a_library_that_panics_when_it_is_loaded_is_survived() {
     let project = with_library(probe()).env("PROBE_PANICS_ON_LOAD", "1");
-    assert_snapshot!(project.run(["up", "probe"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
-    error[adapter-panicked]: the adapter `probe` panicked while it was loaded: the adapter panicked at src/lib.rs:31: the probe was told to panic when it is loaded
+    error[adapter-panicked]: the adapter `probe` panicked while it was loaded: at src/lib.rs:[LINE]: the probe was told to panic when it is loaded
       --> plugins/libwhimbrel_adapter_probe.so
     state: no database was touched
     hint: report this to the adapter's author
@@ -222,12 +233,25 @@ fn a_library_that_panics_when_it_is_loaded_is_survived() {
 #[test]
 fn an_adapter_that_panics_while_it_runs_a_migration_is_survived() {
     let project = with_library(probe());
-    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=run"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["up", "probe", "--url", "probe:birds.db?panic=run"])), @r"
     exit: 9
     --- stdout
     --- stderr
-    error[adapter-panicked]: the adapter panicked
-      caused by: the adapter panicked at src/connection.rs:99: the probe was told to panic in `run`
+    error[adapter-panicked]: the adapter panicked at src/connection.rs:[LINE]: the probe was told to panic in `run`
+    state: no migration was run
+    hint: report this to the adapter's author
+    ");
+    let _ = project.run(["up", "probe", "--steps", "1"]).exits(0);
+    assert_snapshot!(shown(&project.run(["up", "probe", "--url", "probe:birds.db?panic=execute"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-panicked]: the adapter `probe` panicked while running `002_sites`
+      --> migrations/probe/002_sites.sql
+      on its way to the server
+      caused by: the adapter panicked at src/connection.rs:[LINE]: the probe was told to panic in `execute`
+    state: unknown for `002_sites`
+    hint: run `whimbrel verify probe` before anything else, and report this to the adapter's author
     ");
     let _ = project.run(["up", "probe"]).exits(0);
 }
@@ -235,22 +259,39 @@ fn an_adapter_that_panics_while_it_runs_a_migration_is_survived() {
 #[test]
 fn a_panic_anywhere_in_an_adapter_is_an_error() {
     let project = with_library(probe());
-    for method in ["check_url", "connect", "dialect", "text", "read", "run"] {
+    for method in ["check_url", "connect", "dialect", "text", "read", "run", "execute"] {
         let url = format!("probe:birds.db?panic={method}");
         let outcome = project.run(["up", "probe", "--url", &url]).exits(9);
         assert!(outcome.stderr.starts_with("error[adapter-panicked]"), "{method}: {}", outcome.stderr);
-        assert!(outcome.mentions(&format!("the probe was told to panic in `{method}`")), "{}", outcome.stderr);
-        assert!(!outcome.mentions("panicked at"), "{method}: {}", outcome.stderr);
+        assert!(
+            outcome.mentions(&format!("the probe was told to panic in `{method}`")),
+            "{}",
+            outcome.stderr
+        );
+        // What Rust itself would say.
+        assert!(!outcome.mentions("thread '"), "{method}: {}", outcome.stderr);
     }
-    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=connect"]).redacted(), @"");
-    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=read"]).redacted(), @"");
+    assert_snapshot!(shown(&project.run(["up", "probe", "--url", "probe:birds.db?panic=connect"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-panicked]: the adapter panicked at src/lib.rs:[LINE]: the probe was told to panic in `connect`
+    hint: the url comes from `--url` (command line)
+    ");
+    assert_snapshot!(shown(&project.run(["up", "probe", "--url", "probe:birds.db?panic=read"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-panicked]: the adapter panicked at src/connection.rs:[LINE]: the probe was told to panic in `read`
+    hint: report this to the adapter's author
+    ");
 }
 
 /// What was done is done; the end of a session says nothing any more.
 #[test]
 fn a_panic_at_the_end_of_a_session_changes_nothing() {
     let project = with_library(probe());
-    assert_snapshot!(project.run(["up", "probe", "--url", "probe:birds.db?panic=drop"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["up", "probe", "--url", "probe:birds.db?panic=drop"])), @r"
     exit: 0
     --- stdout
     applied  001_species  [N] ms
@@ -264,17 +305,20 @@ fn a_panic_at_the_end_of_a_session_changes_nothing() {
 fn the_list_shows_what_is_used_and_what_is_hidden() {
     let project = Project::new()
         .plugins_toml("plugins = [\"plugins\"]\n")
-        .file("plugins/libsqlite-of-ours.so", fs::read(built_file("libwhimbrel_adapter_sqlite.so")).expect("it is built"))
+        .file(
+            "plugins/libsqlite-of-ours.so",
+            fs::read(built_file("libwhimbrel_adapter_sqlite.so")).expect("it is built"),
+        )
         .file("plugins/libwhimbrel_adapter_probe.so", "not a library\n")
         .file("plugins/readme.txt", "");
-    assert_snapshot!(project.run(["adapters", "list"]).redacted(), @r"
+    assert_snapshot!(shown(&project.run(["adapters", "list"])), @r"
     exit: 0
     --- stdout
     sqlite 0.1.0
       file        plugins/libsqlite-of-ours.so
       also called sqlite3
       urls        sqlite, sqlite3, file
-    probe 
+    probe
       file        plugins/libwhimbrel_adapter_probe.so
       but         not an adapter: not an ELF library
     mysql 0.1.0
@@ -297,16 +341,16 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
 
 #[test]
 fn an_adapter_that_nobody_knows_is_named_with_the_nearest() {
-    let project = without_library().plugins_toml("[databases.probe]\nadapter = \"sqlte\"\nurl = \"birds.db\"\n");
-    let beside = [(r"(/usr/\S+|\S+/lib/whimbrel)      .*", "$1      [NOT THERE]")];
-    assert_snapshot!(project.run(["up", "probe"]).redacted_with(&beside), @r"
+    let project =
+        without_library().plugins_toml("[databases.probe]\nadapter = \"sqlte\"\nurl = \"birds.db\"\n");
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
     error[adapter-not-found]: no adapter named `sqlte`
       --> plugins.toml:2:11  database `probe`
       looked in  [BUILT]      `mysql`, `postgres`, `sqlite`
-                 /tmp/target-e2e/lib/whimbrel      [NOT THERE]
+                 [LIB]/whimbrel      [NOT THERE]
                  /usr/local/lib/whimbrel      [NOT THERE]
                  /usr/lib/whimbrel      [NOT THERE]
     hint: did you mean `sqlite`? `whimbrel adapters` lists the ones that were found
@@ -315,18 +359,19 @@ fn an_adapter_that_nobody_knows_is_named_with_the_nearest() {
 
 #[test]
 fn a_path_means_exactly_this_file() {
-    let project = with_library("not a library\n")
-        .file("elsewhere/any-name.so", probe())
-        .file(
-            "plugins.toml",
-            "plugins = [\"plugins\"]\n\n[adapters.probe]\npath = \"elsewhere/any-name.so\"\n\n\
+    let project = with_library("not a library\n").file("elsewhere/any-name.so", probe()).file(
+        "plugins.toml",
+        "plugins = [\"plugins\"]\n\n[adapters.probe]\npath = \"elsewhere/any-name.so\"\n\n\
              [databases.probe]\nurl = \"probe:birds.db\"\n",
-        );
+    );
     let _ = project.run(["up", "probe"]).exits(0);
     let other = built_file("libwhimbrel_adapter_sqlite.so");
     let other = other.to_str().expect("a path of cargo's");
-    project.write("plugins.toml", format!("[adapters.probe]\npath = \"{other}\"\n\n[databases.probe]\nurl = \"probe:birds.db\"\n"));
-    assert_snapshot!(project.run(["up", "probe"]).redacted(), @r"
+    project.write(
+        "plugins.toml",
+        format!("[adapters.probe]\npath = \"{other}\"\n\n[databases.probe]\nurl = \"probe:birds.db\"\n"),
+    );
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr

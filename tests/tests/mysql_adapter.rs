@@ -19,16 +19,11 @@ use whimbrel_tests::{Database, Fault, Loss, MariaDb, Proxy};
 const TABLE: &str = "whimbrel_migrations";
 
 fn open(url: &str) -> Opened {
-    MySql
-        .connect(&ConnectOptions::new(Secret::new(url)))
-        .expect("the server takes the session")
+    MySql.connect(&ConnectOptions::new(Secret::new(url))).expect("the server takes the session")
 }
 
 fn refused(url: &str) -> Error {
-    MySql
-        .connect(&ConnectOptions::new(Secret::new(url)))
-        .err()
-        .expect("the session is refused")
+    MySql.connect(&ConnectOptions::new(Secret::new(url))).err().expect("the session is refused")
 }
 
 /// A session with its dialect and the history table.
@@ -42,36 +37,19 @@ impl Target {
     fn open(url: &str) -> Self {
         let mut connection = open(url).connection;
         let name = TableName::new(TABLE);
-        let first = connection
-            .dialect(&RowSet::default())
-            .expect("the first dialect needs no facts");
-        let facts = first
-            .text(&Text::Facts { history: &name })
-            .expect("there is such a text");
+        let first = connection.dialect(&RowSet::default()).expect("the first dialect needs no facts");
+        let facts = first.text(&Text::Facts { history: &name }).expect("there is such a text");
         let mut rows = Rows::default();
-        connection
-            .read(&[&facts[0]], &mut rows)
-            .expect("the facts can be read");
-        let dialect = connection
-            .dialect(&rows.sets[0])
-            .expect("the facts are those of the adapter");
+        connection.read(&[&facts[0]], &mut rows).expect("the facts can be read");
+        let dialect = connection.dialect(&rows.sets[0]).expect("the facts are those of the adapter");
         let history = name.in_schema(dialect.facts().schema);
-        Target {
-            connection,
-            dialect,
-            history,
-        }
+        Target { connection, dialect, history }
     }
 
     fn ready(url: &str) -> Self {
         let mut target = Self::open(url);
-        for text in target.text(&Text::CreateHistory {
-            history: &target.history,
-        }) {
-            target
-                .connection
-                .execute_raw(&text)
-                .expect("the history table can be created");
+        for text in target.text(&Text::CreateHistory { history: &target.history }) {
+            target.connection.execute_raw(&text).expect("the history table can be created");
         }
         target
     }
@@ -83,34 +61,21 @@ impl Target {
     /// Puts a batch together as the host does.
     fn head(&self, position: i64, mode: Mode, statements: u64) -> Head {
         let history = &self.history;
-        let limits = Limits {
-            lock: Some(Duration::from_secs(2)),
-            statement: Some(Duration::from_secs(20)),
-        };
+        let limits = Limits { lock: Some(Duration::from_secs(2)), statement: Some(Duration::from_secs(20)) };
         let migration = format!("{position:03}_birds");
         let mut row = NewRow::new(position, &migration, 1);
         row.statements_total = statements;
         row.lease = Some(Duration::from_secs(60));
         row.down_script = Some(r"DELETE FROM birds WHERE note = 'C:\new' -- it''s");
-        let mut head = Head::new(
-            format!("whimbrel {}:{position}:1", self.dialect.facts().schema),
-            mode,
-            statements,
-        );
+        let mut head =
+            Head::new(format!("whimbrel {}:{position}:1", self.dialect.facts().schema), mode, statements);
         head.opening = match mode {
             Mode::Atomic => self.text(&Text::Begin { limits: &limits }),
             _ => self.text(&Text::Limit { limits: &limits }),
         };
-        head.opening
-            .extend(self.text(&Text::Record { history, row: &row }));
-        let finish = |state, statements_done| {
-            self.text(&Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            })
-        };
+        head.opening.extend(self.text(&Text::Record { history, row: &row }));
+        let finish =
+            |state, statements_done| self.text(&Text::Finish { history, position, state, statements_done });
         head.closing = self.text(&Text::ResetSession);
         head.settles = Some(head.closing.len() as u32);
         head.closing.extend(finish(RowState::Applied, Some(statements)));
@@ -119,14 +84,7 @@ impl Target {
             Mode::Atomic => head.closing.extend(self.text(&Text::Commit)),
             _ => {
                 let lease = Duration::from_secs(60);
-                head.mark = Some(
-                    self.text(&Text::Mark {
-                        history,
-                        position,
-                        lease,
-                    })
-                    .remove(0),
-                );
+                head.mark = Some(self.text(&Text::Mark { history, position, lease }).remove(0));
                 head.failed = finish(RowState::Failed, None);
             }
         }
@@ -213,17 +171,8 @@ impl Work for Script {
             return Ok(None);
         };
         self.piece = piece;
-        let rest = if self.pieces.is_empty() {
-            Rest::Last
-        } else {
-            Rest::Follows
-        };
-        Ok(Some(Piece::new(
-            PieceKind::Sql,
-            rest,
-            &self.piece.0,
-            &self.piece.1,
-        )))
+        let rest = if self.pieces.is_empty() { Rest::Last } else { Rest::Follows };
+        Ok(Some(Piece::new(PieceKind::Sql, rest, &self.piece.0, &self.piece.1)))
     }
 }
 
@@ -238,19 +187,13 @@ impl Events for Heard {
     fn notice(&mut self, _batch: u32, _notice: Notice) {}
 
     fn finished(&mut self, batch: u32, outcome: Result<Done, Failure>) {
-        assert_eq!(
-            batch as usize,
-            self.outcomes.len(),
-            "batches are reported once and in order"
-        );
+        assert_eq!(batch as usize, self.outcomes.len(), "batches are reported once and in order");
         self.outcomes.push(outcome);
     }
 }
 
 fn state_of(database: &MariaDb) -> Vec<String> {
-    database.lines(&format!(
-        "SELECT position, state, statements_done FROM {TABLE} ORDER BY position"
-    ))
+    database.lines(&format!("SELECT position, state, statements_done FROM {TABLE} ORDER BY position"))
 }
 
 fn no_lock_is_left(target: &mut Target, head: &Head) {
@@ -272,38 +215,21 @@ fn a_migration_is_one_turn_and_so_is_the_history() {
     assert_eq!((proxy.turns(), proxy.connections()), (2, 2));
     proxy.forget();
 
-    let history = target
-        .text(&Text::History {
-            history: &target.history,
-        })
-        .remove(0);
-    let facts = target
-        .text(&Text::Facts {
-            history: &TableName::new(TABLE),
-        })
-        .remove(0);
+    let history = target.text(&Text::History { history: &target.history }).remove(0);
+    let facts = target.text(&Text::Facts { history: &TableName::new(TABLE) }).remove(0);
     let mut rows = Rows::default();
-    target
-        .connection
-        .read(&[&facts, &history], &mut rows)
-        .expect("both can be read");
+    target.connection.read(&[&facts, &history], &mut rows).expect("both can be read");
     assert_eq!(proxy.turns(), 1);
     assert_eq!(rows.sets[1].columns, whimbrel_adapter_api::HISTORY_COLUMNS);
 
     proxy.forget();
-    let mut script = Script {
-        strict: true,
-        ..Script::default()
-    };
+    let mut script = Script { strict: true, ..Script::default() };
     let first = [
         "CREATE TABLE birds (id INT PRIMARY KEY, note TEXT) -- no line break",
         "INSERT INTO birds VALUES (1, 'a')",
     ];
     script.add(target.head(1, Mode::Stepwise, 2), &[&first]);
-    script.add(
-        target.head(2, Mode::Atomic, 1),
-        &[&["INSERT INTO birds VALUES (2, 'b')"]],
-    );
+    script.add(target.head(2, Mode::Atomic, 1), &[&["INSERT INTO birds VALUES (2, 'b')"]]);
     let (outcome, heard) = target.run(&mut script);
     assert_eq!(outcome, Ok(()));
     assert_eq!(heard.outcomes, [Ok(Done::new(2)), Ok(Done::new(1))]);
@@ -338,39 +264,21 @@ fn what_stands_behind_a_failure_is_not_reached() {
     let mut target = Target::ready(&database.url());
     database.execute("CREATE TABLE birds (id INT PRIMARY KEY)");
     let mut script = Script::default();
-    script.add(
-        target.head(1, Mode::Atomic, 1),
-        &[&["INSERT INTO birds VALUES (1)"]],
-    );
+    script.add(target.head(1, Mode::Atomic, 1), &[&["INSERT INTO birds VALUES (1)"]]);
     script.add(
         target.head(2, Mode::Atomic, 2),
         &[&["INSERT INTO birds VALUES (2)", "INSERT INTO birds VALUES (1)"]],
     );
-    script.add(
-        target.head(3, Mode::Atomic, 1),
-        &[&["INSERT INTO birds VALUES (3)"]],
-    );
+    script.add(target.head(3, Mode::Atomic, 1), &[&["INSERT INTO birds VALUES (3)"]]);
     let (outcome, heard) = target.run(&mut script);
     assert_eq!(outcome, Ok(()));
     assert_eq!(heard.outcomes[0], Ok(Done::new(1)));
     let failure = heard.outcomes[1].clone().expect_err("the key is taken");
-    assert_eq!(
-        (failure.phase, failure.completed, failure.committed),
-        (Phase::Statement(1), 1, 0)
-    );
-    assert_eq!(
-        (failure.state, failure.error.kind),
-        (State::RolledBack, ErrorKind::Constraint)
-    );
-    assert_eq!(
-        (failure.error.native, failure.error.sqlstate.as_deref()),
-        (Some(1062), Some("23000"))
-    );
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 0));
+    assert_eq!((failure.state, failure.error.kind), (State::RolledBack, ErrorKind::Constraint));
+    assert_eq!((failure.error.native, failure.error.sqlstate.as_deref()), (Some(1062), Some("23000")));
     let behind = heard.outcomes[2].clone().expect_err("it was not run");
-    assert_eq!(
-        (behind.phase, behind.error.kind),
-        (Phase::NotReached, ErrorKind::NotReached)
-    );
+    assert_eq!((behind.phase, behind.error.kind), (Phase::NotReached, ErrorKind::NotReached));
     assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
     assert_eq!(state_of(&database), ["1|applied|1"]);
     no_lock_is_left(&mut target, &Head::new("x", Mode::Atomic, 0));
@@ -391,14 +299,8 @@ fn a_stepwise_failure_is_exact_to_the_statement_and_recorded() {
             "CREATE TABLE c (id INT)",
         ],
     );
-    assert_eq!(
-        (failure.phase, failure.completed, failure.committed),
-        (Phase::Statement(2), 2, 2)
-    );
-    assert_eq!(
-        (failure.state, failure.error.kind),
-        (State::Committed, ErrorKind::Syntax)
-    );
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(2), 2, 2));
+    assert_eq!((failure.state, failure.error.kind), (State::Committed, ErrorKind::Syntax));
     assert_eq!(failure.error.position, Some(9), "{}", failure.error.message);
     assert_eq!(proxy.turns(), 2);
     assert_eq!(state_of(&database), ["1|failed|2"]);
@@ -406,16 +308,8 @@ fn a_stepwise_failure_is_exact_to_the_statement_and_recorded() {
     let head = target.head(1, Mode::Stepwise, 4);
     no_lock_is_left(&mut target, &head);
     let mut rows = Rows::default();
-    target
-        .connection
-        .query("SELECT @@sql_mode", &[], &mut rows)
-        .expect("the session is usable");
-    assert!(
-        !rows.sets[0].rows[0][0]
-            .as_text()
-            .expect("it is text")
-            .contains("ANSI_QUOTES")
-    );
+    target.connection.query("SELECT @@sql_mode", &[], &mut rows).expect("the session is usable");
+    assert!(!rows.sets[0].rows[0][0].as_text().expect("it is text").contains("ANSI_QUOTES"));
 }
 
 #[test]
@@ -427,42 +321,24 @@ fn a_mark_stands_behind_every_statement_even_when_the_client_dies() {
     let attempt = head.attempt.clone();
     let mut watcher = Target::open(&database.url());
     let mut blocker = database.client();
-    blocker
-        .query_drop("CREATE TABLE gate (id INT)")
-        .expect("the table is new");
-    blocker
-        .query_drop("LOCK TABLES gate WRITE")
-        .expect("nobody else has it");
+    blocker.query_drop("CREATE TABLE gate (id INT)").expect("the table is new");
+    blocker.query_drop("LOCK TABLES gate WRITE").expect("nobody else has it");
     proxy.forget();
-    proxy.fault(Fault::Reply {
-        turn: 1,
-        loss: Loss::Close,
-    });
+    proxy.fault(Fault::Reply { turn: 1, loss: Loss::Close });
     // The packet's first answers come at once, and with them the cut; the server goes on to the gate.
     let (outcome, heard) = target.run(&mut Script::of(
         head,
-        &[
-            "CREATE TABLE a (id INT)",
-            "INSERT INTO gate VALUES (1)",
-            "CREATE TABLE b (id INT)",
-        ],
+        &["CREATE TABLE a (id INT)", "INSERT INTO gate VALUES (1)", "CREATE TABLE b (id INT)"],
     ));
     let error = outcome.expect_err("the connection was cut");
-    assert_eq!(
-        (error.kind, error.session),
-        (ErrorKind::ConnectionLost, Session::Lost)
-    );
+    assert_eq!((error.kind, error.session), (ErrorKind::ConnectionLost, Session::Lost));
     let failure = heard.outcomes[0].clone().expect_err("nothing was heard of it");
     assert_eq!((failure.state, failure.completed), (State::Unknown, 0));
     assert_eq!(watcher.connection.alive(&attempt), Ok(Liveness::Alive));
     blocker.query_drop("UNLOCK TABLES").expect("it was locked");
     // Whoever waits for the lock of the attempt gets it when the orphan is through.
-    blocker
-        .query_drop(format!("DO GET_LOCK('{attempt}', 60)"))
-        .expect("the orphan comes to its end");
-    blocker
-        .query_drop(format!("DO RELEASE_LOCK('{attempt}')"))
-        .expect("it was got");
+    blocker.query_drop(format!("DO GET_LOCK('{attempt}', 60)")).expect("the orphan comes to its end");
+    blocker.query_drop(format!("DO RELEASE_LOCK('{attempt}')")).expect("it was got");
     assert_eq!(watcher.connection.alive(&attempt), Ok(Liveness::Gone));
     assert_eq!(database.lines("SHOW TABLES LIKE '_'"), ["a", "b"]);
     assert_eq!(state_of(&database), ["1|applied|3"]);
@@ -474,18 +350,10 @@ fn a_lost_answer_leaves_an_atomic_batch_in_doubt() {
     let proxy = Proxy::before(&database);
     let mut target = Target::ready(&proxy.url(&database));
     database.execute("CREATE TABLE birds (id INT PRIMARY KEY)");
-    proxy.fault(Fault::LostReply {
-        text: "COMMIT".to_owned(),
-    });
+    proxy.fault(Fault::LostReply { text: "COMMIT".to_owned() });
     let mut script = Script::default();
-    script.add(
-        target.head(1, Mode::Atomic, 1),
-        &[&["INSERT INTO birds VALUES (1)"]],
-    );
-    script.add(
-        target.head(2, Mode::Atomic, 1),
-        &[&["INSERT INTO birds VALUES (2)"]],
-    );
+    script.add(target.head(1, Mode::Atomic, 1), &[&["INSERT INTO birds VALUES (1)"]]);
+    script.add(target.head(2, Mode::Atomic, 1), &[&["INSERT INTO birds VALUES (2)"]]);
     let (outcome, heard) = target.run(&mut script);
     outcome.expect_err("the connection was cut");
     for outcome in heard.outcomes {
@@ -523,21 +391,13 @@ fn a_lost_fence_is_called_so() {
     for mode in [Mode::Atomic, Mode::Stepwise] {
         // The position is taken.
         let failure = target.failure(mode, &["INSERT INTO birds VALUES (1)"]);
-        assert_eq!(
-            (failure.phase, failure.state),
-            (Phase::Opening, State::RolledBack),
-            "{mode:?}"
-        );
+        assert_eq!((failure.phase, failure.state), (Phase::Opening, State::RolledBack), "{mode:?}");
         assert_eq!(failure.error.kind, ErrorKind::FenceTaken);
         // The row before is not there.
         let head = target.head(9, mode, 1);
         let (_, heard) = target.run(&mut Script::of(head, &["INSERT INTO birds VALUES (1)"]));
         let failure = heard.outcomes[0].clone().expect_err("position 8 is missing");
-        assert_eq!(
-            (failure.phase, failure.error.kind),
-            (Phase::Opening, ErrorKind::FenceTaken),
-            "{mode:?}"
-        );
+        assert_eq!((failure.phase, failure.error.kind), (Phase::Opening, ErrorKind::FenceTaken), "{mode:?}");
     }
     // Another runner's row is not committed yet.
     let mut other = database.client();
@@ -551,10 +411,7 @@ fn a_lost_fence_is_called_so() {
     let head = target.head(2, Mode::Atomic, 1);
     let (_, heard) = target.run(&mut Script::of(head, &["INSERT INTO birds VALUES (2)"]));
     let failure = heard.outcomes[0].clone().expect_err("the position is held");
-    assert_eq!(
-        (failure.phase, failure.error.kind),
-        (Phase::Opening, ErrorKind::FenceTaken)
-    );
+    assert_eq!((failure.phase, failure.error.kind), (Phase::Opening, ErrorKind::FenceTaken));
     assert_eq!(failure.error.native, Some(1205));
     assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
 }
@@ -576,19 +433,11 @@ fn a_failure_behind_hidden_ddl_does_not_claim_to_be_rolled_back() {
     let mut target = Target::ready(&database.url());
     database.execute("CREATE TABLE birds (id INT)");
     database.execute("CREATE PROCEDURE hidden() CREATE TABLE nests (id INT)");
-    let failure = target.failure(
-        Mode::Atomic,
-        &["INSERT INTO birds VALUES (1)", "CALL hidden()", "SELECT nope"],
-    );
+    let failure =
+        target.failure(Mode::Atomic, &["INSERT INTO birds VALUES (1)", "CALL hidden()", "SELECT nope"]);
     assert_eq!((failure.phase, failure.completed), (Phase::Statement(2), 2));
     assert_eq!(failure.state, State::Unknown);
-    assert!(
-        failure
-            .error
-            .detail
-            .expect("it says why")
-            .contains("ended the transaction")
-    );
+    assert!(failure.error.detail.expect("it says why").contains("ended the transaction"));
     assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
 }
 
@@ -601,13 +450,7 @@ fn tables_without_transactions_are_told() {
     assert_eq!(target.dialect.facts().tables_without_transactions, ["birds"]);
     let failure = target.failure(Mode::Atomic, &["INSERT INTO birds VALUES (1)", "SELECT nope"]);
     assert_eq!(failure.state, State::Unknown);
-    assert!(
-        failure
-            .error
-            .detail
-            .expect("it says why")
-            .contains("without transactions")
-    );
+    assert!(failure.error.detail.expect("it says why").contains("without transactions"));
 }
 
 #[test]
@@ -637,12 +480,7 @@ fn statements_with_many_answers_do_not_confuse_the_count() {
     // What a prepared statement answers is not known beforehand: each costs a turn.
     let failure = target.failure(
         Mode::Stepwise,
-        &[
-            "PREPARE p FROM 'CALL three()'",
-            "EXECUTE p",
-            "EXECUTE IMMEDIATE 'SELECT 1'",
-            "SELECT nope",
-        ],
+        &["PREPARE p FROM 'CALL three()'", "EXECUTE p", "EXECUTE IMMEDIATE 'SELECT 1'", "SELECT nope"],
     );
     assert_eq!((failure.phase, failure.completed), (Phase::Statement(3), 3));
     assert_eq!(proxy.turns(), 4);
@@ -656,13 +494,10 @@ fn a_large_file_travels_in_packets_and_a_huge_statement_is_refused_unsent() {
     database.execute("CREATE TABLE birds (id INT PRIMARY KEY, note LONGTEXT)");
     proxy.forget();
     let note = "x".repeat(100 * 1024);
-    let statements: Vec<String> = (0..10)
-        .map(|id| format!("INSERT INTO birds VALUES ({id}, '{note}')"))
-        .collect();
-    let pieces: Vec<Vec<&str>> = statements
-        .chunks(2)
-        .map(|pair| pair.iter().map(String::as_str).collect())
-        .collect();
+    let statements: Vec<String> =
+        (0..10).map(|id| format!("INSERT INTO birds VALUES ({id}, '{note}')")).collect();
+    let pieces: Vec<Vec<&str>> =
+        statements.chunks(2).map(|pair| pair.iter().map(String::as_str).collect()).collect();
     let pieces: Vec<&[&str]> = pieces.iter().map(Vec::as_slice).collect();
     let mut script = Script::default();
     script.add(target.head(1, Mode::Atomic, 10), &pieces);
@@ -677,38 +512,14 @@ fn a_large_file_travels_in_packets_and_a_huge_statement_is_refused_unsent() {
     assert_eq!(target.run(&mut script).1.outcomes, [Ok(Done::new(1))]);
 
     proxy.forget();
-    let limit = target
-        .dialect
-        .facts()
-        .largest_message
-        .expect("the server says it") as usize;
+    let limit = target.dialect.facts().largest_message.expect("the server says it") as usize;
     let huge = format!("INSERT INTO birds VALUES (12, '{}')", "z".repeat(limit));
-    let mut script = Script::of(
-        target.head(3, Mode::Atomic, 2),
-        &["INSERT INTO birds VALUES (13, '')", &huge],
-    );
-    let failure = target
-        .run(&mut script)
-        .1
-        .outcomes
-        .remove(0)
-        .expect_err("the statement is too long");
-    assert_eq!(
-        (failure.phase, failure.error.kind),
-        (Phase::Statement(1), ErrorKind::TooLarge)
-    );
-    assert!(
-        failure.error.message.contains(&limit.to_string()),
-        "{}",
-        failure.error.message
-    );
-    assert!(
-        failure
-            .error
-            .hint
-            .expect("there is a way out")
-            .contains("max_allowed_packet")
-    );
+    let mut script =
+        Script::of(target.head(3, Mode::Atomic, 2), &["INSERT INTO birds VALUES (13, '')", &huge]);
+    let failure = target.run(&mut script).1.outcomes.remove(0).expect_err("the statement is too long");
+    assert_eq!((failure.phase, failure.error.kind), (Phase::Statement(1), ErrorKind::TooLarge));
+    assert!(failure.error.message.contains(&limit.to_string()), "{}", failure.error.message);
+    assert!(failure.error.hint.expect("there is a way out").contains("max_allowed_packet"));
     assert_eq!(proxy.turns(), 0);
 }
 
@@ -728,10 +539,7 @@ fn unmarked_statements_may_lock_tables_and_read_row_count() {
     ];
     let failure = target.failure(Mode::Stepwise, &statements);
     // What the script did in its own transaction went with it.
-    assert_eq!(
-        (failure.phase, failure.completed, failure.committed),
-        (Phase::Statement(6), 6, 4)
-    );
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(6), 6, 4));
     assert_eq!(database.lines("SELECT number FROM counts"), ["3"]);
     assert_eq!(state_of(&database), ["1|failed|4"]);
 }
@@ -742,16 +550,10 @@ fn a_file_that_leaves_its_tables_locked_is_still_settled() {
     let mut target = Target::ready(&database.url());
     database.execute("CREATE TABLE birds (id INT)");
     let head = target.head(1, Mode::Stepwise, 2);
-    let mut script = Script::of(
-        head,
-        &["~LOCK TABLES birds WRITE", "~INSERT INTO birds VALUES (1)"],
-    );
+    let mut script = Script::of(head, &["~LOCK TABLES birds WRITE", "~INSERT INTO birds VALUES (1)"]);
     assert_eq!(target.run(&mut script).1.outcomes, [Ok(Done::new(2))]);
     database.execute(&format!("DELETE FROM {TABLE}"));
-    let failure = target.failure(
-        Mode::Stepwise,
-        &["~LOCK TABLES birds WRITE", "~SELECT * FROM nowhere"],
-    );
+    let failure = target.failure(Mode::Stepwise, &["~LOCK TABLES birds WRITE", "~SELECT * FROM nowhere"]);
     assert_eq!((failure.phase, failure.committed), (Phase::Statement(1), 1));
     assert_eq!(state_of(&database), ["1|failed|1"]);
 }
@@ -764,10 +566,7 @@ fn settings_of_a_script_do_not_outlive_it() {
                @@character_set_client, @@character_set_results, @@collation_connection, @@autocommit, DATABASE(), \
                @@lock_wait_timeout, @@innodb_lock_wait_timeout, CURRENT_ROLE(), @@session.default_storage_engine) s";
     let mut before = Rows::default();
-    target
-        .connection
-        .query(ask, &[], &mut before)
-        .expect("the question is allowed");
+    target.connection.query(ask, &[], &mut before).expect("the question is allowed");
     let statements = [
         "SET NAMES latin1, foreign_key_checks = 0, unique_checks = 0, sql_notes = 0, time_zone = '+05:00'",
         "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES', default_storage_engine = 'MyISAM', autocommit = 0",
@@ -778,10 +577,7 @@ fn settings_of_a_script_do_not_outlive_it() {
     let mut script = Script::of(head, &statements);
     assert_eq!(target.run(&mut script).1.outcomes, [Ok(Done::new(4))]);
     let mut after = Rows::default();
-    target
-        .connection
-        .query(ask, &[], &mut after)
-        .expect("the question is allowed");
+    target.connection.query(ask, &[], &mut after).expect("the question is allowed");
     assert_eq!(after, before);
     assert_eq!(database.lines("SELECT IS_FREE_LOCK('left behind')"), ["1"]);
     assert_eq!(state_of(&database), ["1|applied|4"]);
@@ -794,24 +590,10 @@ fn a_stop_takes_back_what_was_sent() {
     database.execute("CREATE TABLE birds (id INT PRIMARY KEY, note MEDIUMTEXT)");
     let note = "x".repeat(200 * 1024);
     let [first, second, third] = [1, 2, 3].map(|id| format!("INSERT INTO birds VALUES ({id}, '{note}')"));
-    let mut script = Script {
-        stop_at: Some(2),
-        ..Script::default()
-    };
-    script.add(
-        target.head(1, Mode::Atomic, 3),
-        &[&[&first], &[&second], &[&third]],
-    );
-    let failure = target
-        .run(&mut script)
-        .1
-        .outcomes
-        .remove(0)
-        .expect_err("it was stopped");
-    assert_eq!(
-        (failure.error.kind, failure.state),
-        (ErrorKind::Stopped, State::RolledBack)
-    );
+    let mut script = Script { stop_at: Some(2), ..Script::default() };
+    script.add(target.head(1, Mode::Atomic, 3), &[&[&first], &[&second], &[&third]]);
+    let failure = target.run(&mut script).1.outcomes.remove(0).expect_err("it was stopped");
+    assert_eq!((failure.error.kind, failure.state), (ErrorKind::Stopped, State::RolledBack));
     assert_eq!(database.lines("SELECT COUNT(*) FROM birds"), ["0"]);
 }
 
@@ -823,16 +605,9 @@ fn what_the_adapter_does_not_have_is_refused_before_anything_is_sent() {
     proxy.forget();
     let mut head = target.head(1, Mode::Atomic, 1);
     head.outside = vec!["SET foreign_key_checks = 0".to_owned()];
-    let failure = target
-        .run(&mut Script::of(head, &["SELECT 1"]))
-        .1
-        .outcomes
-        .remove(0)
-        .expect_err("it is refused");
-    assert_eq!(
-        (failure.error.kind, failure.state),
-        (ErrorKind::Unsupported, State::RolledBack)
-    );
+    let failure =
+        target.run(&mut Script::of(head, &["SELECT 1"])).1.outcomes.remove(0).expect_err("it is refused");
+    assert_eq!((failure.error.kind, failure.state), (ErrorKind::Unsupported, State::RolledBack));
     assert_eq!(proxy.turns(), 0);
 }
 
@@ -860,13 +635,9 @@ fn values_go_in_and_come_out_unchanged() {
         .expect("the table is new");
     let insert = "INSERT INTO v VALUES (?, ?, ?, ?, ?, ?, ?, ?, '2026-01-31', '2026-01-31 13:05:00.25', '-838:59:58.5', \
                   '2026-01-31 13:05:00', 2026, b'1000000001', 'b', 0.1)";
-    connection
-        .query(insert, &parameters, &mut Rows::default())
-        .expect("every kind is taken");
+    connection.query(insert, &parameters, &mut Rows::default()).expect("every kind is taken");
     let (mut text, mut binary) = (Rows::default(), Rows::default());
-    connection
-        .query("SELECT * FROM v", &[], &mut text)
-        .expect("the table is there");
+    connection.query("SELECT * FROM v", &[], &mut text).expect("the table is there");
     connection
         .query("SELECT * FROM v WHERE ? = 1", &[Value::Int(1)], &mut binary)
         .expect("the table is there");
@@ -890,37 +661,23 @@ fn values_go_in_and_come_out_unchanged() {
         ]
     );
     let refused = connection.query("SELECT ?", &[Value::Array(Vec::new())], &mut Rows::default());
-    assert_eq!(
-        refused.expect_err("there are no arrays").kind,
-        ErrorKind::Unsupported
-    );
+    assert_eq!(refused.expect_err("there are no arrays").kind, ErrorKind::Unsupported);
 }
 
 #[test]
 fn an_error_in_a_later_statement_is_not_hidden() {
     let database = MariaDb::fresh();
     let mut connection = open(&database.url()).connection;
-    let error = connection
-        .execute_raw("SELECT 1; SELECT nope; SELECT 2")
-        .expect_err("the column is not there");
-    assert_eq!(
-        (error.native, error.sqlstate.as_deref()),
-        (Some(1054), Some("42S22"))
-    );
-    let error = connection
-        .execute_raw("SELECT 1;\nSELEC 2; SELECT 3")
-        .expect_err("the word is not known");
+    let error =
+        connection.execute_raw("SELECT 1; SELECT nope; SELECT 2").expect_err("the column is not there");
+    assert_eq!((error.native, error.sqlstate.as_deref()), (Some(1054), Some("42S22")));
+    let error = connection.execute_raw("SELECT 1;\nSELEC 2; SELECT 3").expect_err("the word is not known");
     assert_eq!((error.kind, error.position), (ErrorKind::Syntax, Some(10)));
     connection.execute_raw("\n").expect("nothing is no error");
-    connection
-        .execute_raw("-- nothing\n")
-        .expect("nothing is no error");
+    connection.execute_raw("-- nothing\n").expect("nothing is no error");
 
     let mut rows = Rows::default();
-    let error = connection.read(
-        &["SELECT 7 AS n -- seven", "SELECT * FROM nowhere", "SELECT 8"],
-        &mut rows,
-    );
+    let error = connection.read(&["SELECT 7 AS n -- seven", "SELECT * FROM nowhere", "SELECT 8"], &mut rows);
     let error = error.expect_err("the table is not there");
     assert_eq!((error.set, error.error.kind), (1, ErrorKind::TableMissing));
     assert_eq!(error.error.table.as_deref(), Some("nowhere"));
@@ -948,9 +705,7 @@ fn transactions_nest_and_roll_back() {
     let mut connection = open(&database.url()).connection;
     let options = TransactionOptions::default();
     let insert = |connection: &mut dyn Connection, id: i64| {
-        connection
-            .execute_raw(&format!("INSERT INTO birds VALUES ({id})"))
-            .map_err(|_| BodyFailed)
+        connection.execute_raw(&format!("INSERT INTO birds VALUES ({id})")).map_err(|_| BodyFailed)
     };
     let outcome = connection.transaction(&options, &mut |connection| {
         insert(connection, 1)?;
@@ -959,9 +714,7 @@ fn transactions_nest_and_roll_back() {
             Err(BodyFailed)
         });
         assert_eq!(inner.expect_err("it gave up").kind, ErrorKind::BodyFailed);
-        connection
-            .transaction(&options, &mut |connection| insert(connection, 3))
-            .map_err(|_| BodyFailed)
+        connection.transaction(&options, &mut |connection| insert(connection, 3)).map_err(|_| BodyFailed)
     });
     assert_eq!(outcome, Ok(()));
     let outcome = connection.transaction(&options, &mut |connection| {
@@ -971,15 +724,10 @@ fn transactions_nest_and_roll_back() {
     assert_eq!(outcome.expect_err("the key is taken").kind, ErrorKind::BodyFailed);
     let outcome = connection.transaction(&options, &mut |connection| {
         insert(connection, 5)?;
-        connection
-            .execute_raw("CREATE TABLE nests (id INT)")
-            .map_err(|_| BodyFailed)?;
+        connection.execute_raw("CREATE TABLE nests (id INT)").map_err(|_| BodyFailed)?;
         Err(BodyFailed)
     });
-    assert_eq!(
-        outcome.expect_err("DDL commits").kind,
-        ErrorKind::TransactionEnded
-    );
+    assert_eq!(outcome.expect_err("DDL commits").kind, ErrorKind::TransactionEnded);
     assert_eq!(database.lines("SELECT id FROM birds"), ["1", "3", "5"]);
 }
 
@@ -1001,21 +749,14 @@ fn a_running_statement_can_be_cancelled() {
         );
         canceller.cancel().expect("the server is there");
         let error = running.join().expect("no panic").expect_err("it was cancelled");
-        assert_eq!(
-            (error.kind, error.session),
-            (ErrorKind::Cancelled, Session::Usable)
-        );
+        assert_eq!((error.kind, error.session), (ErrorKind::Cancelled, Session::Usable));
     });
 }
 
 /// Asks until the answer is more than 0.
 fn wait_for(mut client: mysql::Conn, question: &str) {
     let mut patience = 100_000;
-    while client
-        .query_first::<u64, _>(question)
-        .expect("the question is allowed")
-        != Some(1)
-    {
+    while client.query_first::<u64, _>(question).expect("the question is allowed") != Some(1) {
         patience -= 1;
         assert!(patience > 0, "it never came to: {question}");
     }
@@ -1028,10 +769,7 @@ fn the_server_may_not_ask_for_files() {
     let mut connection = open(&database.url()).connection;
     let error = connection.execute_raw("LOAD DATA LOCAL INFILE '/etc/hostname' INTO TABLE birds");
     let error = error.expect_err("it is refused");
-    assert_eq!(
-        (error.kind, error.session),
-        (ErrorKind::Unsupported, Session::Lost)
-    );
+    assert_eq!((error.kind, error.session), (ErrorKind::Unsupported, Session::Lost));
     assert_eq!(database.lines("SELECT COUNT(*) FROM birds"), ["0"]);
 }
 
@@ -1040,29 +778,17 @@ fn refusals_say_what_is_wrong_and_no_secret() {
     let database = MariaDb::fresh();
     let server = &whimbrel_tests::servers().mariadb;
     let wrong = refused(&database.url_as(&server.user, "hush-hush"));
-    assert_eq!(
-        (wrong.kind, wrong.native),
-        (ErrorKind::Authentication, Some(1045))
-    );
+    assert_eq!((wrong.kind, wrong.native), (ErrorKind::Authentication, Some(1045)));
     assert!(!format!("{wrong:?}").contains("hush-hush"));
     let missing = refused(&database.url().replace(database.name(), "no_such_database"));
-    assert_eq!(
-        (missing.kind, missing.native),
-        (ErrorKind::DatabaseMissing, Some(1049))
-    );
+    assert_eq!((missing.kind, missing.native), (ErrorKind::DatabaseMissing, Some(1049)));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = closed.local_addr().expect("it is bound");
     drop(closed);
-    assert_eq!(
-        refused(&format!("mysql://a:b@{address}/c")).kind,
-        ErrorKind::Unreachable
-    );
+    assert_eq!(refused(&format!("mysql://a:b@{address}/c")).kind, ErrorKind::Unreachable);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = silent.local_addr().expect("it is bound");
-    assert_eq!(
-        refused(&format!("mysql://a:b@{address}/c?connect_timeout=1")).kind,
-        ErrorKind::Unreachable
-    );
+    assert_eq!(refused(&format!("mysql://a:b@{address}/c?connect_timeout=1")).kind, ErrorKind::Unreachable);
 }
 
 #[test]
@@ -1071,10 +797,7 @@ fn tls_is_what_the_url_demands() {
     let cipher = |url: &str| {
         let mut rows = Rows::default();
         let status = "SHOW STATUS LIKE 'Ssl_cipher'";
-        open(url)
-            .connection
-            .query(status, &[], &mut rows)
-            .expect("the question is allowed");
+        open(url).connection.query(status, &[], &mut rows).expect("the question is allowed");
         rows.sets[0].rows[0][1].as_text().unwrap_or_default().to_owned()
     };
     assert_ne!(cipher(&database.url_tls()), "");
@@ -1100,17 +823,10 @@ fn tls_is_what_the_url_demands() {
 fn the_facts_are_those_of_the_session() {
     let database = MariaDb::fresh();
     let target = Target::ready(&database.url());
-    assert_eq!(
-        target.dialect.facts().history_schema,
-        None,
-        "it was asked before the table was there"
-    );
+    assert_eq!(target.dialect.facts().history_schema, None, "it was asked before the table was there");
     let facts = Target::open(&database.url()).dialect.facts();
     assert_eq!(facts.history_schema.as_deref(), Some(database.name()));
-    assert_eq!(
-        (facts.database.as_str(), facts.schema.as_str()),
-        (database.name(), database.name())
-    );
+    assert_eq!((facts.database.as_str(), facts.schema.as_str()), (database.name(), database.name()));
     let features = target.dialect.lexer().features;
     assert!(
         features.contains(&Feature::BackslashEscapes) && features.contains(&Feature::DoubleQuotedStrings)

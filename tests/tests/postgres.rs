@@ -66,7 +66,7 @@ fn other_transaction_control_is_refused_before_anything_runs() {
     --- stderr
     error[transaction-control]: `COMMIT` inside a migration
       --> migrations/postgres/002_splits.sql:2:1
-      2 | COMMIT
+      2 | COMMIT;
         | ^
       every migration runs in a transaction of its own; this would end or split it
     state: nothing was run
@@ -74,7 +74,7 @@ fn other_transaction_control_is_refused_before_anything_runs() {
 
     error[transaction-control]: `ROLLBACK` inside a migration
       --> migrations/postgres/003_gives_up.sql:2:1
-      2 | ROLLBACK
+      2 | ROLLBACK;
         | ^
       every migration runs in a transaction of its own; this would end or split it
     state: nothing was run
@@ -112,7 +112,7 @@ fn a_file_that_mixes_a_concurrent_index_with_other_statements_is_refused_with_th
     --- stderr
     error[mixed-transaction]: `CREATE INDEX CONCURRENTLY by_id ON readings (id)` cannot run in a transaction, and the rest of the file needs one
       --> migrations/postgres/001_file.sql:2:1
-      2 | CREATE INDEX CONCURRENTLY by_id ON readings (id)
+      2 | CREATE INDEX CONCURRENTLY by_id ON readings (id);
         | ^
     state: nothing was run
     hint: move it to a migration of its own; or add `-- no-transaction` and accept that a failure leaves the statements before it in the database
@@ -180,10 +180,12 @@ fn a_dump_empties_the_search_path_for_itself_alone() {
 }
 
 /// What a session is like, in one row.
-const SESSION: &str = "SELECT current_user = session_user, current_setting('search_path'), \
-                       current_setting('statement_timeout'), current_setting('role'), \
-                       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()), \
-                       (SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND pg_table_is_visible(oid))";
+const SESSION: &str = "SELECT current_user = session_user AS own_role, current_setting('search_path') AS path, \
+                       current_setting('statement_timeout') AS timeout, current_setting('role') AS role, \
+                       (SELECT count(*) FROM pg_locks \
+                       WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks, \
+                       (SELECT count(*) FROM pg_class \
+                       WHERE relpersistence = 't' AND pg_table_is_visible(oid)) AS scratch";
 
 #[test]
 fn what_a_file_sets_reaches_neither_the_next_file_nor_the_pools_next_user() {
@@ -197,27 +199,11 @@ fn what_a_file_sets_reaches_neither_the_next_file_nor_the_pools_next_user() {
     );
     let project = project(&[
         ("001_leaves.sql", &leaves),
-        (
-            "002_looks.sql",
-            &format!(
-                "CREATE TABLE seen AS {};\n",
-                SESSION
-                    .replacen("SELECT ", "SELECT 1 AS number, ", 1)
-                    .replace("current_user = session_user,", "current_user = session_user AS same,")
-                    .replace("current_setting('search_path'),", "current_setting('search_path') AS path,")
-                    .replace(
-                        "current_setting('statement_timeout'),",
-                        "current_setting('statement_timeout') AS timeout,"
-                    )
-                    .replace("current_setting('role'),", "current_setting('role') AS role,")
-                    .replace("pid = pg_backend_pid()),", "pid = pg_backend_pid()) AS locks,")
-                    .replace("pg_table_is_visible(oid))", "pg_table_is_visible(oid)) AS scratch")
-            ),
-        ),
+        ("002_looks.sql", &format!("CREATE TABLE seen AS {SESSION};\n")),
     ]);
     let url = database.pooler_url(Pool::Single);
     let _ = up_at(&project, &url).exits(0);
-    let seen = database.lines("SELECT same, path, timeout, role, locks, scratch FROM public.seen");
+    let seen = database.lines("SELECT * FROM public.seen");
     assert_eq!(seen, untouched, "the next file");
     assert_eq!(
         database.lines("SELECT pg_get_userbyid(relowner) = session_user FROM pg_class WHERE oid = 'elsewhere.by_role'::regclass"),
@@ -431,9 +417,10 @@ fn a_table_of_the_users_own_without_our_columns_is_rolled_back() {
     --- stdout
     --- stderr
     error[history-unreadable]: cannot create the history table `public.whimbrel_migrations`
+      --> migrations/postgres/000_migrations_table.sql
       caused by: column "position" does not exist
     state: nothing was run
-    hint: the table that `000_migrations_table.sql` creates must have the columns of the history
+    hint: the table that this file creates must have the name and columns of the history
     "#);
     assert_eq!(database.lines("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), ["0"]);
 }

@@ -22,6 +22,11 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 /// Each command's first script holds a setting that is made around it; `-v` says so when the script is handed to the
 /// adapter, which is after the history was read and before the write lock is asked for.
 fn overlapping(project: &Project, commands: &[&[&str]]) -> Vec<Outcome> {
+    overlapping_with(project, commands, || {})
+}
+
+/// Does the same, and something else before runs may write.
+fn overlapping_with(project: &Project, commands: &[&[&str]], meanwhile: impl FnOnce()) -> Vec<Outcome> {
     let holder = database(project).client();
     holder.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
     let logs: Vec<String> = (0..commands.len()).map(|number| format!("run-{number}.log")).collect();
@@ -30,7 +35,8 @@ fn overlapping(project: &Project, commands: &[&[&str]]) -> Vec<Outcome> {
         .zip(&logs)
         .map(|(command, log)| {
             let program = built_file("whimbrel");
-            let words = ["-c", "exec \"$0\" \"$@\" -v 2> \"$LOG\"", program.to_str().expect("a path of cargo's")];
+            let words =
+                ["-c", "exec \"$0\" \"$@\" -v 2> \"$LOG\"", program.to_str().expect("a path of cargo's")];
             let words = words.into_iter().chain(command.iter().copied());
             project.program("sh", words).env("LOG", project.path(log)).spawn()
         })
@@ -39,6 +45,7 @@ fn overlapping(project: &Project, commands: &[&[&str]]) -> Vec<Outcome> {
         let said = || fs::read_to_string(project.path(log)).unwrap_or_default();
         until(&format!("{log} says what it runs"), || said().contains("is set around the whole file"));
     }
+    meanwhile();
     holder.execute_batch("COMMIT").expect("the lock is released");
     runs.into_iter().map(Running::wait).collect()
 }
@@ -131,7 +138,7 @@ fn a_run_that_waits_in_vain_says_so() {
     exit: 6
     --- stdout
     --- stderr
-    error[lock-held]: another run is at work on `sqlite` (another run)
+    error[lock-held]: another run is at work on `sqlite`
     state: nothing was run; waited 0 s
     hint: let it finish, or wait longer with `--wait-for-runner 10m`
     ");
@@ -141,18 +148,58 @@ fn a_run_that_waits_in_vain_says_so() {
 
 #[test]
 fn an_interrupted_run_rolls_back_and_says_so() {
-    let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;\n";
-    let project = noting(1).file("migrations/sqlite/002_endless.sql", format!("CREATE TABLE a (id);\n{endless}"));
+    let endless =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;\n";
+    let project =
+        noting(1).file("migrations/sqlite/002_endless.sql", format!("CREATE TABLE a (id);\n{endless}"));
     let run = project.spawn(["up", "--format", "jsonl"]);
     let client = || database(&project);
     until("the endless statement runs", || {
         project.path("birds.db").exists()
-            && client().try_query("SELECT 1 FROM whimbrel_migrations WHERE position = 2").is_ok_and(|rows| !rows.is_empty())
+            && client()
+                .try_query("SELECT 1 FROM whimbrel_migrations WHERE position = 2")
+                .is_ok_and(|rows| !rows.is_empty())
             && client().try_query("PRAGMA busy_timeout = 0; BEGIN IMMEDIATE; ROLLBACK").is_err()
     });
     run.interrupt();
     let outcome = run.wait().exits(130);
-    assert_snapshot!(outcome.redacted(), @"");
+    assert_snapshot!(outcome.redacted(), @r#"
+    exit: 130
+    --- stdout
+    {"event":"applied","id":"000_notes","duration_ms":[N]}
+    {"event":"applied","id":"001_note","duration_ms":[N]}
+    {"event":"report","database":"sqlite","adapter":"sqlite","applied":[{"id":"000_notes","duration_ms":[N]},{"id":"001_note","duration_ms":[N]}],"reverted":[],"failed":{"id":"002_endless","error":{"name":"interrupted","message":"interrupted in `002_endless`","file":null,"line":null,"column":null,"sqlstate":null,"state":"`002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay","hint":"the next run goes on from there","cause":null,"facts":[]}},"errors":[{"name":"interrupted","message":"interrupted in `002_endless`","file":null,"line":null,"column":null,"sqlstate":null,"state":"`002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay","hint":"the next run goes on from there","cause":null,"facts":[]}],"state":"`002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay"}
+    --- stderr
+    error[interrupted]: interrupted in `002_endless`
+    state: `002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay
+    hint: the next run goes on from there
+    "#);
     assert_eq!(notes(&project), ["1"]);
     assert_eq!(log(&project), ["000_notes|up|applied", "001_note|up|applied"]);
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_planned_is_rolled_back() {
+    let project = noting(3);
+    let _ = project.run(["up", "--to", "1"]).exits(0);
+    let edit = || {
+        project.write("migrations/sqlite/003_note.up.sql", "INSERT INTO notes VALUES (4);\n");
+    };
+    let outcome = overlapping_with(&project, &[&["up"]], edit).remove(0);
+    assert_snapshot!(outcome.redacted(), @r"
+    exit: 4
+    --- stdout
+    applied  002_note  [N] ms
+    --- stderr
+    ");
+    let log = project.read("run-0.log");
+    assert_snapshot!(&log[log.find("error").expect("it failed")..], @r"
+    error[changed-while-read]: the script was changed during the run: the file changed after it was planned
+      --> migrations/sqlite/003_note.up.sql
+    state: `003_note` was rolled back; `002_note` was applied in this run and stays
+    hint: run it again; the new text is checked first
+    ");
+    assert_eq!(notes(&project), ["1", "2"]);
+    let _ = project.run(["up"]).exits(0);
+    assert_eq!(notes(&project), ["1", "2", "4"]);
 }

@@ -1,7 +1,7 @@
 //! Where a setting comes from: flags, the environment, `.env`, plugins.toml; and what is said when nothing gives it.
 
-use whimbrel_tests::birds::{database, project, tables};
 use insta::assert_snapshot;
+use whimbrel_tests::birds::{database, project, tables};
 use whimbrel_tests::{Database, Project, Sqlite};
 
 /// Returns a project with one migration and no configuration.
@@ -76,11 +76,7 @@ fn the_nearest_place_of_a_url_wins() {
     let _ = all.run(["up", "sqlite"]).exits(0);
     assert_eq!(came_into_being(&all), ["file.db"]);
     all.remove("file.db");
-    let _ = all
-        .command(["up", "sqlite"])
-        .env("WHIMBREL_SQLITE_URL", "sqlite:variable.db")
-        .run()
-        .exits(0);
+    let _ = all.command(["up", "sqlite"]).env("WHIMBREL_SQLITE_URL", "sqlite:variable.db").run().exits(0);
     assert_eq!(came_into_being(&all), ["variable.db"]);
     all.remove("variable.db");
     let _ = all
@@ -109,10 +105,8 @@ fn a_dotenv_file_stands_behind_the_environment() {
     library   [BUILT]/libwhimbrel_adapter_sqlite.so
     url       sqlite:dotenv.db, from `WHIMBREL_SQLITE_URL` (.env)
     ");
-    let outcome = project
-        .command(["status", "sqlite", "-v"])
-        .env("WHIMBREL_SQLITE_URL", "sqlite:variable.db")
-        .run();
+    let outcome =
+        project.command(["status", "sqlite", "-v"]).env("WHIMBREL_SQLITE_URL", "sqlite:variable.db").run();
     assert_snapshot!(outcome.redacted(), @r"
     exit: 0
     --- stdout
@@ -149,9 +143,9 @@ fn verbose_says_which_rule_chose_the_adapter_and_hides_the_password() {
     library   [BUILT]/libwhimbrel_adapter_sqlite.so
     url       birds.db, from `--url` (command line)
     ");
-    let named = Project::new()
-        .file("migrations/app/001_a.sql", "CREATE TABLE a (id);\n")
-        .plugins_toml("[databases.app]\nadapter = \"postgres\"\nurl = \"postgres://app:hunter2@127.0.0.1:1/app\"\n");
+    let named = Project::new().file("migrations/app/001_a.sql", "CREATE TABLE a (id);\n").plugins_toml(
+        "[databases.app]\nadapter = \"postgres\"\nurl = \"postgres://app:hunter2@127.0.0.1:1/app\"\n",
+    );
     let outcome = named.run(["status", "app", "-v"]);
     assert!(!outcome.mentions("hunter2"));
     assert_snapshot!(outcome.redacted(), @r"

@@ -21,7 +21,8 @@ const OWN_TABLE: &str = "CREATE TABLE whimbrel_migrations (
 
 #[test]
 fn the_three_forms_may_be_mixed() {
-    let project = project().file("migrations/sqlite/2025-01-08-000001_old/up.sql", "CREATE TABLE old (id);\n");
+    let project =
+        project().file("migrations/sqlite/2025-01-08-000001_old/up.sql", "CREATE TABLE old (id);\n");
     succeed(&project, &["up"]);
     assert_snapshot!(history(&project).join("\n"), @r"
     1|001_species|1|up|applied|1 of 1
@@ -134,9 +135,10 @@ fn a_history_table_without_our_columns_is_refused_and_taken_back() {
     --- stdout
     --- stderr
     error[history-unreadable]: cannot create the history table `main.whimbrel_migrations`
+      --> migrations/sqlite/000_migrations_table.sql
       caused by: no such column: position
     state: nothing was run
-    hint: the table that `000_migrations_table.sql` creates must have the columns of the history
+    hint: the table that this file creates must have the name and columns of the history
     ");
     assert_eq!(database(&project).lines("SELECT name FROM sqlite_schema"), [""; 0]);
     project.write("migrations/sqlite/000_migrations_table.sql", "CREATE TABLE something_else (id);\n");
@@ -145,9 +147,10 @@ fn a_history_table_without_our_columns_is_refused_and_taken_back() {
     --- stdout
     --- stderr
     error[history-unreadable]: cannot create the history table `main.whimbrel_migrations`
+      --> migrations/sqlite/000_migrations_table.sql
       caused by: no such table: main.whimbrel_migrations
     state: nothing was run
-    hint: the table that `000_migrations_table.sql` creates must have the columns of the history
+    hint: the table that this file creates must have the name and columns of the history
     ");
     assert_eq!(database(&project).lines("SELECT name FROM sqlite_schema"), [""; 0]);
 }
@@ -163,6 +166,9 @@ fn a_mistake_in_the_file_of_the_history_table_is_shown_with_its_place() {
     --- stdout
     --- stderr
     error[history-unreadable]: cannot create the history table `main.whimbrel_migrations`
+      --> migrations/sqlite/000_migrations_table.sql:2:8
+      2 | CREATE TABEL whimbrel_migrations (version TEXT);
+        |        ^
       caused by: near "TABEL": syntax error
     state: nothing was run
     "#);
@@ -179,6 +185,7 @@ fn a_table_of_that_name_that_is_not_ours_is_left_alone() {
     error[history-unreadable]: cannot read the history table `whimbrel_migrations`
       caused by: no such column: position
     state: nothing was run
+    hint: if `whimbrel_migrations` belongs to another tool, keep the history elsewhere with `--table NAME`
     ");
     assert_eq!(tables(&project), [""; 0]);
 }
@@ -236,7 +243,7 @@ fn text_that_is_not_utf_8_is_refused_before_anything_runs() {
     exit: 4
     --- stdout
     --- stderr
-    error[script]: not UTF-8
+    error[script]: the text is not UTF-8 from here on
       --> migrations/sqlite/004_latin.sql:2:12
       2 | SELECT 'caf�';
         |            ^
@@ -360,7 +367,8 @@ fn a_late_migration_runs_only_when_allowed() {
 
 #[test]
 fn a_migration_whose_dependency_is_not_there_is_refused() {
-    let project = project().file("migrations/sqlite/004_nests.sql", "-- depends: 009_later\nCREATE TABLE nests (id);\n");
+    let project = project()
+        .file("migrations/sqlite/004_nests.sql", "-- depends: 009_later\nCREATE TABLE nests (id);\n");
     assert_snapshot!(project.run(["up"]).redacted(), @r"
     exit: 4
     --- stdout

@@ -51,12 +51,7 @@ fn lend<'a>(value: &'a Value<'_>, cells: &mut Vec<ACell<'a>>) {
 }
 
 fn cell(kind: u32, type_kind: u32, number: u64, bytes: &[u8]) -> ACell<'_> {
-    ACell {
-        kind: Code(kind),
-        type_kind: Code(type_kind),
-        number,
-        bytes: Lent::from_slice(bytes),
-    }
+    ACell { kind: Code(kind), type_kind: Code(type_kind), number, bytes: Lent::from_slice(bytes) }
 }
 
 /// `None` when the list ends inside an array, or arrays nest too deeply.
@@ -82,9 +77,7 @@ fn borrow<'a>(cells: &mut Iter<'a, ACell<'a>>, depth: u32) -> Option<Value<'a>> 
         kind::ARRAY => {
             let depth = depth.checked_sub(1)?;
             // Every item takes at least one cell, so a larger number is a lie and must not become an allocation.
-            let length = usize::try_from(cell.number)
-                .ok()
-                .filter(|length| *length <= cells.len())?;
+            let length = usize::try_from(cell.number).ok().filter(|length| *length <= cells.len())?;
             Value::Array((0..length).map(|_| borrow(cells, depth)).collect::<Option<_>>()?)
         }
         // A kind that a newer version added still has a text.

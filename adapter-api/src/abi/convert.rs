@@ -106,19 +106,13 @@ pub(super) fn export_error(error: Error) -> AError {
         }
     };
     push(error_key::SQLSTATE, error.sqlstate.map(String::into_bytes));
-    push(
-        error_key::NATIVE,
-        error.native.map(|native| native.to_le_bytes().to_vec()),
-    );
+    push(error_key::NATIVE, error.native.map(|native| native.to_le_bytes().to_vec()));
     push(error_key::DETAIL, error.detail.map(String::into_bytes));
     push(error_key::HINT, error.hint.map(String::into_bytes));
     push(error_key::SCHEMA, error.schema.map(String::into_bytes));
     push(error_key::TABLE, error.table.map(String::into_bytes));
     push(error_key::CONSTRAINT, error.constraint.map(String::into_bytes));
-    push(
-        error_key::POSITION,
-        error.position.map(|position| position.to_le_bytes().to_vec()),
-    );
+    push(error_key::POSITION, error.position.map(|position| position.to_le_bytes().to_vec()));
     AError {
         kind: Code(error.kind.code()),
         retry: Code(error.retry.code()),
@@ -152,18 +146,11 @@ pub(super) fn import_error(error: AError) -> Error {
 }
 
 pub(super) fn export_read_error(error: ReadError) -> AReadError {
-    AReadError {
-        set: error.set,
-        error: export_error(error.error),
-        ext: Ext::new(),
-    }
+    AReadError { set: error.set, error: export_error(error.error), ext: Ext::new() }
 }
 
 pub(super) fn import_read_error(error: AReadError) -> ReadError {
-    ReadError {
-        set: error.set,
-        error: import_error(error.error),
-    }
+    ReadError { set: error.set, error: import_error(error.error) }
 }
 
 pub(super) fn export_info(info: Info) -> AInfo {
@@ -172,11 +159,7 @@ pub(super) fn export_info(info: Info) -> AInfo {
         version: bytes(info.version),
         aliases: bytes_list(info.aliases),
         schemes: bytes_list(info.schemes),
-        capabilities: info
-            .capabilities
-            .iter()
-            .map(|capability| Code(capability.code()))
-            .collect(),
+        capabilities: info.capabilities.iter().map(|capability| Code(capability.code())).collect(),
         fence: Code(info.fence.code()),
         ext: Ext::new(),
     }
@@ -188,11 +171,7 @@ pub(super) fn import_info(info: AInfo) -> Info {
         version: string(info.version),
         aliases: strings(info.aliases),
         schemes: strings(info.schemes),
-        capabilities: info
-            .capabilities
-            .iter()
-            .filter_map(|code| Capability::from_code(code.0))
-            .collect(),
+        capabilities: info.capabilities.iter().filter_map(|code| Capability::from_code(code.0)).collect(),
         fence: Fence::from_code(info.fence.0).unwrap_or(Fence::None),
     }
 }
@@ -217,11 +196,7 @@ pub(super) fn import_options(options: &AConnectOptions<'_>) -> Result<ConnectOpt
 }
 
 pub(super) fn lend_table(table: &TableName) -> ATableName<'_> {
-    ATableName {
-        schema: table.schema.as_deref().map(lent).into(),
-        name: lent(&table.name),
-        ext: no_facts(),
-    }
+    ATableName { schema: table.schema.as_deref().map(lent).into(), name: lent(&table.name), ext: no_facts() }
 }
 
 pub(super) fn import_table(table: &ATableName<'_>) -> TableName {
@@ -255,11 +230,7 @@ pub(super) fn export_next(next: Option<Next>) -> ANext {
         Some(Next::End) => (next_kind::END, None),
         None => (next_kind::STOP, None),
     };
-    ANext {
-        kind: Code(kind),
-        head: head.into(),
-        ext: Ext::new(),
-    }
+    ANext { kind: Code(kind), head: head.into(), ext: Ext::new() }
 }
 
 /// `None` is the request to stop, and whatever this side does not know.
@@ -355,20 +326,11 @@ pub(super) fn import_notice(notice: ANotice) -> Notice {
 }
 
 pub(super) fn export_outcome(outcome: Result<Done, Failure>) -> RResult<ADone, AFailure> {
-    outcome
-        .map(|done| ADone {
-            statements: done.statements,
-            ext: Ext::new(),
-        })
-        .map_err(export_failure)
-        .into()
+    outcome.map(|done| ADone { statements: done.statements, ext: Ext::new() }).map_err(export_failure).into()
 }
 
 pub(super) fn import_outcome(outcome: RResult<ADone, AFailure>) -> Result<Done, Failure> {
-    outcome
-        .into_result()
-        .map(|done| Done::new(done.statements))
-        .map_err(import_failure)
+    outcome.into_result().map(|done| Done::new(done.statements)).map_err(import_failure)
 }
 
 fn export_failure(failure: Failure) -> AFailure {
@@ -411,11 +373,7 @@ pub(super) fn export_lexer(lexer: Lexer) -> ALexer {
         ext: Ext::new(),
     };
     ALexer {
-        features: lexer
-            .features
-            .iter()
-            .map(|feature| Code(feature.code()))
-            .collect(),
+        features: lexer.features.iter().map(|feature| Code(feature.code())).collect(),
         comment_version: lexer.comment_version,
         patterns: lexer.patterns.into_iter().map(pattern).collect(),
         ext: Ext::new(),
@@ -425,29 +383,19 @@ pub(super) fn export_lexer(lexer: Lexer) -> ALexer {
 /// A rule that this side does not know may change where statements end or what they do, so it is refused.
 pub(super) fn import_lexer(lexer: ALexer) -> Result<Lexer, Error> {
     let unknown = |what: &str, code: Code| {
-        let message = format!(
-            "the adapter's dialect has {what} {}, which needs a newer host",
-            code.0
-        );
+        let message = format!("the adapter's dialect has {what} {}, which needs a newer host", code.0);
         Error::new(ErrorKind::Misbehaved, message)
     };
     let feature = |code: &Code| Feature::from_code(code.0).ok_or_else(|| unknown("feature", *code));
     let pattern = |pattern: APattern| {
         let class =
             Class::from_code(pattern.class.0).ok_or_else(|| unknown("statement class", pattern.class))?;
-        Ok(Pattern {
-            words: string(pattern.words),
-            class,
-        })
+        Ok(Pattern { words: string(pattern.words), class })
     };
     Ok(Lexer {
         features: lexer.features.iter().map(feature).collect::<Result<_, Error>>()?,
         comment_version: lexer.comment_version,
-        patterns: lexer
-            .patterns
-            .into_iter()
-            .map(pattern)
-            .collect::<Result<_, Error>>()?,
+        patterns: lexer.patterns.into_iter().map(pattern).collect::<Result<_, Error>>()?,
     })
 }
 

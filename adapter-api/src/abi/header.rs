@@ -129,11 +129,8 @@ fn refusal(error: LibraryError) -> LoadError {
 
 /// Keeps what differs, once each. The full report prints every type on both sides: about 100 KB.
 fn shorten(report: &str) -> String {
-    let mut differences: Vec<&str> = report
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Error:"))
-        .map(str::trim)
-        .collect();
+    let mut differences: Vec<&str> =
+        report.lines().filter_map(|line| line.trim().strip_prefix("Error:")).map(str::trim).collect();
     differences.sort_unstable();
     differences.dedup();
     differences.join(", ")

@@ -83,11 +83,7 @@ where
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
         let parameters = lend_cells(parameters);
         let slot = Slot::default();
-        let mut rows = ExportedRowSink {
-            rows,
-            sets: 1,
-            slot: &slot,
-        };
+        let mut rows = ExportedRowSink { rows, sets: 1, slot: &slot };
         let rows = ARowSink_TO::from_ptr(RMut::new(&mut rows), TD_Opaque);
         let answer = self.0.query(lent(sql), RSlice::from_slice(&parameters), rows);
         settle(slot, answer)
@@ -96,11 +92,7 @@ where
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         let lent: Vec<Lent<'_>> = texts.iter().map(|text| lent(text)).collect();
         let slot = Slot::default();
-        let mut rows = ExportedRowSink {
-            rows,
-            sets: texts.len(),
-            slot: &slot,
-        };
+        let mut rows = ExportedRowSink { rows, sets: texts.len(), slot: &slot };
         let rows = ARowSink_TO::from_ptr(RMut::new(&mut rows), TD_Opaque);
         let answer = self.0.read(RSlice::from_slice(&lent), rows);
         slot.settle().map_err(|error| ReadError { set: 0, error })?;
@@ -149,11 +141,7 @@ where
         }))?;
         let lexer = import_lexer(result(dialect.lexer())?)?;
         let facts = import_facts(result(dialect.facts())?);
-        Ok(Box::new(ImportedDialect {
-            dialect,
-            lexer,
-            facts,
-        }))
+        Ok(Box::new(ImportedDialect { dialect, lexer, facts }))
     }
 
     fn ping(&mut self) -> Result<(), Error> {
@@ -190,16 +178,12 @@ impl Dialect for ImportedDialect {
     }
 
     fn quote(&self, identifier: &str) -> String {
-        result(self.dialect.quote(lent(identifier)))
-            .map(string)
-            .unwrap_or_default()
+        result(self.dialect.quote(lent(identifier))).map(string).unwrap_or_default()
     }
 
     fn literal(&self, value: &Value<'_>) -> String {
         let cells = lend_cells(std::slice::from_ref(value));
-        result(self.dialect.literal(RSlice::from_slice(&cells)))
-            .map(string)
-            .unwrap_or_default()
+        result(self.dialect.literal(RSlice::from_slice(&cells))).map(string).unwrap_or_default()
     }
 
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
@@ -221,8 +205,7 @@ impl ExportedRowSink<'_> {
     fn knows(&self, set: u32) -> bool {
         let known = (set as usize) < self.sets;
         if !known {
-            self.slot
-                .accuse("the adapter gave rows of a result set that was not asked for");
+            self.slot.accuse("the adapter gave rows of a result set that was not asked for");
         }
         known
     }
@@ -299,12 +282,10 @@ impl AEvents for ExportedEvents<'_> {
     }
 
     fn notice(&mut self, batch: u32, notice: ANotice) {
-        self.slot
-            .call(|| self.events.notice(batch, import_notice(notice)));
+        self.slot.call(|| self.events.notice(batch, import_notice(notice)));
     }
 
     fn finished(&mut self, batch: u32, outcome: RResult<ADone, AFailure>) {
-        self.slot
-            .call(|| self.events.finished(batch, import_outcome(outcome)));
+        self.slot.call(|| self.events.finished(batch, import_outcome(outcome)));
     }
 }

@@ -67,10 +67,7 @@ macro_rules! export_adapter {
             static HEADER: $crate::__private::LibHeader = $crate::__private::header::<$adapter>();
 
             #[used]
-            #[cfg_attr(
-                not(any(target_vendor = "apple", windows)),
-                unsafe(link_section = ".note.whimbrel")
-            )]
+            #[cfg_attr(not(any(target_vendor = "apple", windows)), unsafe(link_section = ".note.whimbrel"))]
             static NOTE: $crate::__private::EncodedNote = $crate::__private::EncodedNote::new(
                 &<$adapter as $crate::__private::Plugin>::IDENTITY,
                 ::core::concat!("whimbrel_adapter_v1_", ::core::env!("CARGO_CRATE_NAME")),

@@ -123,9 +123,7 @@ pub(super) fn keep_messages() {
     INSTALLED.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
             let message = message(panic.payload());
-            let place = panic
-                .location()
-                .map(|location| format!("{}:{}", location.file(), location.line()));
+            let place = panic.location().map(|location| format!("{}:{}", location.file(), location.line()));
             // The thread may be past the end of its locals; then the place is lost.
             let _ = LAST.try_with(|last| last.replace(Some(Panic { message, place })));
         }));
@@ -147,17 +145,12 @@ fn panicked(payload: Payload) -> Error {
     std::mem::forget(payload);
     let last = LAST.try_with(RefCell::take).ok().flatten();
     // The hook does not see a panic that was resumed: what it kept may be an older one.
-    let place = last
-        .filter(|last| last.message == message)
-        .and_then(|last| last.place);
+    let place = last.filter(|last| last.message == message).and_then(|last| last.place);
     let message = match place {
         Some(place) => format!("the adapter panicked at {place}: {message}"),
         None => format!("the adapter panicked: {message}"),
     };
-    Error {
-        session: Session::Lost,
-        ..Error::new(ErrorKind::Panicked, message)
-    }
+    Error { session: Session::Lost, ..Error::new(ErrorKind::Panicked, message) }
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

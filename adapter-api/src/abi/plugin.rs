@@ -45,9 +45,7 @@ impl AAdapter for ExportedAdapter {
     }
 
     fn connect(&self, options: AConnectOptions<'_>) -> Answer<AOpened> {
-        answer(flat(|| {
-            self.0.connect(&import_options(&options)?).map(export_opened)
-        }))
+        answer(flat(|| self.0.connect(&import_options(&options)?).map(export_opened)))
     }
 }
 
@@ -77,10 +75,8 @@ impl ACanceller for ExportedCanceller {
 }
 
 fn export_connection(connection: Box<dyn Connection>) -> ConnectionBox {
-    let exported = ExportedConnection {
-        held: Held::Owned(Contained::new(Some(connection))),
-        poison: Arc::default(),
-    };
+    let exported =
+        ExportedConnection { held: Held::Owned(Contained::new(Some(connection))), poison: Arc::default() };
     AConnection_TO::from_ptr(RBox::new(exported), TD_Opaque)
 }
 
@@ -131,16 +127,12 @@ impl AConnection for ExportedConnection<'_> {
         let outcome = self.guard(|connection| {
             let texts: Vec<_> = texts.iter().map(|sql| text(*sql)).collect();
             let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-            connection
-                .read(&texts, &mut ImportedRowSink(rows))
-                .map_err(|failed| {
-                    set = failed.set;
-                    failed.error
-                })
+            connection.read(&texts, &mut ImportedRowSink(rows)).map_err(|failed| {
+                set = failed.set;
+                failed.error
+            })
         });
-        outcome
-            .map_err(|error| export_read_error(ReadError { set, error }))
-            .into()
+        outcome.map_err(|error| export_read_error(ReadError { set, error })).into()
     }
 
     fn table_exists(&mut self, name: ATableName<'_>) -> Answer<Code> {
@@ -154,18 +146,11 @@ impl AConnection for ExportedConnection<'_> {
             let options = import_transaction(&options)?;
             connection.transaction(&options, &mut |connection| {
                 let held = Held::Lent(connection);
-                let mut exported = ExportedConnection {
-                    held,
-                    poison: Arc::clone(&poison),
-                };
+                let mut exported = ExportedConnection { held, poison: Arc::clone(&poison) };
                 let lent = AConnection_TO::from_ptr(RMut::new(&mut exported), TD_Opaque);
                 let done = body.call(lent) == TRUE;
                 // After a panic inside the body nothing may be committed, whatever the body made of it.
-                if done && !poison.is_set() {
-                    Ok(())
-                } else {
-                    Err(BodyFailed)
-                }
+                if done && !poison.is_set() { Ok(()) } else { Err(BodyFailed) }
             })
         }))
     }
@@ -182,10 +167,7 @@ impl AConnection for ExportedConnection<'_> {
         let poison = Arc::clone(&self.poison);
         answer(self.guard(|connection| {
             let dialect = connection.dialect(&import_row_set(&facts)?)?;
-            let exported = ExportedDialect {
-                dialect: Contained::new(dialect),
-                poison,
-            };
+            let exported = ExportedDialect { dialect: Contained::new(dialect), poison };
             Ok(ADialect_TO::from_ptr(RBox::new(exported), TD_Opaque))
         }))
     }
@@ -201,10 +183,7 @@ impl AConnection for ExportedConnection<'_> {
         };
         // A connection that panicked before is dropped, not closed: `Contained` takes care of a panic in that too.
         let mut taken = Contained::new(taken);
-        answer(
-            self.poison
-                .guard(|| taken.take().map_or(Ok(()), |connection| connection.close())),
-        )
+        answer(self.poison.guard(|| taken.take().map_or(Ok(()), |connection| connection.close())))
     }
 }
 
@@ -238,10 +217,7 @@ impl ADialect for ExportedDialect {
     }
 
     fn quote(&self, identifier: Lent<'_>) -> Answer<Bytes> {
-        answer(
-            self.poison
-                .guard(|| Ok(bytes(self.dialect.quote(&text(identifier))))),
-        )
+        answer(self.poison.guard(|| Ok(bytes(self.dialect.quote(&text(identifier))))))
     }
 
     fn literal(&self, value: RSlice<'_, ACell<'_>>) -> Answer<Bytes> {

@@ -62,58 +62,38 @@ impl<'a> Encoded<'a> {
             Text::Limit { limits } => Encoded::of(code::LIMIT).limits(limits),
             Text::ResetSession => Encoded::of(code::RESET_SESSION),
             Text::Record { history, row } => Encoded::of(code::RECORD).table(history).row(row),
-            Text::Mark {
-                history,
-                position,
-                lease,
-            } => Encoded::of(code::MARK)
+            Text::Mark { history, position, lease } => Encoded::of(code::MARK)
                 .table(history)
                 .number(key::POSITION, position)
                 .duration(key::LEASE, Some(lease)),
-            Text::Finish {
-                history,
-                position,
-                state,
-                statements_done,
-            } => Encoded::of(code::FINISH)
+            Text::Finish { history, position, state, statements_done } => Encoded::of(code::FINISH)
                 .table(history)
                 .number(key::POSITION, position)
                 .code(key::STATE, state.code())
                 .optional(key::STATEMENTS_DONE, statements_done.map(u64::cast_signed)),
-            Text::DownScript { history, position } => Encoded::of(code::DOWN_SCRIPT)
-                .table(history)
-                .number(key::POSITION, position),
+            Text::DownScript { history, position } => {
+                Encoded::of(code::DOWN_SCRIPT).table(history).number(key::POSITION, position)
+            }
         }
     }
 
     /// Calls `ask` with the text as a record that borrows from this one.
     pub(super) fn lend<R>(&self, ask: impl FnOnce(AText<'_>) -> R) -> R {
-        let arguments: Vec<Tuple2<Code, Lent<'_>>> = self
-            .arguments
-            .iter()
-            .map(|(key, value)| Tuple2(Code(*key), Lent::from_slice(value)))
-            .collect();
-        ask(AText {
-            text: Code(self.code),
-            arguments: RSlice::from_slice(&arguments),
-        })
+        let arguments: Vec<Tuple2<Code, Lent<'_>>> =
+            self.arguments.iter().map(|(key, value)| Tuple2(Code(*key), Lent::from_slice(value))).collect();
+        ask(AText { text: Code(self.code), arguments: RSlice::from_slice(&arguments) })
     }
 
     fn of(code: u32) -> Self {
-        Encoded {
-            code,
-            arguments: Vec::new(),
-        }
+        Encoded { code, arguments: Vec::new() }
     }
 
     fn table(self, table: &'a TableName) -> Self {
-        self.text(key::HISTORY_SCHEMA, table.schema.as_deref())
-            .text(key::HISTORY_NAME, Some(&table.name))
+        self.text(key::HISTORY_SCHEMA, table.schema.as_deref()).text(key::HISTORY_NAME, Some(&table.name))
     }
 
     fn limits(self, limits: &Limits) -> Self {
-        self.duration(key::LOCK_LIMIT, limits.lock)
-            .duration(key::STATEMENT_LIMIT, limits.statement)
+        self.duration(key::LOCK_LIMIT, limits.lock).duration(key::STATEMENT_LIMIT, limits.statement)
     }
 
     fn row(self, row: &NewRow<'a>) -> Self {
@@ -132,8 +112,7 @@ impl<'a> Encoded<'a> {
     }
 
     fn text(mut self, key: u32, text: Option<&'a str>) -> Self {
-        self.arguments
-            .extend(text.map(|text| (key, Cow::Borrowed(text.as_bytes()))));
+        self.arguments.extend(text.map(|text| (key, Cow::Borrowed(text.as_bytes()))));
         self
     }
 
@@ -142,8 +121,7 @@ impl<'a> Encoded<'a> {
     }
 
     fn optional(mut self, key: u32, number: Option<i64>) -> Self {
-        self.arguments
-            .extend(number.map(|number| (key, Cow::Owned(number.to_le_bytes().to_vec()))));
+        self.arguments.extend(number.map(|number| (key, Cow::Owned(number.to_le_bytes().to_vec()))));
         self
     }
 
@@ -176,20 +154,11 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
         code::RESET_SESSION => answer(&Text::ResetSession),
         code::RECORD => {
             let history = history?;
-            arguments.row(|row| {
-                answer(&Text::Record {
-                    history: &history,
-                    row,
-                })
-            })?
+            arguments.row(|row| answer(&Text::Record { history: &history, row }))?
         }
         code::MARK => {
             let (position, lease) = (arguments.number(key::POSITION)?, arguments.duration(key::LEASE)?);
-            answer(&Text::Mark {
-                history: &history?,
-                position,
-                lease,
-            })
+            answer(&Text::Mark { history: &history?, position, lease })
         }
         code::FINISH => answer(&Text::Finish {
             history: &history?,
@@ -197,10 +166,9 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
             state: arguments.code(key::STATE).and_then(RowState::from_code)?,
             statements_done: arguments.number(key::STATEMENTS_DONE).map(i64::cast_unsigned),
         }),
-        code::DOWN_SCRIPT => answer(&Text::DownScript {
-            history: &history?,
-            position: arguments.number(key::POSITION)?,
-        }),
+        code::DOWN_SCRIPT => {
+            answer(&Text::DownScript { history: &history?, position: arguments.number(key::POSITION)? })
+        }
         _ => return None,
     })
 }
@@ -209,10 +177,7 @@ struct Arguments<'a>(&'a [Tuple2<Code, Lent<'a>>]);
 
 impl<'a> Arguments<'a> {
     fn get(&self, key: u32) -> Option<&'a [u8]> {
-        self.0
-            .iter()
-            .find(|Tuple2(code, _)| code.0 == key)
-            .map(|Tuple2(_, value)| value.as_slice())
+        self.0.iter().find(|Tuple2(code, _)| code.0 == key).map(|Tuple2(_, value)| value.as_slice())
     }
 
     fn text(&self, key: u32) -> Option<Cow<'a, str>> {
@@ -236,17 +201,11 @@ impl<'a> Arguments<'a> {
 
     fn table(&self) -> Option<TableName> {
         let name = self.text(key::HISTORY_NAME)?.into_owned();
-        Some(TableName {
-            schema: self.text(key::HISTORY_SCHEMA).map(Cow::into_owned),
-            name,
-        })
+        Some(TableName { schema: self.text(key::HISTORY_SCHEMA).map(Cow::into_owned), name })
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            lock: self.duration(key::LOCK_LIMIT),
-            statement: self.duration(key::STATEMENT_LIMIT),
-        }
+        Limits { lock: self.duration(key::LOCK_LIMIT), statement: self.duration(key::STATEMENT_LIMIT) }
     }
 
     fn row<R>(&self, answer: impl FnOnce(&NewRow<'_>) -> R) -> Option<R> {

@@ -32,8 +32,7 @@ impl OneByOne for Engine {
     }
 
     fn enter(&mut self, outside: &[String]) -> Result<(), Error> {
-        self.heard
-            .extend(outside.iter().map(|text| format!("enter {text}")));
+        self.heard.extend(outside.iter().map(|text| format!("enter {text}")));
         Ok(())
     }
 
@@ -64,12 +63,7 @@ struct Batches {
 
 impl Batches {
     fn new(heads: Vec<Head>, script: &'static str) -> Self {
-        Batches {
-            heads,
-            script,
-            spans: spans(script),
-            handed_out: false,
-        }
+        Batches { heads, script, spans: spans(script), handed_out: false }
     }
 }
 
@@ -83,23 +77,14 @@ fn spans(script: &str) -> Vec<Span> {
 impl Work for Batches {
     fn next_batch(&mut self) -> Result<Next, Stop> {
         self.handed_out = false;
-        Ok(if self.heads.is_empty() {
-            Next::End
-        } else {
-            Next::Batch(self.heads.remove(0))
-        })
+        Ok(if self.heads.is_empty() { Next::End } else { Next::Batch(self.heads.remove(0)) })
     }
 
     fn next_piece(&mut self) -> Result<Option<Piece<'_>>, Stop> {
         if std::mem::replace(&mut self.handed_out, true) {
             return Ok(None);
         }
-        Ok(Some(Piece::new(
-            PieceKind::Sql,
-            Rest::Last,
-            self.script.as_bytes(),
-            &self.spans,
-        )))
+        Ok(Some(Piece::new(PieceKind::Sql, Rest::Last, self.script.as_bytes(), &self.spans)))
     }
 }
 
@@ -145,25 +130,14 @@ fn walked(mut engine: Engine, heads: Vec<Head>) -> (String, Vec<Result<Done, Fai
     let mut heard = Heard::default();
     let answer = walk(&mut engine, &mut Batches::new(heads, "a b"), &mut heard);
     assert!(
-        heard
-            .finished
-            .iter()
-            .map(|(batch, _)| *batch)
-            .eq(0..heard.finished.len() as u32),
+        heard.finished.iter().map(|(batch, _)| *batch).eq(0..heard.finished.len() as u32),
         "in batch order"
     );
-    (
-        engine.heard.join(" "),
-        heard.finished.into_iter().map(|(_, outcome)| outcome).collect(),
-        answer,
-    )
+    (engine.heard.join(" "), heard.finished.into_iter().map(|(_, outcome)| outcome).collect(), answer)
 }
 
 fn failing(text: &'static str, kind: ErrorKind, head: Head) -> (String, Failure) {
-    let engine = Engine {
-        fails: Some((text, kind)),
-        ..Engine::default()
-    };
+    let engine = Engine { fails: Some((text, kind)), ..Engine::default() };
     let (heard, mut outcomes, _) = walked(engine, vec![head]);
     (heard, outcomes.remove(0).expect_err("it fails"))
 }
@@ -173,10 +147,7 @@ fn an_atomic_batch_runs_in_order_and_is_checked_before_its_commit() {
     let mut head = atomic();
     head.outside = texts("setting");
     let (heard, outcomes, _) = walked(Engine::default(), vec![head]);
-    assert_eq!(
-        heard,
-        "enter setting begin record a b reset finish check commit leave"
-    );
+    assert_eq!(heard, "enter setting begin record a b reset finish check commit leave");
     assert_eq!(outcomes, [Ok(Done::new(2))]);
 }
 
@@ -192,10 +163,7 @@ fn a_stepwise_batch_marks_each_statement() {
 fn a_failing_statement_rolls_an_atomic_batch_back() {
     let (heard, failure) = failing("b", ErrorKind::Syntax, atomic());
     assert_eq!(heard, "begin record a b rollback leave");
-    assert_eq!(
-        (failure.phase, failure.completed, failure.committed),
-        (Phase::Statement(1), 1, 0)
-    );
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 0));
     assert_eq!(failure.state, State::RolledBack);
 }
 
@@ -203,10 +171,7 @@ fn a_failing_statement_rolls_an_atomic_batch_back() {
 fn a_failing_statement_of_a_stepwise_batch_is_recorded_with_what_stays() {
     let (heard, failure) = failing("b", ErrorKind::Syntax, stepwise());
     assert_eq!(heard, "record a mark1 b failed1 reset leave");
-    assert_eq!(
-        (failure.phase, failure.completed, failure.committed),
-        (Phase::Statement(1), 1, 1)
-    );
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 1));
     assert_eq!(failure.state, State::Committed);
 }
 
@@ -214,54 +179,33 @@ fn a_failing_statement_of_a_stepwise_batch_is_recorded_with_what_stays() {
 fn a_lost_fence_never_touches_the_row_of_the_winner() {
     let (heard, failure) = failing("record", ErrorKind::Constraint, stepwise());
     assert_eq!(heard, "record reset leave");
-    assert_eq!(
-        (failure.phase, failure.error.kind),
-        (Phase::Opening, ErrorKind::FenceTaken)
-    );
+    assert_eq!((failure.phase, failure.error.kind), (Phase::Opening, ErrorKind::FenceTaken));
     assert_eq!((failure.committed, failure.state), (0, State::RolledBack));
 }
 
 #[test]
 fn a_constraint_in_the_script_is_no_lost_fence() {
-    assert_eq!(
-        failing("a", ErrorKind::Constraint, atomic()).1.error.kind,
-        ErrorKind::Constraint
-    );
+    assert_eq!(failing("a", ErrorKind::Constraint, atomic()).1.error.kind, ErrorKind::Constraint);
 }
 
 #[test]
 fn a_failing_commit_is_told_from_a_failing_closing() {
-    assert_eq!(
-        failing("commit", ErrorKind::Constraint, atomic()).1.phase,
-        Phase::Commit
-    );
-    assert_eq!(
-        failing("finish", ErrorKind::Other, atomic()).1.phase,
-        Phase::Closing
-    );
+    assert_eq!(failing("commit", ErrorKind::Constraint, atomic()).1.phase, Phase::Commit);
+    assert_eq!(failing("finish", ErrorKind::Other, atomic()).1.phase, Phase::Closing);
 }
 
 #[test]
 fn a_row_that_does_not_settle_means_that_the_transaction_was_not_ours() {
-    let engine = Engine {
-        changes_nothing: Some("finish"),
-        ..Engine::default()
-    };
+    let engine = Engine { changes_nothing: Some("finish"), ..Engine::default() };
     let (_, outcomes, _) = walked(engine, vec![atomic()]);
     let failure = outcomes[0].as_ref().expect_err("it did not settle");
-    assert_eq!(
-        (failure.phase, failure.error.kind),
-        (Phase::Closing, ErrorKind::TransactionEnded)
-    );
+    assert_eq!((failure.phase, failure.error.kind), (Phase::Closing, ErrorKind::TransactionEnded));
     assert_eq!(failure.state, State::Unknown);
 }
 
 #[test]
 fn a_lost_session_ends_the_walk_after_its_batch_was_reported() {
-    let engine = Engine {
-        fails: Some(("a", ErrorKind::ConnectionLost)),
-        ..Engine::default()
-    };
+    let engine = Engine { fails: Some(("a", ErrorKind::ConnectionLost)), ..Engine::default() };
     let (_, outcomes, answer) = walked(engine, vec![atomic(), atomic()]);
     assert_eq!(outcomes.len(), 1);
     assert_eq!(answer.map_err(|error| error.kind), Err(ErrorKind::ConnectionLost));

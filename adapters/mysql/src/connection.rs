@@ -68,14 +68,7 @@ enum Body {
 
 impl MySqlConnection {
     pub(crate) fn new(handle: Conn, closed: Arc<AtomicBool>) -> Self {
-        MySqlConnection {
-            handle,
-            largest: None,
-            depth: 0,
-            broken: false,
-            owed: None,
-            closed,
-        }
+        MySqlConnection { handle, largest: None, depth: 0, broken: false, owed: None, closed }
     }
 
     /// Sends one packet and hands over every answer: the first may be an OK and a later one an error.
@@ -103,10 +96,8 @@ impl MySqlConnection {
     }
 
     fn note(&mut self, error: Error) -> Error {
-        self.broken |= matches!(
-            error.kind,
-            ErrorKind::Deadlock | ErrorKind::Serialization | ErrorKind::LockTimeout
-        );
+        self.broken |=
+            matches!(error.kind, ErrorKind::Deadlock | ErrorKind::Serialization | ErrorKind::LockTimeout);
         error
     }
 
@@ -127,11 +118,7 @@ impl MySqlConnection {
             Isolation::Serializable => "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; ",
             _ => "",
         };
-        let access = if options.access == Access::ReadOnly {
-            "READ ONLY"
-        } else {
-            "READ WRITE"
-        };
+        let access = if options.access == Access::ReadOnly { "READ ONLY" } else { "READ WRITE" };
         Ok(Bracket {
             begin: format!("{isolation}START TRANSACTION {access}; SAVEPOINT whimbrel"),
             commit: "RELEASE SAVEPOINT whimbrel; COMMIT".to_owned(),
@@ -152,11 +139,8 @@ impl MySqlConnection {
         if self.broken && body == Body::GaveUp {
             return Error::body_failed();
         }
-        Error::new(
-            ErrorKind::TransactionEnded,
-            "a statement ended the transaction that it ran in",
-        )
-        .with_hint("most DDL commits what was before it")
+        Error::new(ErrorKind::TransactionEnded, "a statement ended the transaction that it ran in")
+            .with_hint("most DDL commits what was before it")
     }
 }
 
@@ -177,17 +161,12 @@ impl Connection for MySqlConnection {
         let outcome = if parameters.is_empty() {
             self.exchange(sql, &mut |answer| sets.take(answer))
         } else {
-            let parameters = parameters
-                .iter()
-                .map(parameter)
-                .collect::<Result<Vec<_>, Error>>()?;
+            let parameters = parameters.iter().map(parameter).collect::<Result<Vec<_>, Error>>()?;
             self.settle()
                 .and_then(|()| self.handle.exec_iter(sql, parameters))
                 .and_then(|result| hand_over(result, &mut |answer| sets.take(answer)))
         };
-        outcome
-            .map_err(|error| from_driver(&error, sql, 0..sql.len()))
-            .map_err(|error| self.note(error))
+        outcome.map_err(|error| from_driver(&error, sql, 0..sql.len())).map_err(|error| self.note(error))
     }
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
@@ -196,7 +175,8 @@ impl Connection for MySqlConnection {
         }
         let owed = self.owed.take();
         let mut before_ours = owed.as_ref().map_or(0, |owed| owed.split(BETWEEN).count());
-        let packet = owed.as_deref().into_iter().chain(texts.iter().copied()).collect::<Vec<_>>().join(BETWEEN);
+        let packet =
+            owed.as_deref().into_iter().chain(texts.iter().copied()).collect::<Vec<_>>().join(BETWEEN);
         let mut sets = Sets::new(rows, texts.len() as u32);
         let outcome = self.exchange(&packet, &mut |answer| match answer {
             Answer::End(_) if before_ours > 0 => before_ours -= 1,
@@ -211,19 +191,13 @@ impl Connection for MySqlConnection {
                 .map(|text| text.len() + BETWEEN.len())
                 .sum();
             let length = texts.get(set as usize).map_or(0, |text| text.len());
-            ReadError {
-                set,
-                error: self.note(from_driver(&error, &packet, before..before + length)),
-            }
+            ReadError { set, error: self.note(from_driver(&error, &packet, before..before + length)) }
         })
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
         let schema = if name.schema.is_some() { "?" } else { "DATABASE()" };
-        let text = format!(
-            "SELECT COUNT(*) FROM information_schema.tables WHERE {}",
-            named(schema, "?")
-        );
+        let text = format!("SELECT COUNT(*) FROM information_schema.tables WHERE {}", named(schema, "?"));
         let mut parameters: Vec<Value<'_>> = name.schema.iter().map(|schema| Value::text(schema)).collect();
         parameters.extend([Value::text(&name.name), Value::text(&name.name)]);
         let mut rows = Rows::default();
@@ -259,11 +233,7 @@ impl Connection for MySqlConnection {
             "SELECT COUNT(*) FROM (SELECT IS_USED_LOCK(?) AS holder) used WHERE holder <> CONNECTION_ID()";
         let mut rows = Rows::default();
         self.query(text, &[Value::text(attempt)], &mut rows)?;
-        Ok(if count(&rows) > 0 {
-            Liveness::Alive
-        } else {
-            Liveness::Gone
-        })
+        Ok(if count(&rows) > 0 { Liveness::Alive } else { Liveness::Gone })
     }
 
     fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {
@@ -293,16 +263,8 @@ fn hand_over<P: Protocol>(
     on: &mut dyn FnMut(Answer<'_>),
 ) -> Result<(), mysql::Error> {
     loop {
-        let kind = if result.columns().as_ref().is_empty() {
-            AnswerKind::Ok
-        } else {
-            AnswerKind::Rows
-        };
-        let complete = Complete {
-            kind,
-            changed: result.affected_rows(),
-            warnings: result.warnings(),
-        };
+        let kind = if result.columns().as_ref().is_empty() { AnswerKind::Ok } else { AnswerKind::Rows };
+        let complete = Complete { kind, changed: result.affected_rows(), warnings: result.warnings() };
         if kind == AnswerKind::Rows {
             on(Answer::Columns(result.columns().as_ref()));
         }
@@ -326,12 +288,7 @@ struct Sets<'a> {
 
 impl<'a> Sets<'a> {
     fn new(rows: &'a mut dyn RowSink, sets: u32) -> Self {
-        Sets {
-            rows,
-            wanted: Wanted::More,
-            next: 0,
-            sets,
-        }
+        Sets { rows, wanted: Wanted::More, next: 0, sets }
     }
 
     fn take(&mut self, answer: Answer<'_>) {
@@ -366,11 +323,7 @@ impl<'a> Sets<'a> {
 }
 
 fn count(rows: &Rows) -> i64 {
-    let cell = rows
-        .sets
-        .first()
-        .and_then(|set| set.rows.first())
-        .and_then(|row| row.first());
+    let cell = rows.sets.first().and_then(|set| set.rows.first()).and_then(|row| row.first());
     cell.and_then(Value::as_int).unwrap_or_default()
 }
 

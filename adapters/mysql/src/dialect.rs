@@ -82,11 +82,7 @@ impl MySqlDialect {
         }
         let text = |column: &str| -> Result<Option<String>, Error> {
             let missing = || Error::new(ErrorKind::Misbehaved, format!("the facts have no `{column}`"));
-            Ok(facts
-                .first(column)
-                .ok_or_else(missing)?
-                .as_text()
-                .map(str::to_owned))
+            Ok(facts.first(column).ok_or_else(missing)?.as_text().map(str::to_owned))
         };
         let version = text("version")?.unwrap_or_default();
         (dialect.product, dialect.version) = lexer::product(&version);
@@ -100,11 +96,8 @@ impl MySqlDialect {
         dialect.facts.history_schema = text("history_schema")?;
         let largest = facts.first("largest_message").and_then(Value::as_int);
         dialect.facts.largest_message = largest.and_then(|bytes| u64::try_from(bytes).ok());
-        dialect.facts.tables_without_transactions = text("without_transactions")?
-            .unwrap_or_default()
-            .lines()
-            .map(str::to_owned)
-            .collect();
+        dialect.facts.tables_without_transactions =
+            text("without_transactions")?.unwrap_or_default().lines().map(str::to_owned).collect();
         dialect.sql_mode = text("setting_0")?.unwrap_or_default();
         for (index, (_, writing)) in SETTINGS.iter().enumerate() {
             let column = format!("setting_{index}");
@@ -124,10 +117,10 @@ impl MySqlDialect {
     }
 
     fn facts_text(&self, history: &TableName) -> String {
-        let schema = history.schema.as_ref().map_or_else(
-            || "DATABASE()".to_owned(),
-            |schema| self.literal(&schema.as_str().into()),
-        );
+        let schema = history
+            .schema
+            .as_ref()
+            .map_or_else(|| "DATABASE()".to_owned(), |schema| self.literal(&schema.as_str().into()));
         // As text, so that numbers come back as they must be written: max_statement_time has a fraction.
         let settings: Vec<String> = SETTINGS
             .iter()
@@ -181,11 +174,8 @@ impl MySqlDialect {
             .collect();
         // UNLOCK TABLES commits nothing where no table is locked. Advisory locks are released by the end of `run`: the
         // attempt's own is one of them, and must outlive the text that settles its row.
-        let mut texts = vec![
-            "UNLOCK TABLES".to_owned(),
-            format!("SET {}", assignments.join(", ")),
-            self.use_database(),
-        ];
+        let mut texts =
+            vec!["UNLOCK TABLES".to_owned(), format!("SET {}", assignments.join(", ")), self.use_database()];
         // Before 8.0 MySQL has no roles.
         if self.product == Product::MariaDb || self.version >= 80_000 {
             texts.push(format!("SET ROLE {}", self.role));
@@ -210,21 +200,14 @@ impl MySqlDialect {
                 Product::MySql => format!("@@session.max_execution_time = {}", statement.as_millis()),
             });
         }
-        if assignments.is_empty() {
-            Vec::new()
-        } else {
-            vec![format!("SET {}", assignments.join(", "))]
-        }
+        if assignments.is_empty() { Vec::new() } else { vec![format!("SET {}", assignments.join(", "))] }
     }
 
     fn string(&self, text: &str) -> String {
         let quoted = text.replace('\'', "''");
         // Only where the escape counts; the other way round it would be doubled for good.
-        let escaped = if lexer::backslash_escapes(&self.sql_mode) {
-            quoted.replace('\\', "\\\\")
-        } else {
-            quoted
-        };
+        let escaped =
+            if lexer::backslash_escapes(&self.sql_mode) { quoted.replace('\\', "\\\\") } else { quoted };
         format!("'{escaped}'")
     }
 }
@@ -296,12 +279,7 @@ fn variable(name: &str) -> String {
 
 /// The servers count in seconds, and take 0 for "not at all" or refuse it.
 fn whole_seconds(duration: Duration) -> u64 {
-    duration
-        .as_millis()
-        .div_ceil(1000)
-        .max(1)
-        .try_into()
-        .unwrap_or(u64::MAX)
+    duration.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -73,11 +73,9 @@ pub(crate) fn while_connecting(error: &mysql::Error) -> Error {
         mysql::Error::DriverError(DriverError::ConnectTimeout | DriverError::Timeout) => {
             unreachable("no answer in time")
         }
-        mysql::Error::DriverError(DriverError::CouldNotConnect(cause)) => unreachable(
-            cause
-                .as_ref()
-                .map_or("no address", |(_, description, _)| description),
-        ),
+        mysql::Error::DriverError(DriverError::CouldNotConnect(cause)) => {
+            unreachable(cause.as_ref().map_or("no address", |(_, description, _)| description))
+        }
         mysql::Error::DriverError(
             error @ (DriverError::UnknownAuthPlugin(_)
             | DriverError::OldMysqlPasswordDisabled
@@ -109,13 +107,8 @@ pub(crate) fn lost_while_connecting(error: &io::Error) -> Error {
 
 /// Returns the error of a text of an opening: `FenceTaken` where it says that another runner was first.
 pub(crate) fn of_opening(mut error: Error) -> Error {
-    let taken = matches!(
-        error.kind,
-        ErrorKind::Deadlock | ErrorKind::LockTimeout | ErrorKind::Serialization
-    ) || matches!(
-        error.native,
-        Some(DUPLICATE_KEY | TABLE_EXISTS | NO_REFERENCED_ROW)
-    );
+    let taken = matches!(error.kind, ErrorKind::Deadlock | ErrorKind::LockTimeout | ErrorKind::Serialization)
+        || matches!(error.native, Some(DUPLICATE_KEY | TABLE_EXISTS | NO_REFERENCED_ROW));
     if taken && error.session == Session::Usable {
         error.kind = ErrorKind::FenceTaken;
         error.retry = Retry::Sensible;
@@ -130,11 +123,8 @@ fn unreachable(message: &str) -> Error {
 }
 
 fn not_this_protocol(message: &str) -> Error {
-    Error::new(
-        ErrorKind::Other,
-        format!("the server does not speak MySQL's protocol: {message}"),
-    )
-    .with_hint("check host and port")
+    Error::new(ErrorKind::Other, format!("the server does not speak MySQL's protocol: {message}"))
+        .with_hint("check host and port")
 }
 
 fn from_server(error: &MySqlError) -> Error {
@@ -214,26 +204,16 @@ fn position(message: &str, sent: &str, statement: Range<usize>) -> Option<u64> {
     let (_, near) = before.split_once("near '")?;
     let line: usize = line.trim().parse().ok()?;
     let own = sent.get(statement.clone())?;
-    let first = own
-        .split_inclusive('\n')
-        .take(line.checked_sub(1)?)
-        .map(str::len)
-        .sum::<usize>();
+    let first = own.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum::<usize>();
     let own_line = own.get(first..)?.split('\n').next()?;
     if near.is_empty() {
         return Some(own.trim_end().len() as u64);
     }
     let behind = sent.get(statement.start + first..)?;
     // MariaDB ends what it has cut with dots.
-    let near = near
-        .strip_suffix("...")
-        .filter(|_| !behind.contains(near))
-        .unwrap_or(near);
+    let near = near.strip_suffix("...").filter(|_| !behind.contains(near)).unwrap_or(near);
     // One further than the line: an error at the end of the statement is seen at the delimiter.
-    let mut found = behind
-        .match_indices(near)
-        .map(|(at, _)| at)
-        .take_while(|at| *at <= own_line.len() + 1);
+    let mut found = behind.match_indices(near).map(|(at, _)| at).take_while(|at| *at <= own_line.len() + 1);
     let at = match (found.next(), found.next()) {
         (Some(at), None) => first + at,
         _ => first,
@@ -246,11 +226,7 @@ mod tests {
     use super::*;
 
     fn at(message: &str, sent: &str, statement: Range<usize>) -> Option<u64> {
-        position(
-            &format!("You have an error; check the manual near {message}"),
-            sent,
-            statement,
-        )
+        position(&format!("You have an error; check the manual near {message}"), sent, statement)
     }
 
     #[test]
@@ -258,18 +234,9 @@ mod tests {
         let sent = "SELECT 1\n;\nCREATE\n  TABEL t (id INT)\n;\nSELECT 2";
         let own = 11..36;
         assert_eq!(&sent[own.clone()], "CREATE\n  TABEL t (id INT)");
-        assert_eq!(
-            at("'TABEL t (id INT)\n;\nSELECT 2' at line 2", sent, own.clone()),
-            Some(9)
-        );
-        assert_eq!(
-            at("'t (id INT)\n;\nSELECT 2' at line 2", sent, own.clone()),
-            Some(15)
-        );
-        assert_eq!(
-            at("'TABEL t (id INT)\n;\nSEL...' at line 2", sent, own.clone()),
-            Some(9)
-        );
+        assert_eq!(at("'TABEL t (id INT)\n;\nSELECT 2' at line 2", sent, own.clone()), Some(9));
+        assert_eq!(at("'t (id INT)\n;\nSELECT 2' at line 2", sent, own.clone()), Some(15));
+        assert_eq!(at("'TABEL t (id INT)\n;\nSEL...' at line 2", sent, own.clone()), Some(9));
         // Quoted text that is not there: the line.
         assert_eq!(at("'elsewhere' at line 2", sent, own.clone()), Some(7));
         assert_eq!(at("'' at line 2", sent, own.clone()), Some(25));
@@ -285,11 +252,7 @@ mod tests {
     fn constraints_are_read_from_the_message() {
         let names = [
             (1062, "Duplicate entry '7' for key 'PRIMARY'", "PRIMARY"),
-            (
-                1452,
-                "Cannot add (`b`.`t`, CONSTRAINT `t_ibfk_1` FOREIGN KEY (`p`))",
-                "t_ibfk_1",
-            ),
+            (1452, "Cannot add (`b`.`t`, CONSTRAINT `t_ibfk_1` FOREIGN KEY (`p`))", "t_ibfk_1"),
             (4025, "CONSTRAINT `small` failed for `b`.`t`", "small"),
             (3819, "Check constraint 'small' is violated.", "small"),
         ];

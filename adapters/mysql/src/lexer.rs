@@ -46,23 +46,14 @@ const PATTERNS: &[(&str, Class)] = &[
     ("INSTALL", Class::ImplicitCommit),
     ("UNINSTALL", Class::ImplicitCommit),
     ("IMPORT TABLE", Class::ImplicitCommit),
-    (
-        "ANALYZE [NO_WRITE_TO_BINLOG] [LOCAL] TABLE|TABLES",
-        Class::ImplicitCommit,
-    ),
+    ("ANALYZE [NO_WRITE_TO_BINLOG] [LOCAL] TABLE|TABLES", Class::ImplicitCommit),
     ("CHECK TABLE|TABLES", Class::ImplicitCommit),
     ("OPTIMIZE", Class::ImplicitCommit),
     ("REPAIR", Class::ImplicitCommit),
     ("CACHE INDEX", Class::ImplicitCommit),
     ("LOAD INDEX", Class::ImplicitCommit),
-    (
-        "FLUSH [NO_WRITE_TO_BINLOG] [LOCAL] TABLE|TABLES ... WITH READ LOCK",
-        Class::LockTables,
-    ),
-    (
-        "FLUSH [NO_WRITE_TO_BINLOG] [LOCAL] TABLE|TABLES ... FOR EXPORT",
-        Class::LockTables,
-    ),
+    ("FLUSH [NO_WRITE_TO_BINLOG] [LOCAL] TABLE|TABLES ... WITH READ LOCK", Class::LockTables),
+    ("FLUSH [NO_WRITE_TO_BINLOG] [LOCAL] TABLE|TABLES ... FOR EXPORT", Class::LockTables),
     ("FLUSH", Class::ImplicitCommit),
     ("RESET PERSIST", Class::Plain),
     ("RESET", Class::ImplicitCommit),
@@ -83,10 +74,7 @@ const PATTERNS: &[(&str, Class)] = &[
     ("REPEAT", Class::ImplicitCommit),
     ("FOR", Class::ImplicitCommit),
     // The server would ask the program for the file.
-    (
-        "LOAD DATA|XML [LOW_PRIORITY|CONCURRENT] LOCAL",
-        Class::ClientCommand,
-    ),
+    ("LOAD DATA|XML [LOW_PRIORITY|CONCURRENT] LOCAL", Class::ClientCommand),
     ("SHOW WARNINGS", Class::ReadsPrevious),
     ("SHOW ERRORS", Class::ReadsPrevious),
     ("SHOW COUNT", Class::ReadsPrevious),
@@ -137,22 +125,11 @@ pub(crate) fn backslash_escapes(sql_mode: &str) -> bool {
 
 /// Returns product and version comment number of `10.11.19-MariaDB-log`: 101119.
 pub(crate) fn product(version: &str) -> (Product, u32) {
-    let product = if version.contains("MariaDB") {
-        Product::MariaDb
-    } else {
-        Product::MySql
-    };
+    let product = if version.contains("MariaDB") { Product::MariaDb } else { Product::MySql };
     // An old replication trick: MariaDB may announce itself as 5.5.5.
-    let version = version
-        .strip_prefix("5.5.5-")
-        .filter(|_| product == Product::MariaDb)
-        .unwrap_or(version);
-    let end = version
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(version.len());
-    let mut parts = version[..end]
-        .split('.')
-        .map(|part| part.parse().unwrap_or(0_u32));
+    let version = version.strip_prefix("5.5.5-").filter(|_| product == Product::MariaDb).unwrap_or(version);
+    let end = version.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(version.len());
+    let mut parts = version[..end].split('.').map(|part| part.parse().unwrap_or(0_u32));
     let [major, minor, patch] = [(); 3].map(|()| parts.next().unwrap_or(0));
     (product, major * 10_000 + minor * 100 + patch)
 }

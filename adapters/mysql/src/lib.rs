@@ -63,16 +63,10 @@ impl Adapter for MySql {
         let settings = Settings::parse(options.url.reveal())?;
         let (handle, used) = tls::connect(&settings, &options.application)?;
         let closed = Arc::new(AtomicBool::new(false));
-        let canceller = KillQuery {
-            options: used,
-            session: handle.connection_id(),
-            closed: Arc::clone(&closed),
-        };
+        let canceller =
+            KillQuery { options: used, session: handle.connection_id(), closed: Arc::clone(&closed) };
         let connection = MySqlConnection::new(handle, closed);
-        Ok(Opened {
-            connection: Box::new(connection),
-            canceller: Arc::new(canceller),
-        })
+        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
     }
 }
 

@@ -45,12 +45,7 @@ pub(crate) fn run(
     work: &mut dyn Work,
     events: &mut dyn Events,
 ) -> Result<(), Error> {
-    let mut run = Run {
-        session,
-        events,
-        batches: VecDeque::new(),
-        packet: Packet::default(),
-    };
+    let mut run = Run { session, events, batches: VecDeque::new(), packet: Packet::default() };
     let mut number = 0;
     loop {
         match work.next_batch() {
@@ -107,19 +102,13 @@ impl Packet {
         }
         let start = self.text.len();
         self.text.push_str(text);
-        self.entries.push(Entry {
-            at: start..self.text.len(),
-            batch,
-            role,
-            answers,
-        });
+        self.entries.push(Entry { at: start..self.text.len(), batch, role, answers });
     }
 
     /// Takes out what belongs to `batch`, which is the last one.
     fn take_back(&mut self, batch: u32) {
         self.entries.retain(|entry| entry.batch != batch);
-        self.text
-            .truncate(self.entries.last().map_or(0, |entry| entry.at.end));
+        self.text.truncate(self.entries.last().map_or(0, |entry| entry.at.end));
     }
 }
 
@@ -315,17 +304,11 @@ impl Run<'_> {
 
     /// Adds a statement of the batch that was pushed last, and sends the packet before it where it would be too long.
     fn add(&mut self, text: &str, role: Role, answers: Answers) -> Result<Flow, Error> {
-        if let Some(largest) = self
-            .session
-            .largest
-            .filter(|largest| text.len() as u64 + 1 >= *largest)
-        {
+        if let Some(largest) = self.session.largest.filter(|largest| text.len() as u64 + 1 >= *largest) {
             return self.refuse(text, role, largest).map(|()| Flow::Ended);
         }
-        let limit = self
-            .session
-            .largest
-            .map_or(LARGEST_PACKET, |largest| LARGEST_PACKET.min(largest as usize - 1));
+        let limit =
+            self.session.largest.map_or(LARGEST_PACKET, |largest| LARGEST_PACKET.min(largest as usize - 1));
         let full = self.packet.text.len() + BETWEEN.len() + text.len() >= limit;
         if full && !self.packet.entries.is_empty() && self.send()? == Flow::Ended {
             return Ok(Flow::Ended);
@@ -334,18 +317,12 @@ impl Run<'_> {
             return Ok(Flow::Ended);
         };
         self.packet.push(text, batch.number, role, answers);
-        if answers == Answers::Rest {
-            self.send()
-        } else {
-            Ok(Flow::Going)
-        }
+        if answers == Answers::Rest { self.send() } else { Ok(Flow::Going) }
     }
 
     fn refuse(&mut self, text: &str, role: Role, largest: u64) -> Result<(), Error> {
-        let message = format!(
-            "the statement has {} bytes, and the server takes less than {largest}",
-            text.len()
-        );
+        let message =
+            format!("the statement has {} bytes, and the server takes less than {largest}", text.len());
         let error = Error::new(ErrorKind::TooLarge, message).with_hint(format!(
             "split the statement, or let the server take it: `SET GLOBAL max_allowed_packet = {}`, then connect again",
             (text.len() as u64 + 2).next_multiple_of(1024)
@@ -354,19 +331,12 @@ impl Run<'_> {
         if self.batches.back().is_some_and(|batch| batch.sent) && self.send()? == Flow::Ended {
             return Ok(());
         }
-        let unsent = self
-            .packet
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.role, Role::Statement(_)))
-            .count();
-        let phase = self
-            .batches
-            .back()
-            .map_or(Phase::Opening, |batch| match batch.phase(role) {
-                Phase::Statement(index) => Phase::Statement(index + unsent as u64),
-                phase => phase,
-            });
+        let unsent =
+            self.packet.entries.iter().filter(|entry| matches!(entry.role, Role::Statement(_))).count();
+        let phase = self.batches.back().map_or(Phase::Opening, |batch| match batch.phase(role) {
+            Phase::Statement(index) => Phase::Statement(index + unsent as u64),
+            phase => phase,
+        });
         self.abandon(phase, error)
     }
 
@@ -419,29 +389,17 @@ impl Run<'_> {
         });
         if let Err(error) = outcome {
             let at = packet.entries.get(entry).map_or(0..0, |entry| entry.at.clone());
-            return Err(Broken {
-                entry,
-                error: from_driver(&error, &packet.text, at),
-            });
+            return Err(Broken { entry, error: from_driver(&error, &packet.text, at) });
         }
-        if let Some(current) = packet
-            .entries
-            .get(entry)
-            .filter(|current| current.answers == Answers::Rest)
-        {
+        if let Some(current) = packet.entries.get(entry).filter(|current| current.answers == Answers::Rest) {
             answered(&mut self.batches, current, 0);
             entry += 1;
         }
         if entry < packet.entries.len() || surplus {
             // More statements in a span than one, say. Which answer is whose cannot be told any more.
-            let error = Error::new(
-                ErrorKind::Misbehaved,
-                "the server gave another number of answers than expected",
-            );
-            return Err(Broken {
-                entry: entry.min(packet.entries.len() - 1),
-                error,
-            });
+            let error =
+                Error::new(ErrorKind::Misbehaved, "the server gave another number of answers than expected");
+            return Err(Broken { entry: entry.min(packet.entries.len() - 1), error });
         }
         Ok(())
     }
@@ -463,11 +421,7 @@ impl Run<'_> {
         let last = packet.entries.len() - 1;
         let entry = &packet.entries[broken.entry.min(last)];
         let mut lost = is_lost(&broken.error).then(|| broken.error.clone());
-        while self
-            .batches
-            .front()
-            .is_some_and(|batch| batch.number < entry.batch)
-        {
+        while self.batches.front().is_some_and(|batch| batch.number < entry.batch) {
             lost = self.report_complete().err().or(lost);
         }
         if let Some(batch) = self.batches.pop_front() {
@@ -530,11 +484,8 @@ impl Run<'_> {
             (Mode::Atomic, _) | (_, Phase::Opening) => 0,
             _ => batch.staying(),
         };
-        let recovered = if batch.sent {
-            self.recover(batch, phase, &error, committed)
-        } else {
-            Recovered::default()
-        };
+        let recovered =
+            if batch.sent { self.recover(batch, phase, &error, committed) } else { Recovered::default() };
         let state = match (batch.head.mode, phase, error.kind) {
             (_, _, ErrorKind::TransactionEnded | ErrorKind::Misbehaved) => State::Unknown,
             (Mode::Atomic, _, _) if recovered.left.is_some() => State::Unknown,
@@ -548,21 +499,15 @@ impl Run<'_> {
         if recovered.lost.is_some() {
             error.session = Session::Lost;
         }
-        self.events.finished(
-            batch.number,
-            Err(Failure::new(phase, error, batch.completed, committed, state)),
-        );
+        self.events
+            .finished(batch.number, Err(Failure::new(phase, error, batch.completed, committed, state)));
         recovered.lost.map_or(Ok(()), Err)
     }
 
     /// Rolls back, records the failure, cleans up and releases the locks: one turn, unless one of the texts fails.
     fn recover(&mut self, batch: &Batch, phase: Phase, error: &Error, committed: u64) -> Recovered {
         // After these the server has taken the whole transaction back by itself, and the savepoint with it.
-        let broken = [
-            ErrorKind::Deadlock,
-            ErrorKind::Serialization,
-            ErrorKind::LockTimeout,
-        ];
+        let broken = [ErrorKind::Deadlock, ErrorKind::Serialization, ErrorKind::LockTimeout];
         if (phase, error.kind) == (Phase::Opening, ErrorKind::FenceTaken) && leaves_nothing(&batch.head) {
             self.session.owe(&["ROLLBACK", RELEASE_LOCKS]);
             return Recovered::default();
@@ -580,9 +525,7 @@ impl Run<'_> {
         }
         let record = batch.head.failed.iter().filter(|_| phase != Phase::Opening);
         texts.extend(
-            record
-                .chain(&batch.head.cleanup)
-                .map(|text| text.replace("{done}", &committed.to_string())),
+            record.chain(&batch.head.cleanup).map(|text| text.replace("{done}", &committed.to_string())),
         );
         texts.push(RELEASE_LOCKS.to_owned());
         self.put_in_order(&texts)
@@ -594,16 +537,14 @@ impl Run<'_> {
         let mut from = 0;
         while from < texts.len() {
             let mut done = from;
-            let outcome = self
-                .session
-                .exchange(&texts[from..].join(BETWEEN), &mut |answer| {
-                    let Answer::End(answer) = answer else { return };
-                    if texts.get(done).is_some_and(|text| text == "ROLLBACK") && answer.warnings > 0 {
-                        recovered.left =
-                            Some("tables without transactions were changed and cannot be rolled back");
-                    }
-                    done += 1;
-                });
+            let outcome = self.session.exchange(&texts[from..].join(BETWEEN), &mut |answer| {
+                let Answer::End(answer) = answer else { return };
+                if texts.get(done).is_some_and(|text| text == "ROLLBACK") && answer.warnings > 0 {
+                    recovered.left =
+                        Some("tables without transactions were changed and cannot be rolled back");
+                }
+                done += 1;
+            });
             let Err(error) = outcome else { return recovered };
             let error = from_driver(&error, "", 0..0);
             if is_lost(&error) {
@@ -629,9 +570,7 @@ impl Run<'_> {
         if self.send()? == Flow::Ended {
             return Ok(());
         }
-        self.batches
-            .pop_back()
-            .map_or(Ok(()), |batch| self.fail(&batch, phase, error))
+        self.batches.pop_back().map_or(Ok(()), |batch| self.fail(&batch, phase, error))
     }
 
     /// Reports every batch as stopped. What was not sent is not sent any more.
@@ -639,10 +578,7 @@ impl Run<'_> {
         self.packet = Packet::default();
         let mut lost = None;
         while let Some(batch) = self.batches.pop_front() {
-            lost = self
-                .fail(&batch, Phase::Statement(batch.completed), stopped())
-                .err()
-                .or(lost);
+            lost = self.fail(&batch, Phase::Statement(batch.completed), stopped()).err().or(lost);
         }
         lost.map_or(Ok(()), Err)
     }
@@ -683,11 +619,7 @@ fn commit_is_in(packet: &Packet, batch: &Batch) -> CommitSent {
     let commits = |entry: &Entry| {
         entry.batch == batch.number && matches!(entry.role, Role::Closing(index) if batch.is_last(index))
     };
-    if packet.entries.iter().any(commits) {
-        CommitSent::Yes
-    } else {
-        CommitSent::No
-    }
+    if packet.entries.iter().any(commits) { CommitSent::Yes } else { CommitSent::No }
 }
 
 /// Returns the failure of a batch behind the one that failed.

@@ -89,9 +89,7 @@ const ANSWER_ONCE: &[&str] = &[
 ];
 
 /// Statements that commit what was before them, temporary tables aside.
-const COMMIT_FIRST: &[&str] = &[
-    "ALTER", "CREATE", "DROP", "GRANT", "LOCK", "RENAME", "REVOKE", "TRUNCATE",
-];
+const COMMIT_FIRST: &[&str] = &["ALTER", "CREATE", "DROP", "GRANT", "LOCK", "RENAME", "REVOKE", "TRUNCATE"];
 
 /// Returns how many answers belong to `statement`.
 pub(crate) fn answers(statement: &str) -> Answers {
@@ -128,9 +126,8 @@ fn first_words(statement: &str) -> [String; 3] {
     let mut rest = statement;
     [(); 3].map(|()| {
         rest = skip(rest);
-        let end = rest
-            .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
-            .unwrap_or(rest.len());
+        let end =
+            rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
         let end = if rest.starts_with('(') { 1 } else { end };
         let (word, tail) = rest.split_at(end);
         rest = tail;
@@ -174,10 +171,7 @@ mod tests {
             ("BEGIN NOT ATOMIC SELECT 1; SELECT 2; END", Answers::UntilOk),
             ("IF 1 THEN SELECT 1; END IF", Answers::UntilOk),
             ("EXECUTE plan", Answers::Rest),
-            (
-                "SET STATEMENT max_statement_time = 1 FOR CALL tidy()",
-                Answers::Rest,
-            ),
+            ("SET STATEMENT max_statement_time = 1 FOR CALL tidy()", Answers::Rest),
             ("SET statement_ = 1", Answers::One),
             ("label: LOOP LEAVE label; END LOOP", Answers::Rest),
         ] {

@@ -118,10 +118,7 @@ fn no_local_files() -> LocalInfileHandler {
 }
 
 fn demands(settings: &Settings) -> Result<SslOpts, Error> {
-    for path in [&settings.authority, &settings.certificate, &settings.key]
-        .into_iter()
-        .flatten()
-    {
+    for path in [&settings.authority, &settings.certificate, &settings.key].into_iter().flatten() {
         readable(path)?;
     }
     let identity = settings.certificate.clone().zip(settings.key.clone());
@@ -135,12 +132,9 @@ fn demands(settings: &Settings) -> Result<SslOpts, Error> {
 
 /// The driver's error would not say which file it was.
 fn readable(path: &Path) -> Result<(), Error> {
-    std::fs::File::open(path).map(drop).map_err(|error| {
-        Error::new(
-            ErrorKind::Tls,
-            format!("cannot read `{}`: {error}", path.display()),
-        )
-    })
+    std::fs::File::open(path)
+        .map(drop)
+        .map_err(|error| Error::new(ErrorKind::Tls, format!("cannot read `{}`: {error}", path.display())))
 }
 
 /// rustls refuses to choose when an application has linked a second implementation.

@@ -48,10 +48,7 @@ impl Settings {
                 .with_hint("write it as `mysql://user:password@host:3306/database`, with special characters percent-encoded")
         })?;
         if !matches!(url.scheme(), "mysql" | "mariadb") {
-            return Err(invalid(format!(
-                "the scheme `{}` is not `mysql` or `mariadb`",
-                url.scheme()
-            )));
+            return Err(invalid(format!("the scheme `{}` is not `mysql` or `mariadb`", url.scheme())));
         }
         let host = match url.host_str() {
             None | Some("") => "localhost".to_owned(),
@@ -62,10 +59,7 @@ impl Settings {
             port: url.port().unwrap_or(DEFAULT_PORT),
             socket: None,
             user: decode(url.username(), "user")?,
-            password: url
-                .password()
-                .map(|password| decode(password, "password"))
-                .transpose()?,
+            password: url.password().map(|password| decode(password, "password")).transpose()?,
             database: decode(url.path().trim_start_matches('/'), "database")?,
             tls: TlsMode::Preferred,
             authority: None,
@@ -79,11 +73,8 @@ impl Settings {
             settings.parameter(&name, value, &mut mode)?;
         }
         // As with the engine's own client: who names an authority wants it asked.
-        let implied = if settings.authority.is_some() {
-            TlsMode::VerifyAuthority
-        } else {
-            TlsMode::Preferred
-        };
+        let implied =
+            if settings.authority.is_some() { TlsMode::VerifyAuthority } else { TlsMode::Preferred };
         settings.tls = mode.unwrap_or(implied);
         settings.check()?;
         Ok(settings)
@@ -136,9 +127,7 @@ impl Settings {
                 .with_hint("add its name behind the host: `mysql://user:password@host/database`"));
         }
         if self.certificate.is_some() != self.key.is_some() {
-            return Err(invalid(
-                "`ssl-cert` and `ssl-key` belong together, and one is missing",
-            ));
+            return Err(invalid("`ssl-cert` and `ssl-key` belong together, and one is missing"));
         }
         // The driver leaves a socket in the clear, whatever it was asked.
         if self.socket.is_some() && self.tls.demands() {
@@ -151,9 +140,7 @@ impl Settings {
 
 fn decode(text: &str, part: &str) -> Result<String, Error> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded
-        .map(Cow::into_owned)
-        .map_err(|_| invalid(format!("the {part} in the url is not UTF-8")))
+    decoded.map(Cow::into_owned).map_err(|_| invalid(format!("the {part} in the url is not UTF-8")))
 }
 
 fn invalid(message: impl Into<String>) -> Error {

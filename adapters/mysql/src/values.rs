@@ -50,10 +50,7 @@ pub(crate) fn cell(value: mysql::Value, column: &Column) -> Value<'static> {
             let sign = if negative { "-" } else { "" };
             let hours = days * 24 + u32::from(hours);
             let fraction = fraction(micros, column);
-            typed(
-                ValueKind::Time,
-                format!("{sign}{hours:02}:{minutes:02}:{seconds:02}{fraction}"),
-            )
+            typed(ValueKind::Time, format!("{sign}{hours:02}:{minutes:02}:{seconds:02}{fraction}"))
         }
     }
 }
@@ -66,21 +63,16 @@ fn from_bytes(bytes: Vec<u8>, column: &Column) -> Value<'static> {
         | Type::MYSQL_TYPE_INT24
         | Type::MYSQL_TYPE_LONG
         | Type::MYSQL_TYPE_LONGLONG
-        | Type::MYSQL_TYPE_YEAR => number(bytes, |text| {
-            text.parse()
-                .map(Value::Int)
-                .or_else(|_| text.parse().map(whole))
-                .ok()
-        }),
+        | Type::MYSQL_TYPE_YEAR => {
+            number(bytes, |text| text.parse().map(Value::Int).or_else(|_| text.parse().map(whole)).ok())
+        }
         Type::MYSQL_TYPE_FLOAT | Type::MYSQL_TYPE_DOUBLE => {
             number(bytes, |text| text.parse().map(Value::Float).ok())
         }
         // At most 64 bits, most significant byte first.
-        Type::MYSQL_TYPE_BIT if bytes.len() <= 8 => whole(
-            bytes
-                .iter()
-                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-        ),
+        Type::MYSQL_TYPE_BIT if bytes.len() <= 8 => {
+            whole(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        }
         Type::MYSQL_TYPE_DECIMAL | Type::MYSQL_TYPE_NEWDECIMAL => text(bytes, Some(ValueKind::Decimal)),
         Type::MYSQL_TYPE_DATE | Type::MYSQL_TYPE_NEWDATE => text(bytes, Some(ValueKind::Date)),
         Type::MYSQL_TYPE_TIME | Type::MYSQL_TYPE_TIME2 => text(bytes, Some(ValueKind::Time)),
@@ -90,10 +82,7 @@ fn from_bytes(bytes: Vec<u8>, column: &Column) -> Value<'static> {
         | Type::MYSQL_TYPE_TIMESTAMP2 => text(bytes, Some(ValueKind::Timestamp)),
         Type::MYSQL_TYPE_JSON => text(bytes, Some(ValueKind::Json)),
         // On the wire these are strings with a flag.
-        _ if column
-            .flags()
-            .intersects(ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG) =>
-        {
+        _ if column.flags().intersects(ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG) => {
             text(bytes, Some(ValueKind::Other))
         }
         _ if column.character_set() == BINARY => Value::Bytes(bytes.into()),

@@ -26,11 +26,7 @@ pub struct SqliteConnection<C = Handle> {
 impl<C: BorrowMut<Handle> + Send> SqliteConnection<C> {
     /// Returns a session over `handle`, which may be borrowed: `SqliteConnection::over(&mut handle)`.
     pub fn over(handle: C) -> Self {
-        SqliteConnection {
-            handle,
-            depth: 0,
-            outside: Outside::default(),
-        }
+        SqliteConnection { handle, depth: 0, outside: Outside::default() }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -60,34 +56,23 @@ impl<C: BorrowMut<Handle> + Send> Connection for SqliteConnection<C> {
     }
 
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
-        let parameters = parameters
-            .iter()
-            .map(parameter)
-            .collect::<Result<Vec<_>, Error>>()?;
+        let parameters = parameters.iter().map(parameter).collect::<Result<Vec<_>, Error>>()?;
         let mut batch = Batch::new(self.handle(), sql);
         let statement = batch.next().map_err(|error| from_driver(&error))?;
         let mut statement =
             statement.ok_or_else(|| Error::new(ErrorKind::Syntax, "there is no statement"))?;
         if batch.next().map_err(|error| from_driver(&error))?.is_some() {
-            return Err(Error::new(
-                ErrorKind::Syntax,
-                "a query takes one statement, and there are more",
-            ));
+            return Err(Error::new(ErrorKind::Syntax, "a query takes one statement, and there are more"));
         }
         let columns = columns(&statement, 0, rows);
-        let answer = statement
-            .query(params_from_iter(parameters))
-            .map_err(|error| from_driver(&error))?;
+        let answer = statement.query(params_from_iter(parameters)).map_err(|error| from_driver(&error))?;
         hand_over(answer, columns, 0, rows).map(drop)
     }
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         for (set, text) in (0..).zip(texts) {
             let failed = |error| ReadError { set, error };
-            let mut statement = self
-                .handle()
-                .prepare(text)
-                .map_err(|error| failed(from_driver(&error)))?;
+            let mut statement = self.handle().prepare(text).map_err(|error| failed(from_driver(&error)))?;
             let columns = columns(&statement, set, rows);
             if hand_over(statement.raw_query(), columns, set, rows).map_err(failed)? == Wanted::Enough {
                 break;

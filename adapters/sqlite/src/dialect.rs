@@ -35,10 +35,7 @@ impl SqliteDialect {
     /// Reads the facts; an empty set is the first call, before they are known.
     pub(crate) fn new(facts: &RowSet) -> Result<Self, Error> {
         if facts.columns.is_empty() {
-            return Ok(SqliteDialect {
-                facts: Facts::default(),
-                settings: Vec::new(),
-            });
+            return Ok(SqliteDialect { facts: Facts::default(), settings: Vec::new() });
         }
         let cell = |column: &str| {
             let missing = || Error::new(ErrorKind::Misbehaved, format!("the facts have no `{column}`"));
@@ -49,20 +46,13 @@ impl SqliteDialect {
         known.database = cell("database")?.as_text().unwrap_or_default().to_owned();
         known.schema = "main".to_owned();
         known.history_schema = cell("history_schema")?.as_text().map(str::to_owned);
-        let settings = SETTINGS
-            .iter()
-            .map(|name| Ok(cell(name)?.as_int().unwrap_or_default()));
-        Ok(SqliteDialect {
-            facts: known,
-            settings: settings.collect::<Result<_, Error>>()?,
-        })
+        let settings = SETTINGS.iter().map(|name| Ok(cell(name)?.as_int().unwrap_or_default()));
+        Ok(SqliteDialect { facts: known, settings: settings.collect::<Result<_, Error>>()? })
     }
 
     fn facts_text(&self, history: &TableName) -> String {
-        let settings: Vec<String> = SETTINGS
-            .iter()
-            .map(|name| format!("(SELECT * FROM pragma_{name}) AS {name}"))
-            .collect();
+        let settings: Vec<String> =
+            SETTINGS.iter().map(|name| format!("(SELECT * FROM pragma_{name}) AS {name}")).collect();
         format!(
             "SELECT sqlite_version() AS version, \
              coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '') AS database, \
@@ -151,13 +141,7 @@ fn limit(limits: &Limits) -> Option<Vec<String>> {
     if limits.statement.is_some() {
         return None;
     }
-    Some(
-        limits
-            .lock
-            .iter()
-            .map(|lock| format!("PRAGMA busy_timeout = {}", lock.as_millis()))
-            .collect(),
-    )
+    Some(limits.lock.iter().map(|lock| format!("PRAGMA busy_timeout = {}", lock.as_millis())).collect())
 }
 
 fn hex(bytes: &[u8]) -> String {

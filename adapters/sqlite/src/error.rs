@@ -8,9 +8,7 @@ use whimbrel_adapter_api::{Error, ErrorKind, Retry};
 pub(crate) fn from_driver(error: &rusqlite::Error) -> Error {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => from_code(code, message.as_deref()),
-        rusqlite::Error::SqlInputError {
-            error, msg, offset, ..
-        } => {
+        rusqlite::Error::SqlInputError { error, msg, offset, .. } => {
             let mut error = from_code(error, Some(msg));
             error.position = u64::try_from(*offset).ok();
             error

@@ -2,11 +2,7 @@
 
 use whimbrel_adapter_api::{Class, Feature, Lexer};
 
-const FEATURES: &[Feature] = &[
-    Feature::BacktickNames,
-    Feature::BracketNames,
-    Feature::CompoundBodies,
-];
+const FEATURES: &[Feature] = &[Feature::BacktickNames, Feature::BracketNames, Feature::CompoundBodies];
 
 const PATTERNS: &[(&str, Class)] = &[
     ("BEGIN", Class::Begin),

@@ -61,10 +61,7 @@ impl Adapter for Sqlite {
             _ => location.open(),
         }?;
         let canceller = Interrupt(handle.get_interrupt_handle());
-        Ok(Opened {
-            connection: Box::new(SqliteConnection::over(handle)),
-            canceller: Arc::new(canceller),
-        })
+        Ok(Opened { connection: Box::new(SqliteConnection::over(handle)), canceller: Arc::new(canceller) })
     }
 }
 

@@ -57,9 +57,7 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
             return Ok(());
         };
         let after = dangling(self.handle())?;
-        let grown = after
-            .iter()
-            .find(|(tables, rows)| before.get(*tables).is_none_or(|old| old < rows));
+        let grown = after.iter().find(|(tables, rows)| before.get(*tables).is_none_or(|old| old < rows));
         let Some(((table, parent), rows)) = grown else {
             return Ok(());
         };
@@ -90,9 +88,18 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
 
 /// Executes a statement, and all of them if the text holds more than one: rusqlite would pass over the rest.
 pub(crate) fn execute(connection: &Connection, text: &str) -> Result<u64, Error> {
+    // SQLite counts from the statement that it was given, which is all that is left of the text.
+    let refused = |error: rusqlite::Error| {
+        let mut refused = from_driver(&error);
+        if let rusqlite::Error::SqlInputError { sql, .. } = &error {
+            let before = text.len().saturating_sub(sql.len()) as u64;
+            refused.position = refused.position.map(|position| before + position);
+        }
+        refused
+    };
     let mut batch = Batch::new(connection, text);
     let mut changed = 0;
-    while let Some(mut statement) = batch.next().map_err(|error| from_driver(&error))? {
+    while let Some(mut statement) = batch.next().map_err(refused)? {
         let mut rows = statement.raw_query();
         while rows.next().map_err(|error| from_driver(&error))?.is_some() {}
         changed = connection.changes();

@@ -24,9 +24,7 @@ pub(crate) struct Location {
 
 /// Reads a url.
 pub(crate) fn parse(url: &str) -> Result<Location, Error> {
-    let Some(rest) = ["sqlite3:", "sqlite:", "file:"]
-        .iter()
-        .find_map(|scheme| url.strip_prefix(scheme))
+    let Some(rest) = ["sqlite3:", "sqlite:", "file:"].iter().find_map(|scheme| url.strip_prefix(scheme))
     else {
         // Taken for a path, the url of another engine would be shown in messages, password and all.
         if let Some((scheme, _)) = url.split_once("://") {
@@ -83,14 +81,11 @@ impl Location {
 
     fn error(&self, cause: &rusqlite::Error) -> Error {
         let error = error::from_driver(cause);
-        let folder = Path::new(&self.path)
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = Path::new(&self.path).parent().filter(|folder| !folder.as_os_str().is_empty());
         match folder {
-            Some(folder) if !folder.is_dir() => error.with_hint(format!(
-                "there is no folder `{}`: create it first",
-                folder.display()
-            )),
+            Some(folder) if !folder.is_dir() => {
+                error.with_hint(format!("there is no folder `{}`: create it first", folder.display()))
+            }
             _ => error,
         }
     }
@@ -126,20 +121,13 @@ mod tests {
             ("birds.db", "birds.db"),
             ("/tmp/100%.db", "/tmp/100%.db"),
         ] {
-            assert_eq!(
-                parse(url).map(|location| location.path),
-                Ok(path.to_owned()),
-                "{url}"
-            );
+            assert_eq!(parse(url).map(|location| location.path), Ok(path.to_owned()), "{url}");
         }
     }
 
     #[test]
     fn a_bare_path_is_taken_letter_by_letter() {
-        assert_eq!(
-            parse("what?.db").map(|location| location.name),
-            Ok("what?.db".to_owned())
-        );
+        assert_eq!(parse("what?.db").map(|location| location.name), Ok("what?.db".to_owned()));
     }
 
     #[test]
@@ -159,11 +147,7 @@ mod tests {
     #[test]
     fn a_url_without_a_file_is_refused() {
         for url in ["", "sqlite:", "sqlite://?mode=ro"] {
-            assert_eq!(
-                parse(url).map_err(|error| error.kind),
-                Err(ErrorKind::InvalidUrl),
-                "{url}"
-            );
+            assert_eq!(parse(url).map_err(|error| error.kind), Err(ErrorKind::InvalidUrl), "{url}");
         }
     }
 
@@ -172,12 +156,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("absent.db");
         let location = parse(file.to_str().expect("a path")).expect("a path is a url");
-        let reader = location
-            .open_for_reading()
-            .expect("an absent database reads as an empty one");
-        let tables: i64 = reader
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .expect("a count");
+        let reader = location.open_for_reading().expect("an absent database reads as an empty one");
+        let tables: i64 =
+            reader.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).expect("a count");
         assert_eq!(tables, 0);
         assert!(!file.exists());
     }

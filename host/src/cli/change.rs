@@ -14,9 +14,7 @@ use crate::source::Id;
 
 /// `whimbrel up`.
 pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> Result<u8> {
-    let wishes = Wishes {
-        out_of_order: up.allow_out_of_order.then_some(OutOfOrder::Allow),
-    };
+    let wishes = Wishes { out_of_order: up.allow_out_of_order.then_some(OutOfOrder::Allow) };
     let database = up.database.database.as_deref();
     let mut target = match up.dry_run {
         true => context.open_for_reading_with(database, wishes, output)?,
@@ -30,9 +28,7 @@ pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> R
         return preview(&mut target, Direction::Up, &reach, output);
     }
     run(&mut target, output, |target, output| {
-        target
-            .migrator
-            .up(target.connection.as_mut(), &reach, &mut output.observer())
+        target.migrator.up(target.connection.as_mut(), &reach, &mut output.observer())
     })
 }
 
@@ -48,9 +44,7 @@ pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output
         return preview(&mut target, Direction::Down, &reach, output);
     }
     run(&mut target, output, |target, output| {
-        target
-            .migrator
-            .down(target.connection.as_mut(), &reach, &mut output.observer())
+        target.migrator.down(target.connection.as_mut(), &reach, &mut output.observer())
     })
 }
 
@@ -59,9 +53,7 @@ pub(super) fn redo(redo: &args::Redo, context: &Context<'_>, output: &mut Output
     let mut target =
         context.open_for_writing(redo.database.database.as_deref(), Wishes::default(), output)?;
     run(&mut target, output, |target, output| {
-        target
-            .migrator
-            .redo(target.connection.as_mut(), redo.steps, &mut output.observer())
+        target.migrator.redo(target.connection.as_mut(), redo.steps, &mut output.observer())
     })
 }
 
@@ -75,9 +67,7 @@ pub(super) fn repair(repair: &args::Repair, context: &Context<'_>, output: &mut 
         (_, true) => Settlement::Reverted,
         _ => Settlement::AcceptChecksum,
     };
-    target
-        .migrator
-        .repair(target.connection.as_mut(), &id, settlement)?;
+    target.migrator.repair(target.connection.as_mut(), &id, settlement)?;
     output.repaired(&id, settlement);
     Ok(0)
 }
@@ -116,9 +106,7 @@ fn preview(
     reach: &plan::Target,
     output: &mut Output,
 ) -> Result<u8> {
-    let preview = target
-        .migrator
-        .preview(target.connection.as_mut(), direction, reach)?;
+    let preview = target.migrator.preview(target.connection.as_mut(), direction, reach)?;
     output.preview(&preview)?;
     Ok(0)
 }
@@ -141,11 +129,7 @@ fn down_to(reach: &args::Reach, target: &Target) -> plan::Target {
 
 /// A migration whose file is gone is known to the history alone, by its whole id.
 fn known_or_as_typed(id: &str, target: &Target) -> Id {
-    target
-        .migrator
-        .migrations()
-        .find(id)
-        .map_or_else(|_| Id(id.to_owned()), |migration| migration.id.clone())
+    target.migrator.migrations().find(id).map_or_else(|_| Id(id.to_owned()), |migration| migration.id.clone())
 }
 
 /// The database is left out when it is the default one.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use whimbrel_adapter_api::Canceller;
 
 use super::target::Target;
 use crate::error::{Error, Name, Problem};
@@ -20,19 +22,15 @@ impl Interrupt {
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
             Problem::new(Name::Bug, "cannot listen for signals").caused_by(error.to_string())
         })?;
-        let (seen, cancellation, canceller) = (
-            Arc::clone(&interrupt.0),
-            Arc::clone(&target.cancellation),
-            Arc::clone(&target.canceller),
-        );
+        let (seen, cancellation, canceller) =
+            (Arc::clone(&interrupt.0), Arc::clone(&target.cancellation), Arc::clone(&target.canceller));
         std::thread::spawn(move || {
             for signal in signals.forever() {
                 if seen.swap(signal, Ordering::AcqRel) != 0 {
                     std::process::exit(128 + signal);
                 }
                 cancellation.cancel();
-                // When the request cannot be delivered, the statement ends by itself, and the run stops after it.
-                let _ = canceller.cancel();
+                cancel_until_the_end(Arc::clone(&canceller));
             }
         });
         Ok(interrupt)
@@ -41,12 +39,21 @@ impl Interrupt {
     /// Says by which signal a run was stopped, which decides the exit code.
     pub(super) fn name(&self, mut error: Error) -> Error {
         if self.0.load(Ordering::Acquire) == SIGTERM {
-            let interrupted = error
-                .problems
-                .iter_mut()
-                .filter(|problem| problem.name == Name::Interrupted);
+            let interrupted = error.problems.iter_mut().filter(|problem| problem.name == Name::Interrupted);
             interrupted.for_each(|problem| problem.name = Name::Terminated);
         }
         error
     }
+}
+
+/// Asks again and again: a request that arrives between two statements reaches neither, and the second may be long.
+/// Seldom enough to leave the texts in peace that end the migration afterwards.
+fn cancel_until_the_end(canceller: Arc<dyn Canceller>) {
+    std::thread::spawn(move || {
+        loop {
+            // When the request cannot be delivered, the statement ends by itself, and the run stops after it.
+            let _ = canceller.cancel();
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
 }

@@ -23,9 +23,7 @@ pub(super) fn status(status: &args::Status, context: &Context<'_>, output: &mut 
 /// `whimbrel plan`.
 pub(super) fn plan(plan: &args::Plan, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let mut target = context.open_for_reading(plan.database.database.as_deref(), output)?;
-    let preview = target
-        .migrator
-        .preview(target.connection.as_mut(), Direction::Up, &Target::All)?;
+    let preview = target.migrator.preview(target.connection.as_mut(), Direction::Up, &Target::All)?;
     match &plan.out {
         Some(file) => {
             plan_file::write(file, &preview)?;
@@ -50,9 +48,5 @@ pub(super) fn verify(database: &args::Database, context: &Context<'_>, output: &
     let problems = target.migrator.verify(target.connection.as_mut())?;
     output.verified(&problems);
     // The question was answered: no. That is 1, whatever code `up` would end with.
-    Ok(if problems.is_empty() {
-        0
-    } else {
-        Name::NotVerified.exit_code()
-    })
+    Ok(if problems.is_empty() { 0 } else { Name::NotVerified.exit_code() })
 }

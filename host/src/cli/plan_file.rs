@@ -21,14 +21,13 @@ pub(super) fn write(file: &Path, preview: &Preview) -> Result<()> {
 /// Returns the target of an `up` that runs exactly what the file says, or the problem that it would not.
 pub(super) fn check(file: &Path, target: &mut Target) -> Result<plan::Target> {
     let planned = read(file)?;
-    let preview = target
-        .migrator
-        .preview(target.connection.as_mut(), Direction::Up, &plan::Target::All)?;
+    let preview = target.migrator.preview(target.connection.as_mut(), Direction::Up, &plan::Target::All)?;
     if content(&preview) == planned {
         // The very migrations that were compared, whatever becomes pending until they run.
         return Ok(plan::Target::Pinned(preview.pins));
     }
-    let problem = Problem::new(Name::Refused, "what is pending is not what was planned").at(Place::file(file));
+    let problem =
+        Problem::new(Name::Refused, "what is pending is not what was planned").at(Place::file(file));
     Err(differences(&planned, &content(&preview))
         .into_iter()
         .fold(problem, Problem::fact)
@@ -44,9 +43,9 @@ fn differences(planned: &Value, now: &Value) -> Vec<String> {
         let unknown = |(id, _): &&(&str, &Value)| !others.iter().any(|(other, _)| id == other);
         some.iter().filter(unknown).map(|(id, _)| format!("`{id}`")).collect::<Vec<_>>()
     };
-    let edited = now.iter().filter(|(id, checksum)| {
-        planned.iter().any(|(other, before)| id == other && checksum != before)
-    });
+    let edited = now
+        .iter()
+        .filter(|(id, checksum)| planned.iter().any(|(other, before)| id == other && checksum != before));
     let edited: Vec<String> = edited.map(|(id, _)| format!("`{id}`")).collect();
     [
         ("not planned", without(&now, &planned)),
@@ -61,10 +60,7 @@ fn differences(planned: &Value, now: &Value) -> Vec<String> {
 
 fn migrations(plan: &Value) -> Vec<(&str, &Value)> {
     let entries = plan["migrations"].as_array().map(Vec::as_slice).unwrap_or_default();
-    entries
-        .iter()
-        .filter_map(|entry| Some((entry["id"].as_str()?, &entry["checksum"])))
-        .collect()
+    entries.iter().filter_map(|entry| Some((entry["id"].as_str()?, &entry["checksum"]))).collect()
 }
 
 fn read(file: &Path) -> Result<Value> {

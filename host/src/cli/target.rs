@@ -112,10 +112,7 @@ impl Context<'_> {
             OutOfOrder::Warn => plan::OutOfOrder::Warn,
             OutOfOrder::Allow => plan::OutOfOrder::Allow,
         };
-        options.environment = database
-            .environment
-            .as_ref()
-            .map(|environment| environment.value.clone());
+        options.environment = database.environment.as_ref().map(|environment| environment.value.clone());
         options.limits = Limits {
             lock: database.lock_timeout.as_ref().map(|timeout| timeout.value),
             statement: database.statement_timeout.as_ref().map(|timeout| timeout.value),
@@ -150,9 +147,7 @@ impl Context<'_> {
             Some(place) => problem.at(place),
             None => problem,
         };
-        Err(problem
-            .hint(format!("if you mean it, add `--confirm {name}`"))
-            .into())
+        Err(problem.hint(format!("if you mean it, add `--confirm {name}`")).into())
     }
 
     fn flags(&self, wishes: Wishes) -> Flags {
@@ -195,10 +190,7 @@ fn say_choice(choice: &Choice, output: &mut Output) {
     let info = choice.adapter.info();
     let url = redact(choice.url.value.reveal());
     output.adapter(&info.name, &url);
-    output.detail(&format!(
-        "adapter   {} {}: {}",
-        info.name, info.version, choice.rule
-    ));
+    output.detail(&format!("adapter   {} {}: {}", info.name, info.version, choice.rule));
     match &choice.provider {
         Provider::Library(path) => output.detail(&format!("library   {}", path.display())),
         Provider::Linked => output.detail("library   linked into this program"),

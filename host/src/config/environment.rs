@@ -27,10 +27,7 @@ impl Environment {
     /// Takes a snapshot of this process. Its working directory stays unnamed, so that paths in messages read as typed.
     #[must_use]
     pub fn of_process() -> Self {
-        Environment {
-            directory: PathBuf::new(),
-            variables: std::env::vars_os().collect(),
-        }
+        Environment { directory: PathBuf::new(), variables: std::env::vars_os().collect() }
     }
 
     /// Returns an environment with these variables and this working directory.
@@ -40,18 +37,13 @@ impl Environment {
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let owned = |(name, value): (&str, &str)| (OsString::from(name), OsString::from(value));
-        Environment {
-            directory: directory.into(),
-            variables: variables.into_iter().map(owned).collect(),
-        }
+        Environment { directory: directory.into(), variables: variables.into_iter().map(owned).collect() }
     }
 
     /// Returns whether `NO_COLOR` asks for text without colours.
     #[must_use]
     pub fn forbids_colour(&self) -> bool {
-        self.variables
-            .get(&OsString::from("NO_COLOR"))
-            .is_some_and(|value| !value.is_empty())
+        self.variables.get(&OsString::from("NO_COLOR")).is_some_and(|value| !value.is_empty())
     }
 
     /// Returns the name of the user, for the history.
@@ -67,11 +59,7 @@ impl Environment {
     }
 
     fn get(&self, name: &str) -> Variable {
-        match self
-            .variables
-            .get(&OsString::from(name))
-            .map(|value| value.to_str())
-        {
+        match self.variables.get(&OsString::from(name)).map(|value| value.to_str()) {
             None => Variable::Unset,
             Some(None) => Variable::NotText,
             Some(Some("")) => Variable::Empty,
@@ -118,11 +106,7 @@ struct DotEnv {
 impl fmt::Debug for DotEnv {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.variables.keys().collect();
-        formatter
-            .debug_struct("DotEnv")
-            .field("path", &self.path)
-            .field("names", &names)
-            .finish()
+        formatter.debug_struct("DotEnv").field("path", &self.path).field("names", &names).finish()
     }
 }
 
@@ -144,10 +128,7 @@ impl Variables {
                 Err(error) => problems.extend(error.problems),
             }
         }
-        Variables {
-            environment: environment.clone(),
-            files,
-        }
+        Variables { environment: environment.clone(), files }
     }
 
     /// Returns a variable of the environment, else of a `.env` file. An empty one counts as not set.
@@ -164,10 +145,7 @@ impl Variables {
     fn get_from_files(&self, name: &str) -> Option<Located<String>> {
         self.files.iter().find_map(|file| {
             let value = file.variables.get(name).filter(|value| !value.is_empty())?;
-            let origin = Origin::DotEnv {
-                variable: name.to_owned(),
-                path: file.path.clone(),
-            };
+            let origin = Origin::DotEnv { variable: name.to_owned(), path: file.path.clone() };
             Some(Located::new(value.clone(), origin))
         })
     }
@@ -186,20 +164,14 @@ impl Variables {
         self.files.iter().flat_map(|file| {
             let place = move |line: &usize| format!("{}:{line}", file.path.display());
             let reason = "this line cannot be understood (quote values with spaces)";
-            file.unreadable_lines
-                .iter()
-                .map(move |line| (place(line), reason.to_owned()))
+            file.unreadable_lines.iter().map(move |line| (place(line), reason.to_owned()))
         })
     }
 }
 
 impl DotEnv {
     fn parse(path: PathBuf, text: &str) -> DotEnv {
-        let mut file = DotEnv {
-            path,
-            variables: BTreeMap::new(),
-            unreadable_lines: Vec::new(),
-        };
+        let mut file = DotEnv { path, variables: BTreeMap::new(), unreadable_lines: Vec::new() };
         for item in dotenvy::Iter::new(text.as_bytes()) {
             match item {
                 // The first of two lines wins, as where dotenvy sets the variables itself.
@@ -208,9 +180,7 @@ impl DotEnv {
                 }
                 // The error quotes the line, which may hold a password: only its number is kept.
                 Err(dotenvy::Error::LineParse(wrong, _)) => {
-                    let index = text
-                        .lines()
-                        .position(|line| line.trim_end().ends_with(wrong.trim_end()));
+                    let index = text.lines().position(|line| line.trim_end().ends_with(wrong.trim_end()));
                     file.unreadable_lines.extend(index.map(|index| index + 1));
                 }
                 Err(_) => {}
@@ -233,7 +203,5 @@ pub(super) fn read_if_present(path: &Path) -> Result<Option<String>> {
         Err(error) => return Err(unreadable(error.to_string()).into()),
     }
     let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not valid UTF-8".to_owned()))?;
-    Ok(Some(
-        text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text),
-    ))
+    Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }

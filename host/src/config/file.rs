@@ -70,8 +70,7 @@ impl Reader<'_> {
     fn syntax(&mut self, error: &toml::de::Error) {
         let span = error.span().unwrap_or(0..0);
         let place = self.place(&span);
-        self.problems
-            .push(Problem::new(Name::Config, error.message().replace('\n', "; ")).at(place));
+        self.problems.push(Problem::new(Name::Config, error.message().replace('\n', "; ")).at(place));
     }
 
     fn sections(&mut self, top: &DeTable<'_>, name: &str, section: Section) -> BTreeMap<String, Values> {
@@ -106,24 +105,16 @@ impl Reader<'_> {
         let origin = self.origin(&value.span());
         match (key.kind, value.get_ref()) {
             (Kind::Text | Kind::Duration | Kind::Choice(_), DeValue::String(text)) => {
-                values
-                    .settings
-                    .insert(key.name, Located::new(text.to_string(), origin));
+                values.settings.insert(key.name, Located::new(text.to_string(), origin));
             }
             (Kind::Truth, DeValue::Boolean(truth)) => {
-                values
-                    .settings
-                    .insert(key.name, Located::new(truth.to_string(), origin));
+                values.settings.insert(key.name, Located::new(truth.to_string(), origin));
             }
             (Kind::Secret, DeValue::String(text)) => {
-                values
-                    .secrets
-                    .insert(key.name, Located::new(Secret::new(text.as_ref()), origin));
+                values.secrets.insert(key.name, Located::new(Secret::new(text.as_ref()), origin));
             }
             (Kind::Path, DeValue::String(text)) => {
-                values
-                    .paths
-                    .insert(key.name, vec![Located::new(self.path_in_file(text), origin)]);
+                values.paths.insert(key.name, vec![Located::new(self.path_in_file(text), origin)]);
             }
             (Kind::Paths, DeValue::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
@@ -174,11 +165,7 @@ impl Reader<'_> {
 
     fn origin(&self, span: &Range<usize>) -> Origin {
         let (line, column) = self.position(span);
-        Origin::File {
-            path: self.path.to_owned(),
-            line,
-            column,
-        }
+        Origin::File { path: self.path.to_owned(), line, column }
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
@@ -203,19 +190,11 @@ pub(super) fn directory_of(file: &Path) -> &Path {
 
 /// Lists words in backticks.
 pub(super) fn list(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn full_name(section: &str, key: &str) -> String {
-    if section.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{section}.{key}")
-    }
+    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
 }
 
 impl Kind {

@@ -75,21 +75,9 @@ impl Flags {
                 self.out_of_order.map(|policy| policy.word().to_owned()),
             ),
             ("lock_timeout", "--lock-timeout", self.lock_timeout.map(duration)),
-            (
-                "statement_timeout",
-                "--statement-timeout",
-                self.statement_timeout.map(duration),
-            ),
-            (
-                "wait_for_runner",
-                "--wait-for-runner",
-                self.wait_for_runner.map(duration),
-            ),
-            (
-                "wait_for_database",
-                "--wait-for-database",
-                self.wait_for_database.map(duration),
-            ),
+            ("statement_timeout", "--statement-timeout", self.statement_timeout.map(duration)),
+            ("wait_for_runner", "--wait-for-runner", self.wait_for_runner.map(duration)),
+            ("wait_for_database", "--wait-for-database", self.wait_for_database.map(duration)),
         ];
         let located = |(name, flag, value): (&'static str, &str, Option<String>)| {
             Some((name, Located::new(value?, self.origin(flag))))

@@ -90,11 +90,7 @@ const KEY: Key = Key {
 
 /// Every key of plugins.toml, in the order of the documentation.
 pub const KEYS: &[Key] = &[
-    Key {
-        name: "default",
-        meaning: "The database that is meant when none is named.",
-        ..KEY
-    },
+    Key { name: "default", meaning: "The database that is meant when none is named.", ..KEY },
     Key {
         name: "migrations",
         kind: Kind::Path,
@@ -110,18 +106,8 @@ pub const KEYS: &[Key] = &[
         meaning: "More folders to search for adapters, before the folder of the program.",
         ..KEY
     },
-    Key {
-        name: "adapters",
-        kind: Kind::Sections,
-        meaning: "Settings of an adapter, by its name.",
-        ..KEY
-    },
-    Key {
-        name: "databases",
-        kind: Kind::Sections,
-        meaning: "Settings of a database, by its folder.",
-        ..KEY
-    },
+    Key { name: "adapters", kind: Kind::Sections, meaning: "Settings of an adapter, by its name.", ..KEY },
+    Key { name: "databases", kind: Kind::Sections, meaning: "Settings of a database, by its folder.", ..KEY },
     Key {
         name: "path",
         kind: Kind::Path,
@@ -236,14 +222,8 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-const ADAPTER: Key = Key {
-    section: Section::Adapter,
-    ..KEY
-};
-const DATABASE: Key = Key {
-    section: Section::Database,
-    ..KEY
-};
+const ADAPTER: Key = Key { section: Section::Adapter, ..KEY };
+const DATABASE: Key = Key { section: Section::Database, ..KEY };
 
 /// Every variable that is read and is not in [`KEYS`], in the order of the documentation.
 pub const ENVIRONMENT: &[Variable] = &[
@@ -277,11 +257,7 @@ pub const ENVIRONMENT: &[Variable] = &[
 #[must_use]
 pub fn url_variable(database: &str) -> String {
     let plain = |letter: char| {
-        if letter.is_ascii_alphanumeric() {
-            letter.to_ascii_uppercase()
-        } else {
-            '_'
-        }
+        if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }
     };
     format!("WHIMBREL_{}_URL", database.chars().map(plain).collect::<String>())
 }
@@ -347,11 +323,9 @@ impl Kind {
             Kind::Paths => "list of paths".to_owned(),
             Kind::Truth => "`true` or `false`".to_owned(),
             Kind::Duration => "duration: `10m`, `5s`, `500ms`".to_owned(),
-            Kind::Choice(words) => words
-                .iter()
-                .map(|word| format!("`{word}`"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            Kind::Choice(words) => {
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+            }
             Kind::Sections => "sections".to_owned(),
         }
     }

@@ -18,10 +18,7 @@ pub(super) type Layer = BTreeMap<&'static str, Located<String>>;
 pub(super) fn merge(layers: Vec<Layer>) -> Result<Layer, ConfigError> {
     let mut builder = config::Config::builder();
     for (number, layer) in layers.iter().enumerate() {
-        builder = builder.add_source(Numbered {
-            number,
-            layer: layer.clone(),
-        });
+        builder = builder.add_source(Numbered { number, layer: layer.clone() });
     }
     let winners = builder.build()?.cache.into_table()?;
     let number_of = |value: &Value| value.origin().and_then(|origin| origin.parse::<usize>().ok());
@@ -47,10 +44,6 @@ impl config::Source for Numbered {
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         let origin = self.number.to_string();
         let value = |located: &Located<String>| Value::new(Some(&origin), located.value.clone());
-        Ok(self
-            .layer
-            .iter()
-            .map(|(name, located)| ((*name).to_owned(), value(located)))
-            .collect())
+        Ok(self.layer.iter().map(|(name, located)| ((*name).to_owned(), value(located))).collect())
     }
 }

@@ -79,19 +79,14 @@ impl Config {
         let mut problems = Vec::new();
         let directory = environment.directory();
         // `.env` cannot name the file whose folder says where `.env` is.
-        let named = match (
-            &flags.config,
-            Variables::read(environment, &[], &mut problems).get("WHIMBREL_CONFIG"),
-        ) {
-            (Some(path), _) => Some(Located::new(path.clone(), flags.origin("--config"))),
-            (None, Ok(variable)) => variable.map(|variable| variable.map(PathBuf::from)),
-            (None, Err(error)) => return Err(error),
-        };
-        let path = directory.join(
-            named
-                .as_ref()
-                .map_or(Path::new("plugins.toml"), |named| named.value.as_path()),
-        );
+        let named =
+            match (&flags.config, Variables::read(environment, &[], &mut problems).get("WHIMBREL_CONFIG")) {
+                (Some(path), _) => Some(Located::new(path.clone(), flags.origin("--config"))),
+                (None, Ok(variable)) => variable.map(|variable| variable.map(PathBuf::from)),
+                (None, Err(error)) => return Err(error),
+            };
+        let path =
+            directory.join(named.as_ref().map_or(Path::new("plugins.toml"), |named| named.value.as_path()));
         let text = read_if_present(&path)?;
         if let (Some(named), None) = (&named, &text) {
             let message = format!("there is no file `{}`", path.display());
@@ -100,9 +95,7 @@ impl Config {
                 .into());
         }
         let found = text.is_some();
-        let file = text
-            .map(|text| File::parse(&path, &text, &mut problems))
-            .unwrap_or_default();
+        let file = text.map(|text| File::parse(&path, &text, &mut problems)).unwrap_or_default();
         let variables = Variables::read(environment, &[directory_of(&path), directory], &mut problems);
         let config = Config::put_together(flags, directory, (path, found), file, variables, &mut problems);
         problems.sort_by_key(reading_order);
@@ -157,10 +150,7 @@ impl Config {
     /// Returns the databases there are, by name: the folders of `migrations` and the sections of plugins.toml.
     #[must_use]
     pub fn databases(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.migrations.value)
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = std::fs::read_dir(&self.migrations.value).into_iter().flatten().flatten();
         let folders = entries
             .filter(|entry| entry.path().is_dir())
             .filter_map(|entry| entry.file_name().into_string().ok());
@@ -181,28 +171,17 @@ impl Config {
         }
         let message = format!("there is no folder `{}`", database.folder.display());
         let problem = Problem::new(Name::FolderUnreadable, message)
-            .fact(format!(
-                "the name `{}` comes from {}",
-                database.name.value, database.name.origin
-            ))
+            .fact(format!("the name `{}` comes from {}", database.name.value, database.name.origin))
             .fact(format!(
                 "the folder `{}` comes from {}",
                 self.migrations.value.display(),
                 self.migrations.origin
             ));
         let known = self.databases();
-        let others = || {
-            known
-                .iter()
-                .map(String::as_str)
-                .filter(|name| *name != database.name.value)
-        };
+        let others = || known.iter().map(String::as_str).filter(|name| *name != database.name.value);
         Err(match nearest(&database.name.value, others()) {
             Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
-            None => problem.hint(format!(
-                "`whimbrel new NAME --in {}` begins it",
-                database.name.value
-            )),
+            None => problem.hint(format!("`whimbrel new NAME --in {}` begins it", database.name.value)),
         }
         .into())
     }
@@ -222,11 +201,8 @@ impl Config {
         problems: &mut Vec<Problem>,
     ) -> Config {
         let default_folder = || Located::new(directory_of(&path).join("migrations"), Origin::Default);
-        let adapters = file
-            .adapters
-            .iter()
-            .map(|(name, values)| (name.clone(), AdapterConfig::of(values)))
-            .collect();
+        let adapters =
+            file.adapters.iter().map(|(name, values)| (name.clone(), AdapterConfig::of(values))).collect();
         let config = Config {
             migrations: migrations_folder(flags, directory, &file, &variables, problems)
                 .unwrap_or_else(default_folder),
@@ -252,11 +228,7 @@ impl Config {
     /// Checks one layer for itself, so that a value that another one hides is checked too.
     fn check_values(&self, layer: Layer, problems: &mut Vec<Problem>) {
         let name = Located::new(String::new(), Origin::Default);
-        Settings {
-            values: layers::merge(vec![defaults(), layer]).unwrap_or_default(),
-            problems,
-        }
-        .database(
+        Settings { values: layers::merge(vec![defaults(), layer]).unwrap_or_default(), problems }.database(
             name,
             PathBuf::new(),
             Urls::new("", None, None, &self.variables, (&self.path, self.found)),
@@ -267,9 +239,7 @@ impl Config {
         let section = self.file.databases.get(&name.value);
         let layers = vec![
             defaults(),
-            section
-                .map(|section| section.settings.clone())
-                .unwrap_or_default(),
+            section.map(|section| section.settings.clone()).unwrap_or_default(),
             self.variables_layer(problems),
             self.flags.layer(),
         ];
@@ -282,18 +252,8 @@ impl Config {
                 return None;
             }
         };
-        let url = self
-            .flags
-            .url
-            .clone()
-            .map(|url| Located::new(url, self.flags.origin("--url")));
-        let urls = Urls::new(
-            &name.value,
-            url,
-            section,
-            &self.variables,
-            (&self.path, self.found),
-        );
+        let url = self.flags.url.clone().map(|url| Located::new(url, self.flags.origin("--url")));
+        let urls = Urls::new(&name.value, url, section, &self.variables, (&self.path, self.found));
         let folder = self.migrations.value.join(&name.value);
         Settings { values, problems }.database(name, folder, urls)
     }
@@ -314,11 +274,8 @@ impl Config {
 
     fn nothing_named(&self) -> Problem {
         let known = self.databases();
-        let problem =
-            Problem::new(Name::Usage, "no database is named, and there is no default").fact(format!(
-                "the databases are the folders of {}",
-                self.migrations.value.display()
-            ));
+        let problem = Problem::new(Name::Usage, "no database is named, and there is no default")
+            .fact(format!("the databases are the folders of {}", self.migrations.value.display()));
         match known.first() {
             Some(first) => {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -370,16 +327,9 @@ fn migrations_folder(
 fn not_a_name(name: &Located<String>) -> Option<Problem> {
     let is_path = name.value.contains(['/', '\\']) || matches!(name.value.as_str(), "" | "." | "..");
     is_path.then(|| {
-        let problem = Problem::new(
-            Name::Usage,
-            format!("`{}` is not the name of a database", name.value),
-        )
-        .fact(format!("it comes from {}", name.origin));
-        match name
-            .value
-            .split(['/', '\\'])
-            .rfind(|part| !matches!(*part, "" | "." | ".."))
-        {
+        let problem = Problem::new(Name::Usage, format!("`{}` is not the name of a database", name.value))
+            .fact(format!("it comes from {}", name.origin));
+        match name.value.split(['/', '\\']).rfind(|part| !matches!(*part, "" | "." | "..")) {
             Some(last) => problem.hint(format!("a database is named by its folder alone: `{last}`")),
             None => problem.hint("a database is named by its folder alone"),
         }

@@ -24,10 +24,7 @@ impl<T> Located<T> {
     /// Returns the result of `change` with the same origin.
     #[must_use]
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Located<U> {
-        Located {
-            value: change(self.value),
-            origin: self.origin,
-        }
+        Located { value: change(self.value), origin: self.origin }
     }
 }
 

@@ -21,10 +21,7 @@ impl Project {
                 .expect("a folder for the file");
             std::fs::write(path, text).expect("a file for the test");
         }
-        Project {
-            directory,
-            variables: Vec::new(),
-        }
+        Project { directory, variables: Vec::new() }
     }
 
     fn file(text: &str) -> Self {
@@ -37,10 +34,7 @@ impl Project {
     }
 
     fn load(&self, flags: &Flags) -> Result<Config> {
-        Config::load(
-            flags,
-            &Environment::new(self.directory.path(), self.variables.iter().copied()),
-        )
+        Config::load(flags, &Environment::new(self.directory.path(), self.variables.iter().copied()))
     }
 
     fn database(&self, flags: &Flags) -> DatabaseConfig {
@@ -50,17 +44,8 @@ impl Project {
     }
 
     fn url(&self, flags: &Flags) -> String {
-        let url = self
-            .database(flags)
-            .urls
-            .own()
-            .expect("a url without problems")
-            .expect("a url");
-        format!(
-            "{} from {}",
-            url.value.reveal(),
-            self.relative(&url.origin.to_string())
-        )
+        let url = self.database(flags).urls.own().expect("a url without problems").expect("a url");
+        format!("{} from {}", url.value.reveal(), self.relative(&url.origin.to_string()))
     }
 
     /// What is wrong, with the paths as they would be typed in the folder.
@@ -81,27 +66,16 @@ fn nothing_at_all_gives_the_defaults() {
     let project = Project::with(&[]);
     let config = project.load(&Flags::default()).expect("a file need not exist");
     assert_eq!(config.path(), None);
-    assert_eq!(
-        config.migrations,
-        Located::new(project.directory.path().join("migrations"), Origin::Default)
-    );
-    let app = config
-        .database(Some("app"))
-        .expect("a database need not be known");
+    assert_eq!(config.migrations, Located::new(project.directory.path().join("migrations"), Origin::Default));
+    let app = config.database(Some("app")).expect("a database need not be known");
     assert_eq!(app.folder, project.directory.path().join("migrations/app"));
-    assert_eq!(
-        app.table,
-        Located::new("whimbrel_migrations".to_owned(), Origin::Default)
-    );
+    assert_eq!(app.table, Located::new("whimbrel_migrations".to_owned(), Origin::Default));
     assert_eq!(app.mode.value, Mode::Strict);
     assert_eq!(app.out_of_order.value, OutOfOrder::Refuse);
     assert_eq!(app.stage.value, Stage::Ordinary);
     assert_eq!(app.wait_for_runner.value, Duration::from_secs(600));
     assert_eq!(app.wait_for_database.value, Duration::ZERO);
-    assert_eq!(
-        (app.lock_timeout, app.adapter, app.environment),
-        (None, None, None)
-    );
+    assert_eq!((app.lock_timeout, app.adapter, app.environment), (None, None, None));
 }
 
 #[test]
@@ -128,42 +102,22 @@ fn every_key_is_understood() {
         wait_for_database = "5s"
         "#,
     );
-    let config = project
-        .load(&Flags::default())
-        .expect("a configuration without problems");
+    let config = project.load(&Flags::default()).expect("a configuration without problems");
     let root = project.directory.path();
     assert_eq!(config.migrations.value, root.join("db"));
     let plugins: Vec<_> = config.plugins.iter().map(|folder| folder.value.clone()).collect();
     assert_eq!(plugins, [root.join("plugins"), PathBuf::from("/opt/plugins")]);
     let postgres = &config.adapters["postgres"];
-    assert_eq!(
-        postgres.path.as_ref().map(|path| path.value.clone()),
-        Some(root.join("libs/libpostgres.so"))
-    );
+    assert_eq!(postgres.path.as_ref().map(|path| path.value.clone()), Some(root.join("libs/libpostgres.so")));
     assert_eq!(postgres.isolation.value, Isolation::None);
     let app = config.database(None).expect("the default database");
-    assert_eq!(
-        (app.name.value.as_str(), app.table.value.as_str()),
-        ("app", "history")
-    );
-    assert_eq!(
-        app.adapter.map(|adapter| adapter.value).as_deref(),
-        Some("postgres")
-    );
+    assert_eq!((app.name.value.as_str(), app.table.value.as_str()), ("app", "history"));
+    assert_eq!(app.adapter.map(|adapter| adapter.value).as_deref(), Some("postgres"));
     assert_eq!(app.environment.map(|name| name.value).as_deref(), Some("staging"));
-    assert_eq!(
-        (app.mode.value, app.out_of_order.value),
-        (Mode::SingleTransaction, OutOfOrder::Warn)
-    );
+    assert_eq!((app.mode.value, app.out_of_order.value), (Mode::SingleTransaction, OutOfOrder::Warn));
     assert_eq!(app.stage.value, Stage::Production);
-    assert_eq!(
-        app.lock_timeout.map(|limit| limit.value),
-        Some(Duration::from_millis(500))
-    );
-    assert_eq!(
-        app.statement_timeout.map(|limit| limit.value),
-        Some(Duration::from_secs(5400))
-    );
+    assert_eq!(app.lock_timeout.map(|limit| limit.value), Some(Duration::from_millis(500)));
+    assert_eq!(app.statement_timeout.map(|limit| limit.value), Some(Duration::from_secs(5400)));
     assert_eq!(app.wait_for_runner.value, Duration::from_secs(600));
     assert_eq!(app.wait_for_database.value, Duration::from_secs(5));
 }
@@ -172,26 +126,11 @@ fn every_key_is_understood() {
 fn the_command_line_stands_above_the_environment_above_dot_env_above_the_file() {
     let file = ("plugins.toml", "[databases.app]\ntable = 'file'\n");
     let dot_env = (".env", "WHIMBREL_TABLE=dot_env\n");
-    let flags = Flags {
-        table: Some("flag".to_owned()),
-        ..Flags::default()
-    };
+    let flags = Flags { table: Some("flag".to_owned()), ..Flags::default() };
     let cases = [
-        (
-            Project::with(&[]),
-            Flags::default(),
-            "whimbrel_migrations from the default",
-        ),
-        (
-            Project::with(&[file]),
-            Flags::default(),
-            "file from plugins.toml:2:9",
-        ),
-        (
-            Project::with(&[file, dot_env]),
-            Flags::default(),
-            "dot_env from `WHIMBREL_TABLE` (.env)",
-        ),
+        (Project::with(&[]), Flags::default(), "whimbrel_migrations from the default"),
+        (Project::with(&[file]), Flags::default(), "file from plugins.toml:2:9"),
+        (Project::with(&[file, dot_env]), Flags::default(), "dot_env from `WHIMBREL_TABLE` (.env)"),
         (
             Project::with(&[file, dot_env]).variable("WHIMBREL_TABLE", "variable"),
             Flags::default(),
@@ -210,14 +149,7 @@ fn the_command_line_stands_above_the_environment_above_dot_env_above_the_file() 
     ];
     for (project, flags, expected) in cases {
         let table = project.database(&flags).table;
-        assert_eq!(
-            format!(
-                "{} from {}",
-                table.value,
-                project.relative(&table.origin.to_string())
-            ),
-            expected
-        );
+        assert_eq!(format!("{} from {}", table.value, project.relative(&table.origin.to_string())), expected);
     }
 }
 
@@ -236,16 +168,10 @@ fn every_flag_arrives_as_it_was_given() {
         ..Flags::default()
     };
     let app = Project::with(&[]).database(&flags);
-    assert_eq!(
-        app.mode,
-        Located::new(Mode::SingleTransaction, Origin::Application)
-    );
+    assert_eq!(app.mode, Located::new(Mode::SingleTransaction, Origin::Application));
     assert_eq!(app.out_of_order.value, OutOfOrder::Allow);
     assert_eq!(app.lock_timeout.map(|limit| limit.value), flags.lock_timeout);
-    assert_eq!(
-        app.statement_timeout.map(|limit| limit.value),
-        flags.statement_timeout
-    );
+    assert_eq!(app.statement_timeout.map(|limit| limit.value), flags.statement_timeout);
     assert_eq!(Some(app.wait_for_runner.value), flags.wait_for_runner);
     assert_eq!(Some(app.wait_for_database.value), flags.wait_for_database);
     assert_eq!(app.adapter.map(|adapter| adapter.value), flags.adapter);
@@ -337,60 +263,33 @@ fn a_file_that_was_named_must_exist() {
 
 #[test]
 fn paths_are_relative_to_whatever_names_them() {
-    let project = Project::with(&[
-        ("deploy/plugins.toml", "migrations = 'sql'"),
-        ("deploy/.env", "DATABASE_URL=a:b"),
-    ]);
-    let named = Flags {
-        config: Some("deploy/plugins.toml".into()),
-        ..Flags::default()
-    };
+    let project =
+        Project::with(&[("deploy/plugins.toml", "migrations = 'sql'"), ("deploy/.env", "DATABASE_URL=a:b")]);
+    let named = Flags { config: Some("deploy/plugins.toml".into()), ..Flags::default() };
     let config = project.load(&named).expect("a configuration without problems");
+    assert_eq!(project.relative(&config.migrations.value.display().to_string()), "deploy/sql");
+    let shared =
+        config.database(Some("app")).and_then(|app| app.urls.shared()).expect("a url without problems");
     assert_eq!(
-        project.relative(&config.migrations.value.display().to_string()),
-        "deploy/sql"
-    );
-    let shared = config
-        .database(Some("app"))
-        .and_then(|app| app.urls.shared())
-        .expect("a url without problems");
-    assert_eq!(
-        shared
-            .map(|url| project.relative(&url.origin.to_string()))
-            .as_deref(),
+        shared.map(|url| project.relative(&url.origin.to_string())).as_deref(),
         Some("`DATABASE_URL` (deploy/.env)")
     );
-    let flags = Flags {
-        migrations: Some("here".into()),
-        ..named
-    };
+    let flags = Flags { migrations: Some("here".into()), ..named };
     let config = project.load(&flags).expect("a configuration without problems");
-    assert_eq!(
-        project.relative(&config.migrations.value.display().to_string()),
-        "here"
-    );
+    assert_eq!(project.relative(&config.migrations.value.display().to_string()), "here");
 }
 
 #[test]
 fn the_url_comes_from_the_nearest_place() {
     let file = ("plugins.toml", "[databases.app]\nurl = 'toy://file'\n");
     let variable = |project: Project| project.variable("WHIMBREL_APP_URL", "toy://variable");
-    let flags = Flags {
-        url: Some(Secret::new("toy://flag")),
-        ..Flags::default()
-    };
-    assert_eq!(
-        Project::with(&[file]).url(&Flags::default()),
-        "toy://file from plugins.toml:2:7"
-    );
+    let flags = Flags { url: Some(Secret::new("toy://flag")), ..Flags::default() };
+    assert_eq!(Project::with(&[file]).url(&Flags::default()), "toy://file from plugins.toml:2:7");
     assert_eq!(
         variable(Project::with(&[file])).url(&Flags::default()),
         "toy://variable from `WHIMBREL_APP_URL` (environment)"
     );
-    assert_eq!(
-        variable(Project::with(&[file])).url(&flags),
-        "toy://flag from `--url` (command line)"
-    );
+    assert_eq!(variable(Project::with(&[file])).url(&flags), "toy://flag from `--url` (command line)");
 }
 
 #[test]
@@ -402,10 +301,7 @@ fn the_variable_of_a_database_is_its_name_in_capitals() {
 #[test]
 fn a_url_takes_variables_of_the_environment_and_of_dot_env() {
     let project = Project::with(&[
-        (
-            "plugins.toml",
-            "[databases.app]\nurl = 'toy://${NAME}:$${x}$y@${HOST}'\n",
-        ),
+        ("plugins.toml", "[databases.app]\nurl = 'toy://${NAME}:$${x}$y@${HOST}'\n"),
         (".env", "\u{feff}HOST=db # the server\nNAME=hidden\n"),
     ]);
     let expected = "toy://ana:${x}$y@db from plugins.toml:2:7";
@@ -416,10 +312,7 @@ fn a_url_takes_variables_of_the_environment_and_of_dot_env() {
 fn a_url_that_is_one_variable_comes_from_that_variable() {
     let project =
         Project::file("[databases.app]\nurl = '${DATABASE_URL}'\n").variable("DATABASE_URL", "toy:x");
-    assert_eq!(
-        project.url(&Flags::default()),
-        "toy:x from `DATABASE_URL` (environment)"
-    );
+    assert_eq!(project.url(&Flags::default()), "toy:x from `DATABASE_URL` (environment)");
 }
 
 #[test]
@@ -428,11 +321,7 @@ fn an_unset_variable_counts_only_when_it_is_needed() {
         ("plugins.toml", "[databases.app]\nurl = 'toy://${PASSWORD}@db'\n"),
         (".env", "A=b\nPASSWORD=two words\n"),
     ]);
-    let error = project
-        .database(&Flags::default())
-        .urls
-        .own()
-        .expect_err("the variable is not set");
+    let error = project.database(&Flags::default()).urls.own().expect_err("the variable is not set");
     assert_eq!(
         project.relative(&told(&error.problems)),
         "\
@@ -441,10 +330,7 @@ error[url-missing]: the url of `app` needs `PASSWORD`, which is not set
   looked in  .env:2      this line cannot be understood (quote values with spaces)
 hint: set `PASSWORD` in the environment or in `.env`, or give `--url`"
     );
-    let flags = Flags {
-        url: Some(Secret::new("toy://flag")),
-        ..Flags::default()
-    };
+    let flags = Flags { url: Some(Secret::new("toy://flag")), ..Flags::default() };
     assert_eq!(project.url(&flags), "toy://flag from `--url` (command line)");
 }
 
@@ -454,16 +340,10 @@ fn a_url_comes_out_of_a_file_or_a_command_beside_plugins_toml() {
         ("deploy/plugins.toml", "[databases.app]\nurl_file = 'secret'\n"),
         ("deploy/secret", "toy://file\n"),
     ]);
-    let flags = Flags {
-        config: Some("deploy/plugins.toml".into()),
-        ..Flags::default()
-    };
+    let flags = Flags { config: Some("deploy/plugins.toml".into()), ..Flags::default() };
     assert_eq!(file.url(&flags), "toy://file from deploy/plugins.toml:2:12");
     let command = Project::with(&[
-        (
-            "deploy/plugins.toml",
-            "[databases.app]\nurl_command = 'cat secret'\n",
-        ),
+        ("deploy/plugins.toml", "[databases.app]\nurl_command = 'cat secret'\n"),
         ("deploy/secret", "toy://command\n"),
     ]);
     assert_eq!(command.url(&flags), "toy://command from deploy/plugins.toml:2:15");
@@ -472,11 +352,7 @@ fn a_url_comes_out_of_a_file_or_a_command_beside_plugins_toml() {
 #[test]
 fn a_command_that_fails_shows_its_status_and_none_of_its_words() {
     let project = Project::file("[databases.app]\nurl_command = 'echo s3cret; echo s3cret >&2; exit 3'\n");
-    let error = project
-        .database(&Flags::default())
-        .urls
-        .own()
-        .expect_err("the command fails");
+    let error = project.database(&Flags::default()).urls.own().expect_err("the command fails");
     assert_eq!(
         project.relative(&told(&error.problems)),
         "\
@@ -510,22 +386,15 @@ fn databases_are_the_folders_and_the_sections() {
         ("migrations/.git/config", ""),
         ("migrations/README.md", ""),
     ]);
-    assert_eq!(
-        project.load(&Flags::default()).expect("no problems").databases(),
-        ["Far-away", "app"]
-    );
+    assert_eq!(project.load(&Flags::default()).expect("no problems").databases(), ["Far-away", "app"]);
 }
 
 #[test]
 fn a_mistyped_folder_is_answered_with_the_nearest_one() {
     let project = Project::with(&[("migrations/supabase/001_a.sql", "")]);
     let config = project.load(&Flags::default()).expect("no problems");
-    let database = config
-        .database(Some("supbase"))
-        .expect("a database need not be known");
-    let error = config
-        .require_folder(&database)
-        .expect_err("there is no such folder");
+    let database = config.database(Some("supbase")).expect("a database need not be known");
+    let error = config.require_folder(&database).expect_err("there is no such folder");
     assert_eq!(
         project.relative(&told(&error.problems)),
         "\
@@ -533,10 +402,7 @@ error[folder-unreadable]: there is no folder `migrations/supbase`
   the name `supbase` comes from `DATABASE` (command line)
   the folder `migrations` comes from the default
 hint: did you mean `supabase`?"
-            .replace(
-                "`migrations`",
-                &format!("`{}`", config.migrations.value.display())
-            )
+            .replace("`migrations`", &format!("`{}`", config.migrations.value.display()))
             .replace(&format!("{}/", project.directory.path().display()), "")
     );
 }
@@ -544,10 +410,8 @@ hint: did you mean `supabase`?"
 #[test]
 fn without_a_name_and_a_default_the_databases_are_listed() {
     let project = Project::with(&[("migrations/a/001_a.sql", ""), ("migrations/b/001_a.sql", "")]);
-    let error = project
-        .load(&Flags::default())
-        .and_then(|config| config.database(None))
-        .expect_err("none is named");
+    let error =
+        project.load(&Flags::default()).and_then(|config| config.database(None)).expect_err("none is named");
     assert_eq!(
         project.relative(&told(&error.problems)),
         "\
@@ -580,29 +444,19 @@ fn nothing_that_can_be_printed_holds_a_secret() {
         (".env", "DATABASE_URL=toy://:s3cret@db\n"),
     ])
     .variable("WHIMBREL_B_URL", "toy://:s3cret@db");
-    let flags = Flags {
-        url: Some(Secret::new("toy://:s3cret@db")),
-        ..Flags::default()
-    };
+    let flags = Flags { url: Some(Secret::new("toy://:s3cret@db")), ..Flags::default() };
     let config = project.load(&flags).expect("no problems");
     let app = config.database(Some("app")).expect("no problems");
-    let printed = format!(
-        "{config:?} {app:?} {flags:?} {:?}",
-        Environment::new("", project.variables.iter().copied())
-    );
+    let printed =
+        format!("{config:?} {app:?} {flags:?} {:?}", Environment::new("", project.variables.iter().copied()));
     assert!(!printed.contains("s3cret"), "{printed}");
 }
 
 #[test]
 fn an_application_needs_neither_files_nor_variables() {
-    let flags = Flags {
-        caller: Caller::Application,
-        url: Some(Secret::new("toy:x")),
-        ..Flags::default()
-    };
-    let app = Config::from_flags(&flags)
-        .and_then(|config| config.database(Some("app")))
-        .expect("no problems");
+    let flags = Flags { caller: Caller::Application, url: Some(Secret::new("toy:x")), ..Flags::default() };
+    let app =
+        Config::from_flags(&flags).and_then(|config| config.database(Some("app"))).expect("no problems");
     let url = app.urls.own().expect("no problem").expect("a url");
     assert_eq!(url, Located::new(Secret::new("toy:x"), Origin::Application));
 }
@@ -616,9 +470,6 @@ fn the_documentation_lists_every_key_and_variable() {
         "{keys}"
     );
     let variables = variables_as_markdown();
-    assert!(
-        variables.contains("| `WHIMBREL_<NAME>_URL` | `--url` | yes |"),
-        "{variables}"
-    );
+    assert!(variables.contains("| `WHIMBREL_<NAME>_URL` | `--url` | yes |"), "{variables}");
     assert!(variables.contains("| `NO_COLOR` |"), "{variables}");
 }

@@ -89,10 +89,7 @@ impl Urls {
     ///
     /// When it is not text.
     pub fn shared(&self) -> Result<Option<Located<Secret>>> {
-        Ok(self
-            .variables
-            .get("DATABASE_URL")?
-            .map(|url| url.map(Secret::new)))
+        Ok(self.variables.get("DATABASE_URL")?.map(|url| url.map(Secret::new)))
     }
 
     /// Returns the problem that nothing gives a url, with every place that was looked at.
@@ -104,20 +101,17 @@ impl Urls {
         let shared = unfit.unwrap_or_else(|| self.variables.absence("DATABASE_URL").to_owned());
         let mut places = vec![
             ("`--url`".to_owned(), "not given".to_owned()),
-            (
-                format!("`{variable}`"),
-                self.variables.absence(&variable).to_owned(),
-            ),
+            (format!("`{variable}`"), self.variables.absence(&variable).to_owned()),
             self.file.clone(),
             ("`DATABASE_URL`".to_owned(), shared),
         ];
         places.extend(self.variables.unreadable_lines());
-        Problem::new(Name::UrlMissing, format!("no url for `{}`", self.database))
-            .looked_in(places)
-            .hint(format!(
+        Problem::new(Name::UrlMissing, format!("no url for `{}`", self.database)).looked_in(places).hint(
+            format!(
                 "set `{variable}`, or put `url = \"...\"` under [databases.{}] in {}",
                 self.database, self.file.0
-            ))
+            ),
+        )
     }
 
     fn expand(&self, template: &Located<Secret>) -> Result<Located<Secret>> {
@@ -132,10 +126,9 @@ impl Urls {
         }
         // `url = "${VAR}"` is that variable's url: messages name the variable, which is what has to be changed.
         let origin = match parts(template.value.reveal()).as_slice() {
-            [Part::Variable(name)] => self
-                .variables
-                .get(name)?
-                .map_or_else(|| template.origin.clone(), |variable| variable.origin),
+            [Part::Variable(name)] => {
+                self.variables.get(name)?.map_or_else(|| template.origin.clone(), |variable| variable.origin)
+            }
             _ => template.origin.clone(),
         };
         checked(&url, origin)
@@ -155,11 +148,7 @@ impl Urls {
         if !lines.is_empty() {
             problem = problem.looked_in(lines);
         }
-        Err(problem
-            .hint(format!(
-                "set `{name}` in the environment or in `.env`, or give `--url`"
-            ))
-            .into())
+        Err(problem.hint(format!("set `{name}` in the environment or in `.env`, or give `--url`")).into())
     }
 
     fn run(&self, command: &Located<Secret>) -> Result<Located<Secret>> {
@@ -169,17 +158,11 @@ impl Urls {
                 .hint("run it by hand to see why: its output is not shown, because it may hold a secret")
         };
         let mut shell = Command::new("sh");
-        shell
-            .arg("-c")
-            .arg(command.value.reveal())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
+        shell.arg("-c").arg(command.value.reveal()).stdin(Stdio::null()).stderr(Stdio::null());
         if !self.directory.as_os_str().is_empty() {
             shell.current_dir(&self.directory);
         }
-        let output = shell
-            .output()
-            .map_err(|error| failed(format!("cannot be run: {error}")))?;
+        let output = shell.output().map_err(|error| failed(format!("cannot be run: {error}")))?;
         if !output.status.success() {
             return Err(failed(format!("ended with {}", output.status)).into());
         }
@@ -209,10 +192,7 @@ pub(super) fn check(database: &str, section: &Values, problems: &mut Vec<Problem
     let origins: Vec<(&str, &Origin)> = [
         url.map(|url| ("url", &url.origin)),
         section.path("url_file").map(|path| ("url_file", &path.origin)),
-        section
-            .secrets
-            .get("url_command")
-            .map(|command| ("url_command", &command.origin)),
+        section.secrets.get("url_command").map(|command| ("url_command", &command.origin)),
     ]
     .into_iter()
     .flatten()
@@ -269,9 +249,7 @@ fn parts(mut text: &str) -> Vec<Part<'_>> {
 
 fn is_variable(name: &str) -> bool {
     name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
-        && name
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 fn read_url_file(path: &Located<PathBuf>) -> Result<Located<Secret>> {
@@ -291,11 +269,7 @@ fn checked(url: &str, origin: Origin) -> Result<Located<Secret>> {
         1 => return Ok(Located::new(Secret::new(url), origin)),
         _ => "has more than one line",
     };
-    Err(at(
-        Problem::new(Name::UrlMissing, format!("the url from {origin} {wrong}")),
-        &origin,
-    )
-    .into())
+    Err(at(Problem::new(Name::UrlMissing, format!("the url from {origin} {wrong}")), &origin).into())
 }
 
 fn at(problem: Problem, origin: &Origin) -> Problem {

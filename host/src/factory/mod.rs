@@ -90,22 +90,13 @@ impl fmt::Display for Rule {
                 write!(formatter, "the folder has the name of the adapter `{adapter}`")
             }
             Rule::FolderAlias { folder, adapter } => {
-                write!(
-                    formatter,
-                    "the folder's name, `{folder}`, is an alias of `{adapter}`"
-                )
+                write!(formatter, "the folder's name, `{folder}`, is an alias of `{adapter}`")
             }
             Rule::Scheme { scheme, adapter } if scheme == FILE => {
-                write!(
-                    formatter,
-                    "the url is the path of a file, which `{adapter}` serves"
-                )
+                write!(formatter, "the url is the path of a file, which `{adapter}` serves")
             }
             Rule::Scheme { scheme, adapter } => {
-                write!(
-                    formatter,
-                    "the scheme of the url, `{scheme}`, belongs to `{adapter}`"
-                )
+                write!(formatter, "the scheme of the url, `{scheme}`, belongs to `{adapter}`")
             }
         }
     }
@@ -130,10 +121,7 @@ impl AdapterFactory {
     /// Returns a factory that searches the places of `search`, and no others.
     #[must_use]
     pub fn new(search: Search) -> Self {
-        AdapterFactory {
-            search,
-            ..AdapterFactory::default()
-        }
+        AdapterFactory { search, ..AdapterFactory::default() }
     }
 
     /// Returns a factory that searches what was configured and the usual places.
@@ -142,15 +130,11 @@ impl AdapterFactory {
         let explicit =
             |(name, adapter): (&String, &AdapterConfig)| Some((name.clone(), adapter.path.clone()?.value));
         let libraries = config.adapters.iter().filter_map(explicit);
-        let search = libraries.fold(Search::nowhere(), |search, (name, path)| {
-            search.library(name, path)
-        });
+        let search = libraries.fold(Search::nowhere(), |search, (name, path)| search.library(name, path));
         let folders = config.plugins.iter().map(|folder| folder.value.clone());
         let search = folders.fold(search, Search::directory).usual_places();
-        let isolated = config
-            .adapters
-            .iter()
-            .filter(|(_, adapter)| adapter.isolation.value == Isolation::Process);
+        let isolated =
+            config.adapters.iter().filter(|(_, adapter)| adapter.isolation.value == Isolation::Process);
         AdapterFactory {
             isolated: isolated.map(|(name, _)| name.clone()).collect(),
             ..AdapterFactory::new(search)
@@ -186,11 +170,7 @@ impl AdapterFactory {
     /// An adapter that is unknown or cannot be loaded, a url that is missing or refused. All with what was looked at.
     pub fn choose(&self, database: &DatabaseConfig) -> Result<Choice> {
         let shelf = Shelves {
-            linked: self
-                .linked
-                .iter()
-                .map(|adapter| (adapter.info(), adapter))
-                .collect(),
+            linked: self.linked.iter().map(|adapter| (adapter.info(), adapter)).collect(),
             inventory: self.inventory(),
         };
         let named = shelf.by_name_of(database)?;
@@ -211,12 +191,7 @@ impl AdapterFactory {
         };
         let adapter = chosen.adapter()?;
         check_url(adapter.as_ref(), database, &url)?;
-        Ok(Choice {
-            adapter,
-            rule,
-            provider,
-            url,
-        })
+        Ok(Choice { adapter, rule, provider, url })
     }
 
     fn refuse_isolation(&self, chosen: &Chosen<'_>) -> Result<()> {
@@ -225,9 +200,7 @@ impl AdapterFactory {
             return Ok(());
         }
         let message = format!("the adapter `{name}` cannot run in a process of its own yet");
-        Err(Problem::new(Name::Unsupported, message)
-            .hint(format!("remove `adapters.{name}.isolate`"))
-            .into())
+        Err(Problem::new(Name::Unsupported, message).hint(format!("remove `adapters.{name}.isolate`")).into())
     }
 }
 
@@ -255,25 +228,16 @@ impl Shelves<'_> {
             let Some((chosen, _)) = self.by_name(&configured.value)? else {
                 return Err(self.unknown(configured, database).into());
             };
-            let rule = Rule::Configured {
-                adapter: chosen.name().to_owned(),
-                origin: configured.origin.clone(),
-            };
+            let rule =
+                Rule::Configured { adapter: chosen.name().to_owned(), origin: configured.origin.clone() };
             return Ok(Some((chosen, rule)));
         }
         let folder = &database.name.value;
         let rule = |(chosen, fit): (Chosen<'_>, Fit)| match fit {
-            Fit::Name => Rule::FolderName {
-                adapter: chosen.name().to_owned(),
-            },
-            Fit::Alias => Rule::FolderAlias {
-                folder: folder.clone(),
-                adapter: chosen.name().to_owned(),
-            },
+            Fit::Name => Rule::FolderName { adapter: chosen.name().to_owned() },
+            Fit::Alias => Rule::FolderAlias { folder: folder.clone(), adapter: chosen.name().to_owned() },
         };
-        Ok(self
-            .by_name(folder)?
-            .map(|(chosen, fit)| (chosen.clone(), rule((chosen, fit)))))
+        Ok(self.by_name(folder)?.map(|(chosen, fit)| (chosen.clone(), rule((chosen, fit)))))
     }
 
     /// A name comes before an alias, so that an adapter that is called `supabase` serves that folder, and linked in
@@ -288,10 +252,7 @@ impl Shelves<'_> {
         if let Some(chosen) = self.linked_where(|info| info.aliases.iter().any(|alias| alias == word)) {
             return Ok(Some((chosen, Fit::Alias)));
         }
-        match self
-            .inventory
-            .name_where(|note| note.aliases.iter().any(|alias| alias == word))
-        {
+        match self.inventory.name_where(|note| note.aliases.iter().any(|alias| alias == word)) {
             Some(name) => Ok(Some((Chosen::Library(self.inventory.library(name)?), Fit::Alias))),
             None => Ok(None),
         }
@@ -304,9 +265,7 @@ impl Shelves<'_> {
     ) -> Result<(Chosen<'_>, Rule)> {
         let Some(url) = url else {
             let problem = self.unknown(&database.name, database);
-            return Err(problem
-                .fact("and there is no url whose scheme could tell the adapter")
-                .into());
+            return Err(problem.fact("and there is no url whose scheme could tell the adapter").into());
         };
         let scheme = scheme_of(url.value.reveal());
         let claims = |schemes: &[String]| schemes.contains(&scheme);
@@ -323,25 +282,17 @@ impl Shelves<'_> {
                 }
             },
         };
-        let rule = Rule::Scheme {
-            scheme,
-            adapter: chosen.name().to_owned(),
-        };
+        let rule = Rule::Scheme { scheme, adapter: chosen.name().to_owned() };
         Ok((chosen, rule))
     }
 
     fn linked_where(&self, test: impl Fn(&Info) -> bool) -> Option<Chosen<'_>> {
-        self.linked
-            .iter()
-            .find(|(info, _)| test(info))
-            .map(|(info, adapter)| Chosen::Linked(info, adapter))
+        self.linked.iter().find(|(info, _)| test(info)).map(|(info, adapter)| Chosen::Linked(info, adapter))
     }
 
     fn unknown(&self, word: &Located<String>, database: &DatabaseConfig) -> Problem {
         let names = |(info, _): &(Info, _)| {
-            std::iter::once(info.name.clone())
-                .chain(info.aliases.clone())
-                .collect::<Vec<_>>()
+            std::iter::once(info.name.clone()).chain(info.aliases.clone()).collect::<Vec<_>>()
         };
         let linked: Vec<String> = self.linked.iter().flat_map(names).collect();
         let problem = self.inventory.unknown(&word.value, &linked);
@@ -372,10 +323,7 @@ impl Chosen<'_> {
     fn claims(&self, scheme: &String) -> bool {
         match self {
             Chosen::Linked(info, _) => info.schemes.contains(scheme),
-            Chosen::Library(found) => found
-                .note
-                .as_ref()
-                .is_some_and(|note| note.schemes.contains(scheme)),
+            Chosen::Library(found) => found.note.as_ref().is_some_and(|note| note.schemes.contains(scheme)),
         }
     }
 
@@ -396,10 +344,8 @@ fn shared_url(database: &DatabaseConfig, chosen: &Chosen<'_>) -> Result<Located<
     if chosen.claims(&scheme) {
         return Ok(shared);
     }
-    let unfit = format!(
-        "set, but its scheme is `{scheme}`, which the adapter `{}` does not serve",
-        chosen.name()
-    );
+    let unfit =
+        format!("set, but its scheme is `{scheme}`, which the adapter `{}` does not serve", chosen.name());
     Err(database.urls.missing(Some(unfit)).into())
 }
 
@@ -412,10 +358,7 @@ fn check_url(adapter: &dyn Adapter, database: &DatabaseConfig, url: &Located<Sec
         ErrorKind::Misbehaved => Name::AdapterMisbehaved,
         _ => Name::UrlInvalid,
     };
-    let message = format!(
-        "the url of `{}` cannot be used: {}",
-        database.name.value, error.message
-    );
+    let message = format!("the url of `{}` cannot be used: {}", database.name.value, error.message);
     let mut problem = Problem::new(name, message).fact(format!(
         "the url is {}, from {}",
         redact(url.value.reveal()),
@@ -431,9 +374,7 @@ fn scheme_of(url: &str) -> String {
     let is_scheme = |word: &str| {
         word.len() > 1
             && word.starts_with(|letter: char| letter.is_ascii_alphabetic())
-            && word
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.'))
+            && word.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.'))
     };
     match url.split_once(':') {
         Some((scheme, _)) if is_scheme(scheme) => scheme.to_ascii_lowercase(),

@@ -6,15 +6,7 @@ use std::ops::Range;
 const HIDDEN: &str = "****";
 
 /// Words in the name of a parameter whose value is a secret.
-const SECRET_WORDS: &[&str] = &[
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "apikey",
-    "api_key",
-    "credential",
-];
+const SECRET_WORDS: &[&str] = &["pass", "pwd", "secret", "token", "apikey", "api_key", "credential"];
 
 /// Returns a url with `****` in place of its secrets: the password before the host, and parameters such as `password`.
 ///
@@ -43,10 +35,7 @@ fn password(url: &str) -> Option<Range<usize>> {
     let start = match url.find("://") {
         Some(index) => index + "://".len(),
         // `mysql:user:password@host`, but `user:password@host` too.
-        None => url
-            .find(':')
-            .filter(|index| url[index + 1..].contains(':'))
-            .map_or(0, |index| index + 1),
+        None => url.find(':').filter(|index| url[index + 1..].contains(':')).map_or(0, |index| index + 1),
     };
     let login = &url[start..start + url[start..].rfind('@')?];
     let colon = start + login.find(':')?;
@@ -56,9 +45,7 @@ fn password(url: &str) -> Option<Range<usize>> {
 /// Finds the values of secret parameters, in a query (`?a=b&c=d`) and in a list of words (`a=b c='d e'`).
 fn parameters(url: &str) -> impl Iterator<Item = Range<usize>> {
     url.match_indices('=').filter_map(|(equals, _)| {
-        let name_start = url[..equals]
-            .rfind(['?', '&', ';', ' '])
-            .map_or(0, |separator| separator + 1);
+        let name_start = url[..equals].rfind(['?', '&', ';', ' ']).map_or(0, |separator| separator + 1);
         let value = equals + 1;
         is_secret(&url[name_start..equals]).then(|| value..value + value_length(&url[value..]))
     })
@@ -85,14 +72,8 @@ mod tests {
     #[test]
     fn passwords_are_hidden_wherever_they_stand() {
         let cases = [
-            (
-                "postgres://app:s3cret@db:5432/app",
-                "postgres://app:****@db:5432/app",
-            ),
-            (
-                "postgres://app@db/app?sslmode=require",
-                "postgres://app@db/app?sslmode=require",
-            ),
+            ("postgres://app:s3cret@db:5432/app", "postgres://app:****@db:5432/app"),
+            ("postgres://app@db/app?sslmode=require", "postgres://app@db/app?sslmode=require"),
             ("postgres://app:a:b@db/app", "postgres://app:****@db/app"),
             ("postgres://app:p@ss/w?rd#x@db/app", "postgres://app:****@db/app"),
             ("postgres://:s3cret@db", "postgres://:****@db"),
@@ -100,21 +81,12 @@ mod tests {
                 "postgres:///app?host=/run&password=s3cret&user=a",
                 "postgres:///app?host=/run&password=****&user=a",
             ),
-            (
-                "postgres://db/app?sslpassword=s3cret",
-                "postgres://db/app?sslpassword=****",
-            ),
+            ("postgres://db/app?sslpassword=s3cret", "postgres://db/app?sslpassword=****"),
             ("mysql://u:s3cret@[::1]:3306/app", "mysql://u:****@[::1]:3306/app"),
-            (
-                "host=db password=s3cret dbname=app",
-                "host=db password=**** dbname=app",
-            ),
+            ("host=db password=s3cret dbname=app", "host=db password=**** dbname=app"),
             ("host=db password='s3 cret' dbname=app", "host=db password=****"),
             ("host=db pass%77ord=s3cret", "host=db pass%77ord=****"),
-            (
-                "jdbc:postgresql://u:s3cret@db/app",
-                "jdbc:postgresql://u:****@db/app",
-            ),
+            ("jdbc:postgresql://u:s3cret@db/app", "jdbc:postgresql://u:****@db/app"),
             ("mysql:u:s3cret@db", "mysql:u:****@db"),
             ("sqlite:app.db", "sqlite:app.db"),
             ("data/a@b.db", "data/a@b.db"),
@@ -129,14 +101,8 @@ mod tests {
     #[test]
     fn an_ambiguous_url_shows_too_little_rather_than_too_much() {
         assert_eq!(redact("postgres://db:5432/app?user=a@b"), "postgres://db:****@b");
-        assert_eq!(
-            redact("postgres://db/app?password=p@ss"),
-            "postgres://db/app?password=****"
-        );
-        assert_eq!(
-            redact("postgres://db:5432/app?password=p@ss"),
-            "postgres://db:****"
-        );
+        assert_eq!(redact("postgres://db/app?password=p@ss"), "postgres://db/app?password=****");
+        assert_eq!(redact("postgres://db:5432/app?password=p@ss"), "postgres://db:****");
         assert_eq!(redact("postgres://u:p&pwd='x@db"), "postgres://u:****");
         assert_eq!(redact("app:s3cret@db"), "app:****@db");
     }

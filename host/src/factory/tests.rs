@@ -11,12 +11,8 @@ use crate::plugin::tests::Library;
 /// An adapter that is linked in, for a database that nobody has.
 struct Toy;
 
-const TOY: Identity = Identity {
-    name: "toy",
-    version: "0.1.0",
-    aliases: &["game"],
-    schemes: &["toy", "file"],
-};
+const TOY: Identity =
+    Identity { name: "toy", version: "0.1.0", aliases: &["game"], schemes: &["toy", "file"] };
 
 impl Adapter for Toy {
     fn info(&self) -> Info {
@@ -66,22 +62,10 @@ fn the_configured_adapter_comes_before_the_folders_name_before_the_scheme() {
     let url = &[("DATABASE_URL", "toy://x")];
     let configured = rule("mysql", "[databases.mysql]\nadapter = 'game'\n", url);
     assert!(configured.starts_with("`toy` is named by "), "{configured}");
-    assert!(
-        configured.ends_with("plugins.toml:2:11 <- toy://x"),
-        "{configured}"
-    );
-    assert_eq!(
-        rule("toy", "", url),
-        "the folder has the name of the adapter `toy` <- toy://x"
-    );
-    assert_eq!(
-        rule("game", "", url),
-        "the folder's name, `game`, is an alias of `toy` <- toy://x"
-    );
-    assert_eq!(
-        rule("app", "", url),
-        "the scheme of the url, `toy`, belongs to `toy` <- toy://x"
-    );
+    assert!(configured.ends_with("plugins.toml:2:11 <- toy://x"), "{configured}");
+    assert_eq!(rule("toy", "", url), "the folder has the name of the adapter `toy` <- toy://x");
+    assert_eq!(rule("game", "", url), "the folder's name, `game`, is an alias of `toy` <- toy://x");
+    assert_eq!(rule("app", "", url), "the scheme of the url, `toy`, belongs to `toy` <- toy://x");
     assert_eq!(
         rule("app", "[databases.app]\nurl = 'data/app.db'\n", url),
         "the url is the path of a file, which `toy` serves <- data/app.db"
@@ -111,11 +95,7 @@ hint: set `WHIMBREL_TOY_URL`, or put `url = \"...\"` under [databases.toy] in pl
 #[test]
 fn an_unknown_adapter_points_at_the_line_that_names_it() {
     assert_eq!(
-        rule(
-            "app",
-            "[databases.app]\nadapter = 'mysq'\n",
-            &[("DATABASE_URL", "toy://x")]
-        ),
+        rule("app", "[databases.app]\nadapter = 'mysq'\n", &[("DATABASE_URL", "toy://x")]),
         "\
 error[adapter-not-found]: no adapter named `mysq`
   --> plugins.toml:2:11  database `app`
@@ -147,11 +127,7 @@ hint: did you mean `game`? `whimbrel adapters` lists the ones that were found"
 #[test]
 fn a_refused_url_is_shown_without_its_password() {
     assert_eq!(
-        rule(
-            "toy",
-            "",
-            &[("WHIMBREL_TOY_URL", "toy://app:s3cret@wrong:port/app")]
-        ),
+        rule("toy", "", &[("WHIMBREL_TOY_URL", "toy://app:s3cret@wrong:port/app")]),
         "\
 error[url-invalid]: the url of `toy` cannot be used: the port is no number
   the url is toy://app:****@wrong:port/app, from `WHIMBREL_TOY_URL` (environment)
@@ -163,25 +139,15 @@ hint: write `toy://host:4000/name`"
 fn a_missing_url_is_reported_before_a_library_is_loaded() {
     // The library of the test holds no code: loading it would be the problem.
     let told = rule("mariadb", "", &[]);
-    assert!(
-        told.starts_with("error[url-missing]: no url for `mariadb`"),
-        "{told}"
-    );
+    assert!(told.starts_with("error[url-missing]: no url for `mariadb`"), "{told}");
     let told = rule("mariadb", "", &[("DATABASE_URL", "mysql://db")]);
-    assert!(
-        told.starts_with("error[adapter-not-loaded]: cannot load the adapter `mysql`"),
-        "{told}"
-    );
+    assert!(told.starts_with("error[adapter-not-loaded]: cannot load the adapter `mysql`"), "{told}");
 }
 
 #[test]
 fn isolation_is_refused_and_not_forgotten() {
     assert_eq!(
-        rule(
-            "mysql",
-            "[adapters.mysql]\nisolate = true\n",
-            &[("DATABASE_URL", "mysql://db")]
-        ),
+        rule("mysql", "[adapters.mysql]\nisolate = true\n", &[("DATABASE_URL", "mysql://db")]),
         "\
 error[unsupported]: the adapter `mysql` cannot run in a process of its own yet
 hint: remove `adapters.mysql.isolate`"

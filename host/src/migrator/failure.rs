@@ -24,37 +24,31 @@ pub(super) fn problem(
         return Problem::new(Name::Bug, "a run ended early with nothing left to run");
     };
     let problem = match ending {
-        Ending::Unreadable(failure, problem) => problem
-            .at(Place::file(&job.script.path))
-            .state(state(&failure, job, done)),
+        Ending::Unreadable(failure, problem) => {
+            problem.at(Place::file(&job.script.path)).state(state(&failure, job, done))
+        }
         Ending::Stopped(failure) => stopped(failure.as_ref(), job, done, options),
         Ending::Failed(failure) => failed(&failure, job, done, session, options),
         Ending::Done | Ending::FenceTaken => {
             Problem::new(Name::Bug, "a run that did not fail was taken for one that did")
         }
     };
-    Problem {
-        migration: Some(job.step.id.0.clone()),
-        ..problem
-    }
+    Problem { migration: Some(job.step.id.0.clone()), ..problem }
 }
 
 /// Returns the problem of a started row that nobody is at work on.
 pub(super) fn abandoned(row: &HistoryRow, database: &str) -> Problem {
     let (id, done, total) = (&row.migration, row.statements_done, row.statements_total);
     let began = row.started_at.as_deref().unwrap_or("at an unknown time");
-    Problem::new(
-        Name::PartlyApplied,
-        format!("the run that was at work on `{id}` is gone"),
-    )
-    .fact(format!("{}, since {began}", row.applied_by))
-    .state(format!(
-        "{done} of {total} statements are noted as complete, statement {} may be in the database or not",
-        done + 1
-    ))
-    .hint(format!(
-        "look at the database, then say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
-    ))
+    Problem::new(Name::PartlyApplied, format!("the run that was at work on `{id}` is gone"))
+        .fact(format!("{}, since {began}", row.applied_by))
+        .state(format!(
+            "{done} of {total} statements are noted as complete, statement {} may be in the database or not",
+            done + 1
+        ))
+        .hint(format!(
+            "look at the database, then say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
+        ))
 }
 
 /// Returns the problem of a connection that was lost between two batches.
@@ -68,10 +62,7 @@ pub(super) fn lost(error: &whimbrel_adapter_api::Error) -> Problem {
 pub(super) fn stays(done: &[Settled]) -> String {
     let names = |direction| {
         let of = |settled: &&Settled| settled.direction == direction;
-        done.iter()
-            .filter(of)
-            .map(|settled| format!("`{}`", settled.id))
-            .collect::<Vec<_>>()
+        done.iter().filter(of).map(|settled| format!("`{}`", settled.id)).collect::<Vec<_>>()
     };
     let (up, down) = (names(Direction::Up), names(Direction::Down));
     match (up.as_slice(), down.as_slice()) {
@@ -105,12 +96,12 @@ fn failed(
     let error = &failure.error;
     let id = &job.step.id;
     let problem = match (failure.state, error.kind) {
-        (State::InDoubt, _) => Problem::new(
-            Name::InDoubt,
-            format!("the connection was lost while `{id}` was being committed"),
-        )
-        .caused_by(error.message.clone()),
+        (State::InDoubt, _) => {
+            Problem::new(Name::InDoubt, format!("the connection was lost while `{id}` was being committed"))
+                .caused_by(error.message.clone())
+        }
         (State::Committed, _) if failure.committed > 0 => partly(failure, job),
+        (_, ErrorKind::Panicked) => panicked(error, job, options),
         _ => match error::of_connection(error) {
             Some(problem) => problem,
             None => Problem::new(Name::Statement, error.message.clone()),
@@ -118,12 +109,14 @@ fn failed(
     };
     let problem = locate(problem, failure, job, session);
     let problem = facts(problem, error);
-    Problem {
-        sqlstate: error.sqlstate.clone(),
-        ..problem
-    }
-    .state(state(failure, job, done))
-    .hint(hint(failure, job, options))
+    Problem { sqlstate: error.sqlstate.clone(), ..problem }
+        .state(state(failure, job, done))
+        .hint(hint(failure, job, options))
+}
+
+fn panicked(error: &whimbrel_adapter_api::Error, job: &Job, options: &Options) -> Problem {
+    let message = format!("the adapter `{}` panicked while running `{}`", options.adapter.name, job.step.id);
+    Problem::new(Name::AdapterPanicked, message).caused_by(error.message.clone())
 }
 
 fn partly(failure: &Failure, job: &Job) -> Problem {
@@ -137,9 +130,7 @@ fn partly(failure: &Failure, job: &Job) -> Problem {
 fn locate(problem: Problem, failure: &Failure, job: &Job, session: &Session<'_>) -> Problem {
     let script = &job.script;
     let Phase::Statement(index) = failure.phase else {
-        return problem
-            .at(Place::file(&script.path))
-            .fact(whereabouts(failure.phase));
+        return problem.at(Place::file(&script.path)).fact(whereabouts(failure.phase));
     };
     let index = job.treatment.index_in_file(index);
     let byte = failure.error.position.unwrap_or(0);
@@ -180,10 +171,9 @@ fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
         (State::Committed, Direction::Down) if failure.committed == 0 => {
             format!("`{id}` is still applied; nothing of its down script was done")
         }
-        (State::Committed, direction) => format!(
-            "{}; nothing else runs until it is settled",
-            ran(failure.committed, id, direction)
-        ),
+        (State::Committed, direction) => {
+            format!("{}; nothing else runs until it is settled", ran(failure.committed, id, direction))
+        }
         (State::Open, _) => {
             format!("the transaction of `{id}` is still open on the server, which ends it with the session")
         }
@@ -195,11 +185,7 @@ fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
         }
         _ => format!("unknown for `{id}`"),
     };
-    if done.is_empty() {
-        this
-    } else {
-        format!("{this}; {}", stays(done))
-    }
+    if done.is_empty() { this } else { format!("{this}; {}", stays(done)) }
 }
 
 fn still_applied(id: &Id) -> String {
@@ -229,6 +215,9 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
         (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),
         (State::Committed, _) if failure.committed > 0 => format!(
             "finish or undo it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
+        ),
+        (_, ErrorKind::Panicked) => format!(
+            "run `whimbrel verify {database}` before anything else, and report this to the adapter's author"
         ),
         (State::Unknown, _) => format!("run `whimbrel verify {database}` before anything else"),
         (_, ErrorKind::TransactionEnded) => "take COMMIT and ROLLBACK out of the script".to_owned(),

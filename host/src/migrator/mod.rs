@@ -19,7 +19,7 @@ use crate::error::{Error, Name, Problem, Result};
 use crate::history::{History, HistoryRow, Session, Standing, Table};
 use crate::plan::{self, Choice, Direction, OutOfOrder, Plan, Rules, Target};
 use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
-use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Settings, Waited};
+use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Recorded, Settings, Waited};
 use crate::source::{Id, Migration, Migrations};
 
 pub use settle::Settlement;
@@ -164,11 +164,7 @@ impl Migrator {
         let (mut session, history) = Session::open(connection, &self.options.table)?;
         let plan = self.plan(direction, &history, target)?;
         let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
-        Ok(Preview {
-            jobs,
-            pins: plan.pins,
-            warnings: plan.warnings,
-        })
+        Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
     }
 
     /// Returns how every migration stands. Writes nothing.
@@ -198,10 +194,7 @@ impl Migrator {
     pub fn verify(&self, connection: &mut dyn Connection) -> Result<Vec<Problem>> {
         let (mut session, history) = Session::open(connection, &self.options.table)?;
         let mut problems = plan::disagreements(&self.migrations, &history, &self.rules());
-        let rules = Rules {
-            out_of_order: OutOfOrder::Allow,
-            ..self.rules()
-        };
+        let rules = Rules { out_of_order: OutOfOrder::Allow, ..self.rules() };
         if let Ok(plan) = plan::up(&self.migrations, &history, &Target::All, &rules)
             && let Err(error) = prepare::jobs(&plan.steps, &mut session, &self.options)
         {
@@ -243,17 +236,11 @@ impl Migrator {
             let row = history.last_row(&migration.id.0);
             status_row(migration.id.clone(), self.state_of(migration, history), row)
         });
-        let known = |row: &&HistoryRow| {
-            self.migrations
-                .list
-                .iter()
-                .any(|migration| migration.id.0 == row.migration)
-        };
+        let known =
+            |row: &&HistoryRow| self.migrations.list.iter().any(|migration| migration.id.0 == row.migration);
         let gone = history.applied().filter(|row| !known(row));
         let gone = gone.map(|row| status_row(Id(row.migration.clone()), MigrationState::Missing, Some(row)));
-        Status {
-            migrations: gone.chain(files).collect(),
-        }
+        Status { migrations: gone.chain(files).collect() }
     }
 
     fn state_of(&self, migration: &Migration, history: &History) -> MigrationState {
@@ -291,33 +278,21 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(migrator: &'a Migrator, observer: &'a mut dyn Observer) -> Self {
         let patience = Patience::new(migrator.options.wait_for_runner);
-        Run {
-            migrator,
-            observer,
-            patience,
-            report: Report::default(),
-        }
+        Run { migrator, observer, patience, report: Report::default() }
     }
 
     fn finish(mut self, history: &History) -> Report {
         let migrations = &self.migrator.migrations.list;
         let stands =
             |migration: &&Migration| matches!(history.standing(&migration.id.0), Standing::Applied(_));
-        let mut applied: Vec<&Id> = migrations
-            .iter()
-            .filter(stands)
-            .map(|migration| &migration.id)
-            .collect();
+        let mut applied: Vec<&Id> = migrations.iter().filter(stands).map(|migration| &migration.id).collect();
         for settled in &self.report.done {
             match settled.direction {
                 Direction::Up => applied.push(&settled.id),
                 Direction::Down => applied.retain(|id| **id != settled.id),
             }
         }
-        let newest = migrations
-            .iter()
-            .rev()
-            .find(|migration| applied.contains(&&migration.id));
+        let newest = migrations.iter().rev().find(|migration| applied.contains(&&migration.id));
         self.report.now_at = newest.map(|migration| migration.id.clone());
         self.report
     }
@@ -332,9 +307,8 @@ impl<'a> Run<'a> {
     ) -> Result<History> {
         let mut chosen = target.clone();
         loop {
-            let plan = self
-                .plan(direction, &history, &chosen, target)
-                .map_err(|error| self.with_done(error))?;
+            let plan =
+                self.plan(direction, &history, &chosen, target).map_err(|error| self.with_done(error))?;
             for warning in &plan.warnings {
                 self.observer.warning(warning);
             }
@@ -349,10 +323,11 @@ impl<'a> Run<'a> {
                 return Ok(history);
             }
             let jobs = prepare::jobs(&plan.steps, session, &self.migrator.options)?;
-            if history.table == Table::Absent {
-                self.create_history(session)?;
-            }
-            match self.run(&jobs, &history, session)? {
+            let progress = match history.table {
+                Table::Absent if self.create_history(session)? == Recorded::FenceTaken => Progress::Overtaken,
+                _ => self.run(&jobs, &history, session)?,
+            };
+            match progress {
                 Progress::Complete => return Ok(history),
                 Progress::Overtaken => {
                     let seen = history.last_position();
@@ -386,20 +361,10 @@ impl<'a> Run<'a> {
 
     fn run(&mut self, jobs: &[Job], history: &History, session: &mut Session<'_>) -> Result<Progress> {
         let options = &self.migrator.options;
-        let settings = Settings {
-            limits: options.limits,
-            applied_by: options.applied_by.clone(),
-        };
+        let settings = Settings { limits: options.limits, applied_by: options.applied_by.clone() };
         let scripts = prepare::Verified;
-        let outcome = runner::run(
-            jobs,
-            history,
-            session,
-            &settings,
-            &scripts,
-            self.observer,
-            &options.cancellation,
-        )?;
+        let outcome =
+            runner::run(jobs, history, session, &settings, &scripts, self.observer, &options.cancellation)?;
         let settled = jobs.iter().zip(&outcome.finished).map(|(job, duration)| Settled {
             id: job.step.id.clone(),
             direction: job.step.direction,
@@ -424,24 +389,21 @@ impl<'a> Run<'a> {
     fn give_way(&mut self) -> Result<()> {
         match self.patience.pause(&self.migrator.options.cancellation) {
             Waited::LookAgain => Ok(()),
-            Waited::LongEnough => Err(self.with_done(self.gave_up("another run").into())),
+            Waited::LongEnough if self.migrator.options.cancellation.is_cancelled() => {
+                Err(self.with_done(interrupted_while_waiting().into()))
+            }
+            Waited::LongEnough => Err(self.with_done(self.gave_up(None).into())),
         }
     }
 
-    fn create_history(&mut self, session: &mut Session<'_>) -> Result<()> {
+    fn create_history(&mut self, session: &mut Session<'_>) -> Result<Recorded> {
         let migrator = self.migrator;
         let can = |capability| migrator.options.adapter.capabilities.contains(&capability);
-        let mode = if can(Capability::TransactionalDdl) {
-            Mode::Atomic
-        } else {
-            Mode::Stepwise
-        };
+        let mode = if can(Capability::TransactionalDdl) { Mode::Atomic } else { Mode::Stepwise };
         match &migrator.migrations.history_table {
             Some(script) => {
                 let treatment = prepare::own_table(script, session, &migrator.options)?;
-                let reader = script
-                    .open()
-                    .map_err(|error| prepare::unreadable(script, &error))?;
+                let reader = script.open().map_err(|error| prepare::unreadable(script, &error))?;
                 runner::create_history(session, mode, Some((script, &treatment, reader)))
             }
             None => runner::create_history(session, mode, None),
@@ -459,33 +421,34 @@ impl<'a> Run<'a> {
         match self.patience.pause(&options.cancellation) {
             Waited::LookAgain => Ok(()),
             Waited::LongEnough if options.cancellation.is_cancelled() => {
-                let problem = Problem::new(Name::Interrupted, "interrupted while waiting for another run");
-                Err(self.with_done(problem.state("nothing was under way").into()))
+                Err(self.with_done(interrupted_while_waiting().into()))
             }
-            Waited::LongEnough => Err(self.with_done(self.gave_up(&row.applied_by).into())),
+            Waited::LongEnough => Err(self.with_done(self.gave_up(Some(&row.applied_by)).into())),
         }
     }
 
-    fn gave_up(&self, whom: &str) -> Problem {
+    fn gave_up(&self, whom: Option<&str>) -> Problem {
         let database = &self.migrator.options.database;
         let waited = self.patience.waited().as_secs();
         Problem::new(
             Name::LockHeld,
-            format!("another run is at work on `{database}` ({whom})"),
+            format!(
+                "another run is at work on `{database}`{}",
+                whom.map(|whom| format!(" ({whom})")).unwrap_or_default()
+            ),
         )
-        .state(format!(
-            "{}; waited {waited} s",
-            failure::stays(&self.report.done)
-        ))
+        .state(format!("{}; waited {waited} s", failure::stays(&self.report.done)))
         .hint("let it finish, or wait longer with `--wait-for-runner 10m`")
     }
 
     fn with_done(&self, error: Error) -> Error {
-        Error {
-            done: self.report.done.clone(),
-            ..error
-        }
+        Error { done: self.report.done.clone(), ..error }
     }
+}
+
+fn interrupted_while_waiting() -> Problem {
+    Problem::new(Name::Interrupted, "interrupted while waiting for another run")
+        .state("nothing was under way")
 }
 
 /// What became of a run over some jobs.

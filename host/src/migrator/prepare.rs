@@ -11,7 +11,7 @@ use crate::history::Session;
 use crate::plan::{Step, StepScript};
 use crate::runner::{Job, Scripts};
 use crate::script::{Circumstances, Outline, Treatment};
-use crate::source::{Checksum, Content, Hasher, Script, Transaction};
+use crate::source::{Checksum, Content, Hasher, Id, Script, Transaction};
 
 /// Returns a job for each step.
 ///
@@ -32,22 +32,20 @@ pub(super) fn jobs(steps: &[Step], session: &mut Session<'_>, options: &Options)
 }
 
 fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job> {
-    let script = match &step.script {
-        StepScript::Source(script) => script.clone(),
-        StepScript::Stored(position) => Script {
-            path: PathBuf::from(format!("{} (down script in the history)", step.id)),
-            first_line: 1,
-            content: Content::Bytes(Arc::from(session.read_down_script(*position)?.into_bytes())),
-        },
+    let (script, transaction) = match &step.script {
+        StepScript::Source(script) => (script.clone(), step.transaction),
+        StepScript::Stored(position) => stored(&step.id, session.read_down_script(*position)?),
     };
-    let treatment = treatment(&script, step.transaction, session, options)?;
-    let down_text = down_text(step.down.as_ref())?;
-    Ok(Job {
-        step: step.clone(),
-        script,
-        treatment,
-        down_text,
-    })
+    let treatment = treatment(&script, transaction, session, options)?;
+    let down_text = down_text(step.down.as_ref(), step.down_transaction)?;
+    Ok(Job { step: step.clone(), script, treatment, down_text })
+}
+
+/// Returns a down script of the history. It says by itself how it is to be run.
+fn stored(id: &Id, text: String) -> (Script, Transaction) {
+    let transaction = Transaction::asked_for_by(&text);
+    let path = PathBuf::from(format!("{id} (down script in the history)"));
+    (Script { path, first_line: 1, content: Content::Bytes(Arc::from(text.into_bytes())) }, transaction)
 }
 
 /// Returns how the user's own script for the history table is run.
@@ -61,44 +59,30 @@ fn treatment(
     session: &Session<'_>,
     options: &Options,
 ) -> Result<Treatment> {
-    let outline = Outline::scan(
-        script,
-        &session.dialect.lexer(),
-        &session.facts.tables_without_transactions,
-    )?;
-    let circumstances = Circumstances {
-        capabilities: &options.adapter.capabilities,
-        transaction,
-    };
-    Treatment::of(&outline, script, &circumstances).map_err(|problems| Error {
-        problems,
-        done: Vec::new(),
-    })
+    let outline =
+        Outline::scan(script, &session.dialect.lexer(), &session.facts.tables_without_transactions)?;
+    let circumstances = Circumstances { capabilities: &options.adapter.capabilities, transaction };
+    Treatment::of(&outline, script, &circumstances).map_err(|problems| Error { problems, done: Vec::new() })
 }
 
 /// Returns the text of a down script, to be stored in the history.
-pub(super) fn down_text(script: Option<&Script>) -> Result<Option<String>> {
-    script.map(text).transpose()
+pub(super) fn down_text(script: Option<&Script>, transaction: Transaction) -> Result<Option<String>> {
+    Ok(script.map(text).transpose()?.map(|text| transaction.written_into(text)))
 }
 
 fn text(script: &Script) -> Result<String> {
     let mut text = String::new();
-    let read = script
-        .open()
-        .and_then(|mut reader| reader.read_to_string(&mut text));
+    let read = script.open().and_then(|mut reader| reader.read_to_string(&mut text));
     read.map_err(|error| unreadable(script, &error))?;
     Ok(text)
 }
 
 /// Returns the problem of a script that cannot be read.
 pub(super) fn unreadable(script: &Script, error: &io::Error) -> Problem {
-    Problem::new(
-        Name::FileUnreadable,
-        format!("cannot read `{}`", script.path.display()),
-    )
-    .at(Place::file(&script.path))
-    .caused_by(error.to_string())
-    .state("nothing was run")
+    Problem::new(Name::FileUnreadable, format!("cannot read `{}`", script.path.display()))
+        .at(Place::file(&script.path))
+        .caused_by(error.to_string())
+        .state("nothing was run")
 }
 
 /// Opens the scripts of jobs, and hashes each again while it is sent: what was planned is what is applied.
@@ -108,11 +92,7 @@ impl Scripts for Verified {
     fn open(&self, job: &Job) -> io::Result<Box<dyn Read + Send>> {
         let reader = job.script.open()?;
         Ok(match &job.step.checksum {
-            Some(planned) => Box::new(Verifying {
-                reader,
-                hasher: Hasher::default(),
-                planned: *planned,
-            }),
+            Some(planned) => Box::new(Verifying { reader, hasher: Hasher::default(), planned: *planned }),
             None => reader,
         })
     }

@@ -38,9 +38,12 @@ impl Migrator {
                 return Err(at_work(row, &self.options.database).into());
             }
             self.check(id, migration, &history, settlement)?;
-            self.create_if_absent(&mut session, &mut history)?;
+            if self.create_if_absent(&mut session, &mut history)? == Recorded::FenceTaken {
+                history = session.read_history()?;
+                continue;
+            }
             let checksum = migration.map(|migration| migration.checksum.to_string());
-            let down = prepare::down_text(migration.and_then(|migration| migration.down.as_ref()))?;
+            let down = migration.map(stored_down).transpose()?.flatten();
             let mut new = self.repaired(id, &history, settlement);
             new.checksum = checksum.as_deref();
             new.down_script = down.as_deref().filter(|_| settlement != Settlement::Reverted);
@@ -58,11 +61,7 @@ impl Migrator {
     /// The server's.
     pub fn baseline(&self, connection: &mut dyn Connection, id: &Id) -> Result<Vec<Id>> {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
-        let reach = self
-            .migrations
-            .list
-            .iter()
-            .position(|migration| migration.id == *id);
+        let reach = self.migrations.list.iter().position(|migration| migration.id == *id);
         let reach = reach.ok_or_else(|| unknown(id))?;
         loop {
             let pending: Vec<&Migration> = self.migrations.list[..=reach]
@@ -72,7 +71,10 @@ impl Migrator {
             if pending.is_empty() {
                 return Ok(Vec::new());
             }
-            self.create_if_absent(&mut session, &mut history)?;
+            if self.create_if_absent(&mut session, &mut history)? == Recorded::FenceTaken {
+                history = session.read_history()?;
+                continue;
+            }
             let stored = pending.iter().map(|migration| Stored::of(migration));
             let stored = stored.collect::<Result<Vec<_>>>()?;
             let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
@@ -83,12 +85,15 @@ impl Migrator {
         }
     }
 
-    fn create_if_absent(&self, session: &mut Session<'_>, history: &mut History) -> Result<()> {
-        if history.table == Table::Absent {
-            Run::new(self, &mut runner::Silent).create_history(session)?;
+    fn create_if_absent(&self, session: &mut Session<'_>, history: &mut History) -> Result<Recorded> {
+        if history.table == Table::Present {
+            return Ok(Recorded::Yes);
+        }
+        let created = Run::new(self, &mut runner::Silent).create_history(session)?;
+        if created == Recorded::Yes {
             *history = History::new(Vec::new());
         }
-        Ok(())
+        Ok(created)
     }
 
     fn check(
@@ -120,17 +125,10 @@ impl Migrator {
             },
             _ => return Ok(()),
         };
-        Err(Problem::new(Name::Refused, message)
-            .state("nothing was changed")
-            .into())
+        Err(Problem::new(Name::Refused, message).state("nothing was changed").into())
     }
 
-    fn repaired<'a>(
-        &'a self,
-        id: &'a Id,
-        history: &History,
-        settlement: Settlement,
-    ) -> NewRow<'a> {
+    fn repaired<'a>(&'a self, id: &'a Id, history: &History, settlement: Settlement) -> NewRow<'a> {
         let mut new = NewRow::new(history.last_position() + 1, &id.0, history.next_attempt(&id.0));
         (new.direction, new.state) = match settlement {
             Settlement::Applied | Settlement::AcceptChecksum => (RowDirection::Up, RowState::Applied),
@@ -149,10 +147,7 @@ struct Stored {
 
 impl Stored {
     fn of(migration: &Migration) -> Result<Self> {
-        Ok(Stored {
-            checksum: migration.checksum.to_string(),
-            down: prepare::down_text(migration.down.as_ref())?,
-        })
+        Ok(Stored { checksum: migration.checksum.to_string(), down: stored_down(migration)? })
     }
 }
 
@@ -176,6 +171,10 @@ fn baseline_rows<'a>(
     numbered.map(row).collect()
 }
 
+fn stored_down(migration: &Migration) -> Result<Option<String>> {
+    prepare::down_text(migration.down.as_ref(), migration.down_transaction)
+}
+
 fn unknown(id: &Id) -> Problem {
     Problem::new(Name::MigrationUnknown, format!("there is no migration `{id}`")).state("nothing was changed")
 }
@@ -183,10 +182,7 @@ fn unknown(id: &Id) -> Problem {
 fn at_work(row: &HistoryRow, database: &str) -> Problem {
     Problem::new(
         Name::LockHeld,
-        format!(
-            "a run is at work on `{}` of `{database}` ({})",
-            row.migration, row.applied_by
-        ),
+        format!("a run is at work on `{}` of `{database}` ({})", row.migration, row.applied_by),
     )
     .state("nothing was changed")
     .hint("let it finish, or end it first")

@@ -66,13 +66,7 @@ pub(super) fn settled(settled: &Settled, style: Style) -> String {
 /// Returns the last line of a run. The lines about each migration were shown when it was settled.
 pub(super) fn report(report: &Report, subject: &Subject, style: Style) -> String {
     let name = subject.database.as_deref().unwrap_or_default();
-    let count = |direction| {
-        report
-            .done
-            .iter()
-            .filter(|settled| settled.direction == direction)
-            .count()
-    };
+    let count = |direction| report.done.iter().filter(|settled| settled.direction == direction).count();
     let (applied, reverted) = (count(Direction::Up), count(Direction::Down));
     let what = match (applied, reverted) {
         (0, 0) if report.now_at.is_none() => return format!("nothing to do on {name}: nothing is applied\n"),
@@ -85,19 +79,12 @@ pub(super) fn report(report: &Report, subject: &Subject, style: Style) -> String
 }
 
 fn now_at(report: &Report, words: &str) -> String {
-    report
-        .now_at
-        .as_ref()
-        .map_or_else(|| ", nothing is applied".to_owned(), |id| format!("{words}{id}"))
+    report.now_at.as_ref().map_or_else(|| ", nothing is applied".to_owned(), |id| format!("{words}{id}"))
 }
 
 /// Returns `1 migration`, `3 migrations`.
 pub(super) fn migrations(count: usize) -> String {
-    if count == 1 {
-        "1 migration".to_owned()
-    } else {
-        format!("{count} migrations")
-    }
+    if count == 1 { "1 migration".to_owned() } else { format!("{count} migrations") }
 }
 
 /// Returns what would run, with its SQL.
@@ -106,10 +93,7 @@ pub(super) fn preview(preview: &Preview, subject: &Subject, style: Style) -> Res
     if preview.jobs.is_empty() {
         return Ok(format!("nothing to run on {name}\n"));
     }
-    let mut text = format!(
-        "{} would run on {name}, in this order\n",
-        migrations(preview.jobs.len())
-    );
+    let mut text = format!("{} would run on {name}, in this order\n", migrations(preview.jobs.len()));
     for job in &preview.jobs {
         text.push('\n');
         text.push_str(&style.strong(&headline(job)));
@@ -142,10 +126,7 @@ fn headline(job: &Job) -> String {
 /// Returns the text of a job's script.
 pub(super) fn sql(job: &Job) -> Result<String> {
     let mut bytes = Vec::new();
-    let read = job
-        .script
-        .open()
-        .and_then(|mut reader| reader.read_to_end(&mut bytes));
+    let read = job.script.open().and_then(|mut reader| reader.read_to_end(&mut bytes));
     read.map_err(|error| {
         Problem::new(Name::FileUnreadable, "the script cannot be read")
             .at(Place::file(&job.script.path))
@@ -160,12 +141,7 @@ pub(super) fn status(status: &Status, subject: &Subject, style: Style) -> String
     if status.migrations.is_empty() {
         return format!("{name} has no migrations\n");
     }
-    let width = status
-        .migrations
-        .iter()
-        .map(|migration| migration.id.0.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = status.migrations.iter().map(|migration| migration.id.0.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for migration in &status.migrations {
         let word = format!("{:<8}", migration.state.word());
@@ -175,20 +151,13 @@ pub(super) fn status(status: &Status, subject: &Subject, style: Style) -> String
             _ => style.error(&word),
         };
         let when = migration.applied_at.as_deref().map(readable).unwrap_or_default();
-        let took = migration
-            .duration_ms
-            .map(|duration| format!("  {duration} ms"))
-            .unwrap_or_default();
+        let took = migration.duration_ms.map(|duration| format!("  {duration} ms")).unwrap_or_default();
         text.push_str(format!("{word} {:<width$}  {when}{took}", migration.id.0).trim_end());
         text.push('\n');
     }
-    let counts = MigrationState::ALL
-        .iter()
-        .map(|state| (status.count(*state), state.word()));
-    let counts: Vec<String> = counts
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+    let counts = MigrationState::ALL.iter().map(|state| (status.count(*state), state.word()));
+    let counts: Vec<String> =
+        counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     text + &style.strong(&format!("{name}: {}", counts.join(", "))) + "\n"
 }
 
@@ -198,19 +167,11 @@ pub(super) fn history(history: &History, subject: &Subject, style: Style) -> Str
     if history.rows.is_empty() {
         return format!("{name} has no history yet\n");
     }
-    let width = history
-        .rows
-        .iter()
-        .map(|row| row.migration.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = history.rows.iter().map(|row| row.migration.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for row in &history.rows {
         let when = row.started_at.as_deref().map(readable).unwrap_or_default();
-        let took = row
-            .duration_ms
-            .map(|duration| format!("{duration} ms"))
-            .unwrap_or_default();
+        let took = row.duration_ms.map(|duration| format!("{duration} ms")).unwrap_or_default();
         text.push_str(&format!(
             "{:>4}  {when}  {:<4} {:<8}  {:<width$}  {}/{}  {took}  {}\n",
             row.position,
@@ -237,10 +198,7 @@ pub(super) fn baselined(taken: &[Id], subject: &Subject) -> String {
         return format!("everything up to there is already applied to {name}\n");
     }
     let lines: String = taken.iter().map(|id| format!("baseline {id}\n")).collect();
-    format!(
-        "{lines}{} taken as applied to {name}; no SQL was run\n",
-        migrations(taken.len())
-    )
+    format!("{lines}{} taken as applied to {name}; no SQL was run\n", migrations(taken.len()))
 }
 
 /// Returns the adapters that were found, and the places that were searched.
@@ -249,15 +207,10 @@ pub(super) fn adapters(inventory: &Inventory, style: Style) -> String {
     for found in &inventory.found {
         let (version, also, schemes) = found.note.as_ref().map_or_else(
             || (String::new(), String::new(), String::new()),
-            |note| {
-                (
-                    note.version.clone(),
-                    note.aliases.join(", "),
-                    note.schemes.join(", "),
-                )
-            },
+            |note| (note.version.clone(), note.aliases.join(", "), note.schemes.join(", ")),
         );
-        text.push_str(&format!("{} {version}\n", style.strong(&found.name)));
+        text.push_str(format!("{} {version}", style.strong(&found.name)).trim_end());
+        text.push('\n');
         let verdict = match found.verdict {
             Verdict::Usable => String::new(),
             _ => style.error(&found.verdict.to_string()),

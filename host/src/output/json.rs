@@ -135,9 +135,8 @@ pub(super) fn status(status: &Status, subject: &Subject) -> Value {
             })
         })
         .collect();
-    let counts = MigrationState::ALL
-        .iter()
-        .map(|state| (state.word().to_owned(), status.count(*state).into()));
+    let counts =
+        MigrationState::ALL.iter().map(|state| (state.word().to_owned(), status.count(*state).into()));
     json!({
         "database": subject.database,
         "adapter": subject.adapter,

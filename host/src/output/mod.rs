@@ -74,12 +74,7 @@ impl Output {
     /// Returns an output for this process.
     #[must_use]
     pub fn new(format: Format, colour: Colour, verbosity: Verbosity) -> Self {
-        Output {
-            format,
-            colour,
-            verbosity,
-            subject: Subject::default(),
-        }
+        Output { format, colour, verbosity, subject: Subject::default() }
     }
 
     /// Says which database the command is about.
@@ -241,20 +236,12 @@ impl Output {
     }
 
     fn problems(&self, problems: &[Problem]) {
-        self.to_stderr(&problem::all(
-            problems,
-            problem::Severity::Error,
-            self.stderr_style(),
-        ));
+        self.to_stderr(&problem::all(problems, problem::Severity::Error, self.stderr_style()));
     }
 
     fn warnings(&self, problems: &[Problem]) {
         if self.verbosity > Verbosity::Quiet {
-            self.to_stderr(&problem::all(
-                problems,
-                problem::Severity::Warning,
-                self.stderr_style(),
-            ));
+            self.to_stderr(&problem::all(problems, problem::Severity::Warning, self.stderr_style()));
         }
     }
 

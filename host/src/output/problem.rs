@@ -16,11 +16,7 @@ pub(super) enum Severity {
 
 /// Returns all of `problems`, with an empty line between them.
 pub(super) fn all(problems: &[Problem], severity: Severity, style: Style) -> String {
-    problems
-        .iter()
-        .map(|problem| one(problem, severity, style))
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(|problem| one(problem, severity, style)).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns one problem. Only lines that add something.
@@ -69,21 +65,11 @@ fn frame(text: &mut String, place: &Place, style: Style) {
         return;
     };
     let number = number.to_string();
-    line(
-        text,
-        &format!("  {} {excerpt}", style.dim(&format!("{number} |"))),
-    );
+    line(text, &format!("  {} {excerpt}", style.dim(&format!("{number} |"))));
     let Some(column) = place.column else { return };
-    let before: String = excerpt
-        .chars()
-        .take(usize::try_from(column - 1).unwrap_or(0))
-        .map(blank)
-        .collect();
+    let before: String = excerpt.chars().take(usize::try_from(column - 1).unwrap_or(0)).map(blank).collect();
     let gutter = " ".repeat(number.len());
-    line(
-        text,
-        &format!("  {gutter} {} {before}{}", style.dim("|"), style.error("^")),
-    );
+    line(text, &format!("  {gutter} {} {before}{}", style.dim("|"), style.error("^")));
 }
 
 /// A tab stays a tab, so that the mark stands under its character.

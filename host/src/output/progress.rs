@@ -23,11 +23,7 @@ pub(super) struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     pub(super) fn new(output: &'a Output) -> Self {
-        Progress {
-            output,
-            bar: None,
-            waits: false,
-        }
+        Progress { output, bar: None, waits: false }
     }
 
     fn is_bar_wanted(&self) -> bool {
@@ -58,8 +54,10 @@ impl Observer for Progress<'_> {
             bar.set_prefix(job.step.id.0.clone());
             self.bar = Some(bar);
         }
-        for remark in &job.treatment.remarks {
-            self.output.detail(&format!("{}  {remark}", job.step.id));
+        if self.output.verbosity > Verbosity::Quiet {
+            for remark in &job.treatment.remarks {
+                self.say(&format!("note: {}, {remark}\n", job.step.id));
+            }
         }
     }
 
@@ -71,12 +69,7 @@ impl Observer for Progress<'_> {
 
     fn notice(&mut self, job: &Job, notice: &Notice) {
         if self.output.verbosity >= Verbosity::Verbose {
-            self.say(&format!(
-                "{}  {}: {}\n",
-                job.step.id,
-                notice.severity.to_lowercase(),
-                notice.message
-            ));
+            self.say(&format!("{}  {}: {}\n", job.step.id, notice.severity.to_lowercase(), notice.message));
         }
     }
 
@@ -85,22 +78,15 @@ impl Observer for Progress<'_> {
             bar.finish_and_clear();
         }
         self.waits = false;
-        let settled = Settled {
-            id: job.step.id.clone(),
-            direction: job.step.direction,
-            duration,
-        };
+        let settled = Settled { id: job.step.id.clone(), direction: job.step.direction, duration };
         match self.output.format {
-            Format::Human => self
-                .output
-                .to_stdout(&human::settled(&settled, self.output.stdout_style())),
+            Format::Human => self.output.to_stdout(&human::settled(&settled, self.output.stdout_style())),
             Format::JsonLines => {
                 let event = match settled.direction {
                     crate::plan::Direction::Up => "applied",
                     crate::plan::Direction::Down => "reverted",
                 };
-                self.output
-                    .to_stdout(&json::line(event, &json::settled(&settled)));
+                self.output.to_stdout(&json::line(event, &json::settled(&settled)));
             }
             Format::Json => {}
         }

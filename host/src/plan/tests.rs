@@ -8,10 +8,7 @@ use crate::source::{Content, Version};
 
 /// Returns the migrations with these ids, each with a down script.
 fn files(ids: &[&str]) -> Migrations {
-    Migrations {
-        list: ids.iter().map(|id| migration(id)).collect(),
-        history_table: None,
-    }
+    Migrations { list: ids.iter().map(|id| migration(id)).collect(), history_table: None }
 }
 
 fn migration(id: &str) -> Migration {
@@ -31,11 +28,7 @@ fn migration(id: &str) -> Migration {
 }
 
 fn script(path: &str, text: &str) -> Script {
-    Script {
-        path: PathBuf::from(path),
-        first_line: 1,
-        content: Content::Bytes(Arc::from(text.as_bytes())),
-    }
+    Script { path: PathBuf::from(path), first_line: 1, content: Content::Bytes(Arc::from(text.as_bytes())) }
 }
 
 /// Returns the history that `words` tell: `+a` applied, `-a` taken back, `>a` started, `<a` a down started,
@@ -76,11 +69,7 @@ fn row(position: i64, id: &str, direction: RowDirection, state: RowState) -> His
 }
 
 fn rules() -> Rules {
-    Rules {
-        database: "app".to_owned(),
-        out_of_order: OutOfOrder::Refuse,
-        environment: None,
-    }
+    Rules { database: "app".to_owned(), out_of_order: OutOfOrder::Refuse, environment: None }
 }
 
 fn to(id: &str) -> Target {
@@ -88,11 +77,7 @@ fn to(id: &str) -> Target {
 }
 
 fn ids(plan: &Plan) -> String {
-    plan.steps
-        .iter()
-        .map(|step| step.id.0.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    plan.steps.iter().map(|step| step.id.0.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn planned_up(files: &Migrations, words: &str, target: &Target) -> String {
@@ -104,12 +89,7 @@ fn planned_down(files: &Migrations, words: &str, target: &Target) -> String {
 }
 
 fn names(answer: Result<Plan>) -> Vec<Name> {
-    answer
-        .expect_err("problems")
-        .problems
-        .iter()
-        .map(|problem| problem.name)
-        .collect()
+    answer.expect_err("problems").problems.iter().map(|problem| problem.name).collect()
 }
 
 #[test]
@@ -135,10 +115,7 @@ fn up_stops_where_it_is_told_to() {
 fn down_takes_back_in_the_reverse_order_of_application() {
     let files = files(&["1_a", "2_b", "3_c"]);
     assert_eq!(planned_down(&files, "+1_a +2_b +3_c", &Target::Steps(1)), "3_c");
-    assert_eq!(
-        planned_down(&files, "+2_b +3_c +1_a", &Target::Steps(2)),
-        "1_a 3_c"
-    );
+    assert_eq!(planned_down(&files, "+2_b +3_c +1_a", &Target::Steps(2)), "1_a 3_c");
     assert_eq!(planned_down(&files, "+1_a +2_b +3_c", &to("1_a")), "3_c 2_b");
     assert_eq!(planned_down(&files, "+1_a +2_b", &Target::All), "2_b 1_a");
     assert_eq!(planned_down(&files, "", &Target::Steps(1)), "");
@@ -154,22 +131,10 @@ fn going_back_to_what_is_not_applied_is_refused() {
 fn a_started_row_counts_as_what_was_before_it_when_steps_are_counted() {
     let files = files(&["1_a", "2_b"]);
     let up = up(&files, &history(">1_a"), &Target::Steps(1), &rules()).expect("a plan");
-    assert_eq!(
-        up.pins,
-        [Pin {
-            id: Id("1_a".to_owned()),
-            basis: 0
-        }]
-    );
+    assert_eq!(up.pins, [Pin { id: Id("1_a".to_owned()), basis: 0 }]);
     assert_eq!(ids(&up), "", "the other runner does it");
     let down = down(&files, &history("+1_a +2_b <2_b"), &Target::Steps(1), &rules()).expect("a plan");
-    assert_eq!(
-        down.pins,
-        [Pin {
-            id: Id("2_b".to_owned()),
-            basis: 2
-        }]
-    );
+    assert_eq!(down.pins, [Pin { id: Id("2_b".to_owned()), basis: 2 }]);
     assert_eq!(ids(&down), "", "the other runner does it");
 }
 
@@ -177,37 +142,17 @@ fn a_started_row_counts_as_what_was_before_it_when_steps_are_counted() {
 fn a_pinned_migration_that_another_runner_settled_is_left_alone() {
     let files = files(&["1_a", "2_b"]);
     let pinned = |words: &str, target: Target| {
-        Target::Pinned(
-            down(&files, &history(words), &target, &rules())
-                .expect("a plan")
-                .pins,
-        )
+        Target::Pinned(down(&files, &history(words), &target, &rules()).expect("a plan").pins)
     };
     let pins = pinned("+1_a +2_b", Target::Steps(1));
     assert_eq!(planned_down(&files, "+1_a +2_b", &pins), "2_b");
-    assert_eq!(
-        planned_down(&files, "+1_a +2_b -2_b", &pins),
-        "",
-        "taken back by the other"
-    );
-    assert_eq!(
-        planned_down(&files, "+1_a +2_b -2_b +2_b", &pins),
-        "",
-        "and applied again since"
-    );
+    assert_eq!(planned_down(&files, "+1_a +2_b -2_b", &pins), "", "taken back by the other");
+    assert_eq!(planned_down(&files, "+1_a +2_b -2_b +2_b", &pins), "", "and applied again since");
 
-    let pins = Target::Pinned(
-        up(&files, &history(""), &Target::Steps(1), &rules())
-            .expect("a plan")
-            .pins,
-    );
+    let pins = Target::Pinned(up(&files, &history(""), &Target::Steps(1), &rules()).expect("a plan").pins);
     assert_eq!(planned_up(&files, "", &pins), "1_a");
     assert_eq!(planned_up(&files, "+1_a", &pins), "");
-    assert_eq!(
-        planned_up(&files, "+1_a -1_a", &pins),
-        "",
-        "applied and taken back by others"
-    );
+    assert_eq!(planned_up(&files, "+1_a -1_a", &pins), "", "applied and taken back by others");
 }
 
 #[test]
@@ -231,34 +176,18 @@ fn a_choice_is_overtaken_when_another_run_went_the_other_way() {
 fn every_disagreement_is_found_at_once() {
     let mut files = files(&["1_a", "2_b", "4_d"]);
     files.list[0].checksum = Checksum::of(b"edited");
-    let answer = up(
-        &files,
-        &history("+1_a +3_gone +4_d !5_half"),
-        &Target::All,
-        &rules(),
-    );
+    let answer = up(&files, &history("+1_a +3_gone +4_d !5_half"), &Target::All, &rules());
     // What is half done is told once, not also as a file that is missing.
-    let expected = [
-        Name::PartlyApplied,
-        Name::EditedAfterApply,
-        Name::FileMissing,
-        Name::OutOfOrder,
-    ];
+    let expected = [Name::PartlyApplied, Name::EditedAfterApply, Name::FileMissing, Name::OutOfOrder];
     assert_eq!(names(answer), expected);
 }
 
 #[test]
 fn an_older_pending_migration_runs_only_where_that_is_allowed() {
     let files = files(&["1_a", "2_b", "3_c"]);
-    let with = |out_of_order| Rules {
-        out_of_order,
-        ..rules()
-    };
+    let with = |out_of_order| Rules { out_of_order, ..rules() };
     let history = history("+1_a +3_c");
-    assert_eq!(
-        names(up(&files, &history, &Target::All, &rules())),
-        [Name::OutOfOrder]
-    );
+    assert_eq!(names(up(&files, &history, &Target::All, &rules())), [Name::OutOfOrder]);
     let warned = up(&files, &history, &Target::All, &with(OutOfOrder::Warn)).expect("a plan");
     assert_eq!((ids(&warned), warned.warnings.len()), ("2_b".to_owned(), 1));
     let allowed = up(&files, &history, &Target::All, &with(OutOfOrder::Allow)).expect("a plan");
@@ -269,10 +198,7 @@ fn an_older_pending_migration_runs_only_where_that_is_allowed() {
 fn a_migration_for_another_environment_is_left_out() {
     let mut files = files(&["1_a", "2_seed"]);
     files.list[1].environments = vec!["dev".to_owned()];
-    let with = |environment: Option<&str>| Rules {
-        environment: environment.map(str::to_owned),
-        ..rules()
-    };
+    let with = |environment: Option<&str>| Rules { environment: environment.map(str::to_owned), ..rules() };
     let planned =
         |environment| ids(&up(&files, &history(""), &Target::All, &with(environment)).expect("a plan"));
     assert_eq!(planned(None), "1_a");
@@ -285,10 +211,7 @@ fn what_a_migration_depends_on_must_be_applied_or_run_before_it() {
     let mut files = files(&["1_a", "2_b"]);
     files.list[0].environments = vec!["dev".to_owned()];
     files.list[1].depends = vec![Id("1_a".to_owned())];
-    assert_eq!(
-        names(up(&files, &history(""), &Target::All, &rules())),
-        [Name::DependencyMissing]
-    );
+    assert_eq!(names(up(&files, &history(""), &Target::All, &rules())), [Name::DependencyMissing]);
     files.list[0].environments.clear();
     assert_eq!(planned_up(&files, "", &Target::All), "1_a 2_b");
 }
@@ -296,10 +219,7 @@ fn what_a_migration_depends_on_must_be_applied_or_run_before_it() {
 #[test]
 fn nothing_runs_beside_a_migration_that_is_half_done() {
     let files = files(&["1_a", "2_b"]);
-    assert_eq!(
-        names(up(&files, &history("!1_a"), &Target::All, &rules())),
-        [Name::PartlyApplied]
-    );
+    assert_eq!(names(up(&files, &history("!1_a"), &Target::All, &rules())), [Name::PartlyApplied]);
     assert_eq!(
         names(down(&files, &history("+1_a !2_b"), &Target::Steps(1), &rules())),
         [Name::PartlyApplied]
@@ -323,26 +243,15 @@ fn down_prefers_the_file_and_falls_back_to_the_stored_script() {
     assert_eq!(script(&files(&[]), &stored), "row 1", "the file is gone");
     let mut edited = files(&["1_a"]);
     edited.list[0].checksum = Checksum::of(b"edited");
-    assert_eq!(
-        script(&edited, &stored),
-        "row 1",
-        "the stored one belongs to what is in the database"
-    );
-    assert_eq!(
-        script(&edited, &history("+1_a")),
-        "1_a.down.sql",
-        "nothing else is left"
-    );
+    assert_eq!(script(&edited, &stored), "row 1", "the stored one belongs to what is in the database");
+    assert_eq!(script(&edited, &history("+1_a")), "1_a.down.sql", "nothing else is left");
 }
 
 #[test]
 fn a_migration_that_nothing_takes_back_is_refused() {
     let mut files = files(&["1_a"]);
     files.list[0].down = None;
-    assert_eq!(
-        names(down(&files, &history("+1_a"), &Target::Steps(1), &rules())),
-        [Name::Irreversible]
-    );
+    assert_eq!(names(down(&files, &history("+1_a"), &Target::Steps(1), &rules())), [Name::Irreversible]);
 }
 
 #[test]

@@ -20,15 +20,11 @@ pub(super) enum Refusal {
 /// The library is never unloaded: thread-locals and statics of its drivers may be in use to the end.
 pub(super) fn load(path: &Path, symbol: &str) -> Result<Arc<dyn Adapter>, Refusal> {
     // A name without a slash would be searched for in LD_LIBRARY_PATH.
-    let path = path
-        .canonicalize()
-        .map_err(|error| Refusal::Loader(error.to_string()))?;
+    let path = path.canonicalize().map_err(|error| Refusal::Loader(error.to_string()))?;
     let library = open(&path).map_err(|error| Refusal::Loader(words(&error)))?;
     // SAFETY: the address is only looked up here. It is read by `adapter_from_symbol`, as the pointer to a header.
     let found = unsafe { library.get::<*const std::ffi::c_void>(symbol) };
-    let address = found
-        .map_err(|error| Refusal::Loader(words(&error)))?
-        .as_raw_ptr();
+    let address = found.map_err(|error| Refusal::Loader(words(&error)))?.as_raw_ptr();
     std::mem::forget(library);
     // SAFETY: the note names `symbol` as the static that `export_adapter!` wrote, the library stays loaded because its
     // handle was forgotten, and a null pointer is allowed.

@@ -135,11 +135,7 @@ impl fmt::Display for Verdict {
             Verdict::NotThere => formatter.write_str("not there"),
             Verdict::NotOurs { reason } => write!(formatter, "not an adapter: {reason}"),
             Verdict::WrongMachine { built_for } => {
-                write!(
-                    formatter,
-                    "wrong architecture: {built_for}, this is {}",
-                    this_machine()
-                )
+                write!(formatter, "wrong architecture: {built_for}, this is {}", this_machine())
             }
             Verdict::WrongAbi { theirs, ours } => {
                 write!(formatter, "wrong ABI: {theirs}, this program has {ours}")
@@ -178,13 +174,11 @@ impl Search {
         {
             self.directories.push((folder.to_owned(), Shelf::Program));
             let beside = folder.parent().map(|parent| parent.join("lib").join("whimbrel"));
-            self.directories
-                .extend(beside.map(|beside| (beside, Shelf::Program)));
+            self.directories.extend(beside.map(|beside| (beside, Shelf::Program)));
         }
         if cfg!(unix) {
             let system = ["/usr/local/lib/whimbrel", "/usr/lib/whimbrel"];
-            self.directories
-                .extend(system.map(|folder| (PathBuf::from(folder), Shelf::System)));
+            self.directories.extend(system.map(|folder| (PathBuf::from(folder), Shelf::System)));
         }
         self
     }
@@ -219,14 +213,8 @@ impl Inventory {
     /// Returns the name of the first adapter whose note passes `test`, a usable one if there is any.
     pub fn name_where(&self, test: impl Fn(&Note) -> bool) -> Option<&str> {
         let passes = |found: &&Found| found.note.as_ref().is_some_and(&test);
-        let usable = self
-            .found
-            .iter()
-            .filter(passes)
-            .find(|found| found.verdict == Verdict::Usable);
-        usable
-            .or_else(|| self.found.iter().find(passes))
-            .map(|found| found.name.as_str())
+        let usable = self.found.iter().filter(passes).find(|found| found.verdict == Verdict::Usable);
+        usable.or_else(|| self.found.iter().find(passes)).map(|found| found.name.as_str())
     }
 
     /// Returns the library to load for the adapter `name`.
@@ -245,32 +233,20 @@ impl Inventory {
         {
             return Err(problem.into());
         }
-        Err(Problem::new(
-            Name::AdapterNotLoaded,
-            format!("cannot load the adapter `{name}`"),
-        )
-        .looked_in(self.places(name))
-        .hint(cure(name, &misfits))
-        .into())
+        Err(Problem::new(Name::AdapterNotLoaded, format!("cannot load the adapter `{name}`"))
+            .looked_in(self.places(name))
+            .hint(cure(name, &misfits))
+            .into())
     }
 
     /// Returns the problem that no adapter is called `name`. `others` are names that are known from elsewhere.
     #[must_use]
     pub fn unknown(&self, name: &str, others: &[String]) -> Problem {
         let usable = self.found.iter().filter(|found| found.verdict == Verdict::Usable);
-        let aliases = usable
-            .clone()
-            .filter_map(|found| found.note.as_ref())
-            .flat_map(|note| &note.aliases);
-        let known = usable
-            .map(|found| &found.name)
-            .chain(aliases)
-            .chain(others)
-            .map(String::as_str);
+        let aliases = usable.clone().filter_map(|found| found.note.as_ref()).flat_map(|note| &note.aliases);
+        let known = usable.map(|found| &found.name).chain(aliases).chain(others).map(String::as_str);
         let problem = Problem::new(Name::AdapterNotFound, format!("no adapter named `{name}`")).looked_in(
-            self.directories
-                .iter()
-                .map(|searched| (shown(&searched.path), self.content(searched))),
+            self.directories.iter().map(|searched| (shown(&searched.path), self.content(searched))),
         );
         let list = "`whimbrel adapters` lists the ones that were found";
         match nearest(name, known) {
@@ -286,11 +262,7 @@ impl Inventory {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Outcome::Absent,
             Err(error) => Outcome::Unreadable(error.to_string()),
         };
-        self.directories.push(Searched {
-            path: path.to_owned(),
-            shelf,
-            outcome,
-        });
+        self.directories.push(Searched { path: path.to_owned(), shelf, outcome });
         let mut files: Vec<PathBuf> = entries.into_iter().flatten().map(|entry| entry.path()).collect();
         files.sort();
         for file in files.into_iter().filter(|file| is_library(file)) {
@@ -305,10 +277,7 @@ impl Inventory {
     fn shadow(&mut self) {
         let mut first: Vec<(String, PathBuf)> = Vec::new();
         for found in &mut self.found {
-            let earlier = first
-                .iter()
-                .find(|(name, _)| *name == found.name)
-                .map(|(_, path)| path.clone());
+            let earlier = first.iter().find(|(name, _)| *name == found.name).map(|(_, path)| path.clone());
             match earlier {
                 Some(by) if found.verdict == Verdict::Usable => found.verdict = Verdict::Shadowed { by },
                 None if found.verdict == Verdict::Usable || found.shelf == Shelf::Explicit => {
@@ -323,9 +292,8 @@ impl Inventory {
     fn places(&self, name: &str) -> Vec<(String, String)> {
         let called = || self.found.iter().filter(|found| found.name == name);
         let explicit = called().filter(|found| found.shelf == Shelf::Explicit);
-        let mut places: Vec<(String, String)> = explicit
-            .map(|found| (shown(&found.path), found.verdict.to_string()))
-            .collect();
+        let mut places: Vec<(String, String)> =
+            explicit.map(|found| (shown(&found.path), found.verdict.to_string())).collect();
         if !places.is_empty() {
             return places;
         }
@@ -346,10 +314,7 @@ impl Inventory {
 
     /// Says in words what a folder holds.
     fn content(&self, searched: &Searched) -> String {
-        let here = self
-            .found
-            .iter()
-            .filter(|found| found.path.parent() == Some(&searched.path));
+        let here = self.found.iter().filter(|found| found.path.parent() == Some(&searched.path));
         let names: Vec<String> = here.map(|found| format!("`{}`", found.name)).collect();
         match &searched.outcome {
             Outcome::Absent => "no such folder".to_owned(),
@@ -372,10 +337,8 @@ impl Found {
         let adapter = load::load(&self.path, symbol).map_err(|refusal| self.refused(refusal))?;
         let name = adapter.info().name;
         if name != self.name {
-            let message = format!(
-                "the note of the adapter `{}` and the adapter itself, `{name}`, disagree",
-                self.name
-            );
+            let message =
+                format!("the note of the adapter `{}` and the adapter itself, `{name}`, disagree", self.name);
             return Err(Problem::new(Name::AdapterMisbehaved, message)
                 .at(self.path.as_path())
                 .hint(REPORT)
@@ -386,21 +349,14 @@ impl Found {
 
     fn refused(&self, refusal: Refusal) -> Problem {
         let not_loaded = |cause: String| {
-            Problem::new(
-                Name::AdapterNotLoaded,
-                format!("cannot load the adapter `{}`", self.name),
-            )
-            .at(self.path.as_path())
-            .caused_by(cause)
-            .hint("build or install the adapter again")
+            Problem::new(Name::AdapterNotLoaded, format!("cannot load the adapter `{}`", self.name))
+                .at(self.path.as_path())
+                .caused_by(cause)
+                .hint("build or install the adapter again")
         };
         match refusal {
             Refusal::Loader(words) => not_loaded(words),
-            Refusal::Header(LoadError::Layout {
-                adapter,
-                host,
-                differences,
-            }) => {
+            Refusal::Header(LoadError::Layout { adapter, host, differences }) => {
                 let message = format!(
                     "the adapter `{}` {} was built with whimbrel-adapter-api {adapter} in another form than this program's {host}",
                     self.name,
@@ -413,8 +369,9 @@ impl Found {
             }
             Refusal::Header(LoadError::Panicked(words)) => {
                 let message = format!(
-                    "the adapter `{}` panicked while it was loaded: {words}",
-                    self.name
+                    "the adapter `{}` panicked while it was loaded: {}",
+                    self.name,
+                    words.strip_prefix("the adapter panicked ").unwrap_or(&words)
                 );
                 Problem::new(Name::AdapterPanicked, message)
                     .at(self.path.as_path())
@@ -435,17 +392,11 @@ impl Found {
             self.version()
         );
         let hint = "install the adapter and `whimbrel` in versions that were made for each other";
-        Some(
-            Problem::new(Name::AbiMismatch, message)
-                .at(self.path.as_path())
-                .hint(hint),
-        )
+        Some(Problem::new(Name::AbiMismatch, message).at(self.path.as_path()).hint(hint))
     }
 
     fn version(&self) -> &str {
-        self.note
-            .as_ref()
-            .map_or("of an unknown version", |note| note.version.as_str())
+        self.note.as_ref().map_or("of an unknown version", |note| note.version.as_str())
     }
 }
 
@@ -458,17 +409,9 @@ fn explicit(name: &str, path: &Path) -> Found {
         && note.name != name
         && verdict == Verdict::Usable
     {
-        verdict = Verdict::Broken {
-            reason: format!("it is the adapter `{}`", note.name),
-        };
+        verdict = Verdict::Broken { reason: format!("it is the adapter `{}`", note.name) };
     }
-    Found {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        shelf: Shelf::Explicit,
-        note,
-        verdict,
-    }
+    Found { name: name.to_owned(), path: path.to_owned(), shelf: Shelf::Explicit, note, verdict }
 }
 
 /// Judges a file that lies in a searched folder. Returns `None` for a library that is not ours: the folder of a program
@@ -479,42 +422,27 @@ fn in_directory(path: PathBuf, shelf: Shelf) -> Option<Found> {
         Some(note) => note.name.clone(),
         None => name_in_file_name(&path)?.to_owned(),
     };
-    Some(Found {
-        name,
-        path,
-        shelf,
-        note,
-        verdict,
-    })
+    Some(Found { name, path, shelf, note, verdict })
 }
 
 fn judge(path: &Path) -> (Option<Note>, Verdict) {
     let (machine, note, damage) = match note::read(path) {
         Inside::Nothing => return (None, Verdict::NotThere),
         Inside::Foreign(reason) => return (None, Verdict::NotOurs { reason }),
-        Inside::Library {
-            machine,
-            note,
-            damage,
-        } => (machine, note.map(|note| *note), damage),
+        Inside::Library { machine, note, damage } => (machine, note.map(|note| *note), damage),
     };
     let verdict = match (&note, damage) {
         _ if machine != this_machine() => Verdict::WrongMachine { built_for: machine },
         (_, Some(reason)) => Verdict::Broken { reason },
         (Some(note), None) => judge_abi(note),
-        (None, None) => Verdict::NotOurs {
-            reason: "a library without Whimbrel's note".to_owned(),
-        },
+        (None, None) => Verdict::NotOurs { reason: "a library without Whimbrel's note".to_owned() },
     };
     (note, verdict)
 }
 
 fn judge_abi(note: &Note) -> Verdict {
     if note.abi != ABI.to_string() {
-        return Verdict::WrongAbi {
-            theirs: format!("ABI {}", note.abi),
-            ours: format!("ABI {ABI}"),
-        };
+        return Verdict::WrongAbi { theirs: format!("ABI {}", note.abi), ours: format!("ABI {ABI}") };
     }
     if numbers(&note.min_host) > numbers(API_VERSION) {
         return Verdict::WrongAbi {
@@ -526,20 +454,14 @@ fn judge_abi(note: &Note) -> Verdict {
 }
 
 fn numbers(version: &str) -> Vec<u64> {
-    version
-        .split(['.', '-'])
-        .map_while(|number| number.parse().ok())
-        .collect()
+    version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
 }
 
 fn cure(name: &str, misfits: &[&Found]) -> String {
     let explicit = misfits.iter().find(|found| found.shelf == Shelf::Explicit);
     let any = |test: fn(&Verdict) -> bool| misfits.iter().any(|found| test(&found.verdict));
     if any(|verdict| matches!(verdict, Verdict::WrongMachine { .. })) {
-        format!(
-            "set `adapters.{name}.path` in plugins.toml to a library built for {}",
-            this_machine()
-        )
+        format!("set `adapters.{name}.path` in plugins.toml to a library built for {}", this_machine())
     } else if explicit.is_some() {
         format!("correct `adapters.{name}.path` in plugins.toml, or remove it to search the usual places")
     } else {
@@ -548,17 +470,12 @@ fn cure(name: &str, misfits: &[&Found]) -> String {
 }
 
 fn is_library(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == std::env::consts::DLL_EXTENSION)
+    path.extension().is_some_and(|extension| extension == std::env::consts::DLL_EXTENSION)
 }
 
 fn usual_file_name(name: &str) -> String {
     let plain = name.replace('-', "_");
-    format!(
-        "{}whimbrel_adapter_{plain}{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    )
+    format!("{}whimbrel_adapter_{plain}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
 }
 
 fn name_in_file_name(path: &Path) -> Option<&str> {

@@ -52,11 +52,7 @@ pub(super) fn read(path: &Path) -> Inside {
 
 fn damaged(how: &str) -> Inside {
     // What cannot be read cannot be for another machine.
-    Inside::Library {
-        machine: this_machine().to_owned(),
-        note: None,
-        damage: Some(how.to_owned()),
-    }
+    Inside::Library { machine: this_machine().to_owned(), note: None, damage: Some(how.to_owned()) }
 }
 
 fn inspect<Elf: FileHeader<Endian = Endianness>>(data: &ReadCache<File>, length: u64) -> Inside {
@@ -83,14 +79,8 @@ fn inspect<Elf: FileHeader<Endian = Endianness>>(data: &ReadCache<File>, length:
     let table_end = header.e_shoff(endian).into().saturating_add(table_size);
     let end = segments.iter().map(end_of).max().unwrap_or(0).max(table_end);
     let damage = (end > length).then(|| format!("truncated: {length} of at least {end} bytes"));
-    let note = segments
-        .iter()
-        .find_map(|segment| note_in::<Elf>(segment, endian, data));
-    Inside::Library {
-        machine,
-        note,
-        damage,
-    }
+    let note = segments.iter().find_map(|segment| note_in::<Elf>(segment, endian, data));
+    Inside::Library { machine, note, damage }
 }
 
 fn note_in<Elf: FileHeader<Endian = Endianness>>(

@@ -27,10 +27,7 @@ impl Library {
             "abi={ABI}\napi={API_VERSION}\nmin_host={API_VERSION}\nname={name}\nversion=1.2.3\naliases={aliases}\n\
              schemes={schemes}\nsymbol=whimbrel_adapter_v1_{name}\ntarget=x\n"
         );
-        Library {
-            machine,
-            note: Some(note),
-        }
+        Library { machine, note: Some(note) }
     }
 
     fn with(mut self, line: &str, other: &str) -> Self {
@@ -97,16 +94,11 @@ fn folder() -> TempDir {
 
 fn verdicts(inventory: &Inventory, folder: &Path) -> Vec<String> {
     let line = |found: &Found| format!("{} {} {}", found.name, found.path.display(), found.verdict);
-    inventory
-        .found
-        .iter()
-        .map(|found| relative(&line(found), folder))
-        .collect()
+    inventory.found.iter().map(|found| relative(&line(found), folder)).collect()
 }
 
 fn relative(text: &str, folder: &Path) -> String {
-    text.replace(&format!("{}/", folder.display()), "")
-        .replace(&format!("{}", folder.display()), ".")
+    text.replace(&format!("{}/", folder.display()), "").replace(&format!("{}", folder.display()), ".")
 }
 
 fn postgres() -> Library {
@@ -121,22 +113,10 @@ fn each_misfit_has_a_reason_of_its_own() {
     std::fs::write(path("text.so"), "no library").expect("a file");
     std::fs::write(path("cut.so"), &whole[..whole.len() - 8]).expect("a file");
     std::fs::write(path("stump.so"), &whole[..40]).expect("a file");
-    Library {
-        note: None,
-        ..postgres()
-    }
-    .write(&path("other.so"));
-    Library {
-        machine: elf::EM_S390,
-        ..postgres()
-    }
-    .write(&path("machine.so"));
-    postgres()
-        .with(&format!("abi={ABI}\n"), "abi=7\n")
-        .write(&path("abi.so"));
-    postgres()
-        .with(&format!("min_host={API_VERSION}\n"), "min_host=1.10.0\n")
-        .write(&path("newer.so"));
+    Library { note: None, ..postgres() }.write(&path("other.so"));
+    Library { machine: elf::EM_S390, ..postgres() }.write(&path("machine.so"));
+    postgres().with(&format!("abi={ABI}\n"), "abi=7\n").write(&path("abi.so"));
+    postgres().with(&format!("min_host={API_VERSION}\n"), "min_host=1.10.0\n").write(&path("newer.so"));
     Library::adapter("mysql", "", "").write(&path("mysql.so"));
     postgres().write(&path("good.so"));
     let verdict = |name: &str| {
@@ -145,18 +125,9 @@ fn each_misfit_has_a_reason_of_its_own() {
     };
     assert_eq!(verdict("absent.so"), "not there");
     assert_eq!(verdict("text.so"), "not an adapter: not an ELF library");
-    assert_eq!(
-        verdict("other.so"),
-        "not an adapter: a library without Whimbrel's note"
-    );
-    assert_eq!(
-        verdict("machine.so"),
-        format!("wrong architecture: s390x, this is {}", this_machine())
-    );
-    assert_eq!(
-        verdict("abi.so"),
-        format!("wrong ABI: ABI 7, this program has ABI {ABI}")
-    );
+    assert_eq!(verdict("other.so"), "not an adapter: a library without Whimbrel's note");
+    assert_eq!(verdict("machine.so"), format!("wrong architecture: s390x, this is {}", this_machine()));
+    assert_eq!(verdict("abi.so"), format!("wrong ABI: ABI 7, this program has ABI {ABI}"));
     assert_eq!(
         verdict("newer.so"),
         format!(
@@ -164,10 +135,7 @@ fn each_misfit_has_a_reason_of_its_own() {
         )
     );
     let length = whole.len();
-    assert_eq!(
-        verdict("cut.so"),
-        format!("broken: truncated: {} of at least {length} bytes", length - 8)
-    );
+    assert_eq!(verdict("cut.so"), format!("broken: truncated: {} of at least {length} bytes", length - 8));
     assert_eq!(verdict("stump.so"), "broken: truncated");
     assert_eq!(verdict("mysql.so"), "broken: it is the adapter `mysql`");
     assert_eq!(verdict("good.so"), "usable");
@@ -176,11 +144,7 @@ fn each_misfit_has_a_reason_of_its_own() {
 #[test]
 fn a_library_without_a_note_is_passed_over_unless_it_is_called_like_an_adapter() {
     let folder = folder();
-    Library {
-        note: None,
-        ..postgres()
-    }
-    .write(&folder.path().join("libssl.so"));
+    Library { note: None, ..postgres() }.write(&folder.path().join("libssl.so"));
     std::fs::write(folder.path().join("notes.txt"), "x").expect("a file");
     std::fs::write(folder.path().join("libwhimbrel_adapter_mysql.so"), "x").expect("a file");
     postgres().write(&folder.path().join("any_name.so"));
@@ -198,32 +162,21 @@ fn a_library_without_a_note_is_passed_over_unless_it_is_called_like_an_adapter()
 fn the_first_usable_library_of_a_name_wins_and_the_others_are_shown() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    Library {
-        machine: elf::EM_S390,
-        ..postgres()
-    }
-    .write(&path("a/libpg.so"));
+    Library { machine: elf::EM_S390, ..postgres() }.write(&path("a/libpg.so"));
     postgres().write(&path("b/libpg.so"));
     postgres().write(&path("c/libpg.so"));
-    let search = ["a", "b", "c", "b"]
-        .into_iter()
-        .fold(Search::nowhere(), |search, name| search.directory(path(name)));
+    let search =
+        ["a", "b", "c", "b"].into_iter().fold(Search::nowhere(), |search, name| search.directory(path(name)));
     let inventory = search.inventory();
     assert_eq!(
         verdicts(&inventory, folder.path()),
         [
-            format!(
-                "postgres a/libpg.so wrong architecture: s390x, this is {}",
-                this_machine()
-            ),
+            format!("postgres a/libpg.so wrong architecture: s390x, this is {}", this_machine()),
             "postgres b/libpg.so usable".to_owned(),
             "postgres c/libpg.so not used: b/libpg.so comes first".to_owned(),
         ]
     );
-    assert_eq!(
-        inventory.library("postgres").ok().map(|found| found.path.clone()),
-        Some(path("b/libpg.so"))
-    );
+    assert_eq!(inventory.library("postgres").ok().map(|found| found.path.clone()), Some(path("b/libpg.so")));
     let alias = inventory.name_where(|note| note.aliases.iter().any(|alias| alias == "supabase"));
     assert_eq!(alias, Some("postgres"));
 }
@@ -234,9 +187,7 @@ fn a_library_that_was_configured_has_no_substitute() {
     postgres().write(&folder.path().join("plugins/libpg.so"));
     let search = Search::nowhere().library("postgres", folder.path().join("mine.so"));
     let inventory = search.directory(folder.path().join("plugins")).inventory();
-    let error = inventory
-        .library("postgres")
-        .expect_err("the library that was configured is not there");
+    let error = inventory.library("postgres").expect_err("the library that was configured is not there");
     assert_eq!(
         relative(&told(&error.problems), folder.path()),
         "\
@@ -255,37 +206,24 @@ fn not_loaded_lists_every_place_with_its_reason() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     std::fs::create_dir(path("plugins")).expect("a folder");
-    Library {
-        machine: elf::EM_S390,
-        ..postgres()
-    }
-    .write(&path("lib/libwhimbrel_adapter_postgres.so"));
+    Library { machine: elf::EM_S390, ..postgres() }.write(&path("lib/libwhimbrel_adapter_postgres.so"));
     let search = ["plugins", "lib", "nowhere"]
         .into_iter()
         .fold(Search::nowhere(), |search, name| search.directory(path(name)));
-    let error = search
-        .inventory()
-        .library("postgres")
-        .map(|found| found.name.clone())
-        .expect_err("a misfit");
+    let error = search.inventory().library("postgres").map(|found| found.name.clone()).expect_err("a misfit");
     let expected = "\
 error[adapter-not-loaded]: cannot load the adapter `postgres`
   looked in  plugins/libwhimbrel_adapter_postgres.so      not there
              lib/libwhimbrel_adapter_postgres.so      wrong architecture: s390x, this is MACHINE
              nowhere/libwhimbrel_adapter_postgres.so      not there
 hint: set `adapters.postgres.path` in plugins.toml to a library built for MACHINE";
-    assert_eq!(
-        relative(&told(&error.problems), folder.path()),
-        expected.replace("MACHINE", this_machine())
-    );
+    assert_eq!(relative(&told(&error.problems), folder.path()), expected.replace("MACHINE", this_machine()));
 }
 
 #[test]
 fn an_adapter_of_another_abi_is_named_with_its_version() {
     let folder = folder();
-    postgres()
-        .with(&format!("abi={ABI}\n"), "abi=7\n")
-        .write(&folder.path().join("libpg.so"));
+    postgres().with(&format!("abi={ABI}\n"), "abi=7\n").write(&folder.path().join("libpg.so"));
     let error = Search::nowhere()
         .directory(folder.path())
         .inventory()
@@ -311,9 +249,7 @@ fn an_unknown_name_lists_what_was_searched_and_the_nearest_name() {
     std::fs::create_dir(folder.path().join("b")).expect("a folder");
     let search = ["a", "b", "c"]
         .into_iter()
-        .fold(Search::nowhere(), |search, name| {
-            search.directory(folder.path().join(name))
-        });
+        .fold(Search::nowhere(), |search, name| search.directory(folder.path().join(name)));
     assert_eq!(
         relative(&told(&[search.inventory().unknown("sqlte", &[])]), folder.path()),
         "\
@@ -331,10 +267,7 @@ fn a_library_that_the_system_cannot_load_is_answered_in_the_loaders_words() {
     postgres().write(&folder.path().join("libpg.so"));
     let inventory = Search::nowhere().directory(folder.path()).inventory();
     let found = inventory.library("postgres").expect("the headers are in order");
-    let error = found
-        .load()
-        .map(|adapter| adapter.info().name)
-        .expect_err("there is nothing in it");
+    let error = found.load().map(|adapter| adapter.info().name).expect_err("there is nothing in it");
     let problem = &error.problems[0];
     assert_eq!(problem.name, Name::AdapterNotLoaded);
     let cause = problem.cause.as_ref().expect("the loader says why");
@@ -347,8 +280,5 @@ fn the_usual_places_hold_neither_the_working_directory_nor_a_relative_folder() {
     let program = std::env::current_exe().expect("the program knows its path");
     let first = search.directories.first().map(|(folder, _)| folder.clone());
     assert_eq!(first, program.parent().map(PathBuf::from));
-    assert!(
-        search.directories.iter().all(|(folder, _)| folder.is_absolute()),
-        "{search:?}"
-    );
+    assert!(search.directories.iter().all(|(folder, _)| folder.is_absolute()), "{search:?}");
 }

@@ -33,23 +33,13 @@ impl<'a> Feed<'a> {
         scripts: &'a dyn Scripts,
         cancellation: &'a Cancellation,
     ) -> Self {
-        Feed {
-            jobs,
-            heads: heads.into(),
-            lexer,
-            scripts,
-            cancellation,
-        }
+        Feed { jobs, heads: heads.into(), lexer, scripts, cancellation }
     }
 
     pub(super) fn run(self, session: &mut Session<'_>, observer: &mut dyn Observer) -> Outcome {
         let jobs = self.jobs;
         let heard = RefCell::new(Heard::new(jobs, observer));
-        let mut puller = Puller {
-            feed: self,
-            script: None,
-            heard: &heard,
-        };
+        let mut puller = Puller { feed: self, script: None, heard: &heard };
         let answer = session.connection.run(&mut puller, &mut Ears { heard: &heard });
         let cancelled = puller.feed.cancellation.is_cancelled();
         heard.into_inner().outcome(answer, cancelled)
@@ -63,14 +53,9 @@ pub(super) fn run_one(
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let lexer = session.dialect.lexer();
-    let script = script
-        .map(|(treatment, reader)| Pieces::new(reader, &lexer, treatment))
-        .transpose();
+    let script = script.map(|(treatment, reader)| Pieces::new(reader, &lexer, treatment)).transpose();
     let script = script.map_err(|problem| not_sent(&problem))?;
-    let mut single = Single {
-        head: Some(head),
-        script,
-    };
+    let mut single = Single { head: Some(head), script };
     let mut verdict = Verdict(None);
     let answer = session.connection.run(&mut single, &mut verdict);
     match (verdict.0, answer) {
@@ -113,6 +98,10 @@ impl<'a> Heard<'a> {
         let complete = self.finished.len() == self.jobs.len();
         let failure = match (self.failure, answer) {
             (Some(failure), _) => Some(failure),
+            // Without a word about the batch that was under way: an adapter that panicked, for instance.
+            (None, Err(error)) if self.handed_out > self.finished.len() => {
+                Some(Failure::new(Phase::NotReached, error, 0, 0, State::Unknown))
+            }
             (None, Err(error)) => Some(Failure::rolled_back(Phase::NotReached, error, 0)),
             (None, Ok(())) if complete || cancelled => None,
             // An adapter that returns without having asked for everything.
@@ -131,22 +120,13 @@ impl<'a> Heard<'a> {
             (None, _) if complete => Ending::Done,
             (None, _) => Ending::Stopped(None),
         };
-        Outcome {
-            finished: self.finished,
-            ending,
-        }
+        Outcome { finished: self.finished, ending }
     }
 }
 
 fn silent_adapter() -> Failure {
     let message = "the adapter returned without saying what became of a batch";
-    Failure::new(
-        Phase::NotReached,
-        Error::new(ErrorKind::Misbehaved, message),
-        0,
-        0,
-        State::Unknown,
-    )
+    Failure::new(Phase::NotReached, Error::new(ErrorKind::Misbehaved, message), 0, 0, State::Unknown)
 }
 
 struct Puller<'a, 'h> {
@@ -171,11 +151,7 @@ impl Work for Puller<'_, '_> {
             return Ok(Next::End);
         };
         let job = &self.feed.jobs[heard.handed_out];
-        let reader = self
-            .feed
-            .scripts
-            .open(job)
-            .map_err(|error| script::unreadable(&error));
+        let reader = self.feed.scripts.open(job).map_err(|error| script::unreadable(&error));
         match reader.and_then(|reader| Pieces::new(reader, &self.feed.lexer, &job.treatment)) {
             Ok(pieces) => self.script = Some(pieces),
             Err(problem) => {
@@ -251,10 +227,8 @@ impl Events for Ears<'_, '_> {
 }
 
 fn miscounted(done: Done) -> Failure {
-    let message = format!(
-        "the adapter says that {} statements ran, which is not what it was given",
-        done.statements
-    );
+    let message =
+        format!("the adapter says that {} statements ran, which is not what it was given", done.statements);
     let error = Error::new(ErrorKind::Misbehaved, message);
     Failure::new(Phase::Commit, error, done.statements, 0, State::Unknown)
 }

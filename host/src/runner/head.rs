@@ -45,22 +45,10 @@ pub(super) fn of(
     session: &Session<'_>,
     settings: &Settings,
 ) -> Result<Head, Problem> {
-    let mut head = Head::new(
-        attempt_name(session, position),
-        job.treatment.mode,
-        job.treatment.statements,
-    );
+    let mut head = Head::new(attempt_name(session, position), job.treatment.mode, job.treatment.statements);
     let record = record(job, position, session, settings)?;
     let finish = |state, done| {
-        texts(
-            session,
-            &Text::Finish {
-                history: &session.table,
-                position,
-                state,
-                statements_done: done,
-            },
-        )
+        texts(session, &Text::Finish { history: &session.table, position, state, statements_done: done })
     };
     let settled = match job.step.direction {
         Direction::Up => RowState::Applied,
@@ -74,40 +62,15 @@ pub(super) fn of(
     match job.treatment.mode {
         Mode::Atomic => {
             // The row goes in before the script: two runners collide here, before either has done any work.
-            head.opening = [
-                texts(
-                    session,
-                    &Text::Begin {
-                        limits: &settings.limits,
-                    },
-                )?,
-                record,
-            ]
-            .concat();
+            head.opening = [texts(session, &Text::Begin { limits: &settings.limits })?, record].concat();
             head.closing = [reset, finished, texts(session, &Text::Commit)?].concat();
             head.outside.clone_from(&job.treatment.outside);
         }
         _ => {
             // Committed at once: whoever comes next must see that something is under way.
-            head.opening = [
-                record,
-                texts(
-                    session,
-                    &Text::Limit {
-                        limits: &settings.limits,
-                    },
-                )?,
-            ]
-            .concat();
-            head.mark = texts(
-                session,
-                &Text::Mark {
-                    history: &session.table,
-                    position,
-                    lease: LEASE,
-                },
-            )?
-            .pop();
+            head.opening = [record, texts(session, &Text::Limit { limits: &settings.limits })?].concat();
+            head.mark =
+                texts(session, &Text::Mark { history: &session.table, position, lease: LEASE })?.pop();
             head.closing = [reset.clone(), finished].concat();
             head.failed = finish(RowState::Failed, None)?;
             head.cleanup = reset;
@@ -120,20 +83,9 @@ pub(super) fn of(
 pub(super) fn of_records(rows: &[NewRow<'_>], session: &Session<'_>) -> Result<Head, Problem> {
     let position = rows.first().map_or(0, |row| row.position);
     let mut head = Head::new(attempt_name(session, position), Mode::Atomic, 0);
-    head.opening = texts(
-        session,
-        &Text::Begin {
-            limits: &Limits::default(),
-        },
-    )?;
+    head.opening = texts(session, &Text::Begin { limits: &Limits::default() })?;
     for row in rows {
-        head.opening.extend(texts(
-            session,
-            &Text::Record {
-                history: &session.table,
-                row,
-            },
-        )?);
+        head.opening.extend(texts(session, &Text::Record { history: &session.table, row })?);
     }
     head.closing = texts(session, &Text::Commit)?;
     Ok(head)
@@ -142,12 +94,7 @@ pub(super) fn of_records(rows: &[NewRow<'_>], session: &Session<'_>) -> Result<H
 /// Returns the head of the batch that creates the history table.
 pub(super) fn of_creation(session: &Session<'_>, mode: Mode) -> Result<Head, Problem> {
     let mut head = Head::new(attempt_name(session, 0), mode, 0);
-    let create = texts(
-        session,
-        &Text::CreateHistory {
-            history: &session.table,
-        },
-    )?;
+    let create = texts(session, &Text::CreateHistory { history: &session.table })?;
     bracket(&mut head, session, create)?;
     Ok(head)
 }
@@ -157,28 +104,15 @@ pub(super) fn of_creation(session: &Session<'_>, mode: Mode) -> Result<Head, Pro
 pub(super) fn of_own_creation(session: &Session<'_>, treatment: &Treatment) -> Result<Head, Problem> {
     let mut head = Head::new(attempt_name(session, 0), treatment.mode, treatment.statements);
     bracket(&mut head, session, Vec::new())?;
-    let read = texts(
-        session,
-        &Text::History {
-            history: &session.table,
-        },
-    )?;
-    let before_commit = head
-        .closing
-        .len()
-        .saturating_sub(usize::from(treatment.mode == Mode::Atomic));
+    let read = texts(session, &Text::History { history: &session.table })?;
+    let before_commit = head.closing.len().saturating_sub(usize::from(treatment.mode == Mode::Atomic));
     head.closing.splice(before_commit..before_commit, read);
     Ok(head)
 }
 
 fn bracket(head: &mut Head, session: &Session<'_>, opening: Vec<String>) -> Result<(), Problem> {
     if head.mode == Mode::Atomic {
-        head.opening = texts(
-            session,
-            &Text::Begin {
-                limits: &Limits::default(),
-            },
-        )?;
+        head.opening = texts(session, &Text::Begin { limits: &Limits::default() })?;
         head.closing = texts(session, &Text::Commit)?;
     }
     head.opening.extend(opening);
@@ -202,32 +136,17 @@ fn record(
     row.lease = (job.treatment.mode == Mode::Stepwise).then_some(LEASE);
     row.down_script = job.down_text.as_deref();
     row.applied_by = &settings.applied_by;
-    texts(
-        session,
-        &Text::Record {
-            history: &session.table,
-            row: &row,
-        },
-    )
+    texts(session, &Text::Record { history: &session.table, row: &row })
 }
 
 /// Returns a name that all runners give to the same attempt, unique on the server.
 pub(crate) fn attempt_name(session: &Session<'_>, position: i64) -> String {
     let mut hash = Sha256::new();
-    for part in [
-        &session.facts.database,
-        &session.facts.schema,
-        &session.table.name,
-    ] {
+    for part in [&session.facts.database, &session.facts.schema, &session.table.name] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let hash: String = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("whimbrel:{hash}:{position}")
 }
 

@@ -115,16 +115,13 @@ pub fn run(
     cancellation: &Cancellation,
 ) -> Result<Outcome> {
     let positions = history.last_position() + 1..;
-    let heads = jobs
-        .iter()
-        .zip(positions)
-        .map(|(job, position)| head::of(job, position, session, settings));
+    let heads = jobs.iter().zip(positions).map(|(job, position)| head::of(job, position, session, settings));
     let heads = heads.collect::<Result<Vec<Head>, Problem>>()?;
     let feed = feed::Feed::new(jobs, heads, session.dialect.lexer(), scripts, cancellation);
     Ok(feed.run(session, observer))
 }
 
-/// Creates the history table, by the adapter's text or by the user's own script. Losing the race for it is no error.
+/// Creates the history table, by the adapter's text or by the user's own script.
 ///
 /// # Errors
 ///
@@ -133,23 +130,22 @@ pub fn create_history(
     session: &mut Session<'_>,
     mode: Mode,
     own: Option<(&Script, &Treatment, Box<dyn Read + Send>)>,
-) -> Result<()> {
+) -> Result<Recorded> {
     let own_script = own.as_ref().map(|(script, treatment, _)| (*script, *treatment));
     let (head, script) = match own {
-        Some((_, treatment, reader)) => (
-            head::of_own_creation(session, treatment)?,
-            Some((treatment, reader)),
-        ),
+        Some((_, treatment, reader)) => {
+            (head::of_own_creation(session, treatment)?, Some((treatment, reader)))
+        }
         None => (head::of_creation(session, mode)?, None),
     };
     match feed::run_one(head, script, session) {
-        Ok(()) => Ok(()),
-        Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(()),
+        Ok(()) => Ok(Recorded::Yes),
+        Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(Recorded::FenceTaken),
         Err(failure) => Err(cannot_create(&failure, own_script, session).into()),
     }
 }
 
-/// Adds rows to the history without running anything. `false`: another runner was first.
+/// Adds rows to the history without running anything.
 ///
 /// # Errors
 ///
@@ -171,10 +167,10 @@ pub fn record(rows: &[NewRow<'_>], session: &mut Session<'_>) -> Result<Recorded
     }
 }
 
-/// Whether rows were added.
+/// Whether something was added to the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// They were.
+    /// It was.
     Yes,
     /// Another runner was first: read the history again.
     FenceTaken,
@@ -187,16 +183,13 @@ fn is_fence_taken(failure: &Failure) -> bool {
 
 fn cannot_create(failure: &Failure, own: Option<(&Script, &Treatment)>, session: &Session<'_>) -> Problem {
     if let Some(problem) = crate::error::of_connection(&failure.error) {
-        return problem;
+        return problem.state("no migration was run");
     }
     let message = format!("cannot create the history table `{}`", session.table);
     let problem = Problem::new(Name::HistoryUnreadable, message)
         .caused_by(failure.error.message.clone())
         .state("nothing was run");
-    let problem = Problem {
-        sqlstate: failure.error.sqlstate.clone(),
-        ..problem
-    };
+    let problem = Problem { sqlstate: failure.error.sqlstate.clone(), ..problem };
     let Some((script, treatment)) = own else { return problem };
     let place = match failure.phase {
         Phase::Statement(index) => {
@@ -208,7 +201,9 @@ fn cannot_create(failure: &Failure, own: Option<(&Script, &Treatment)>, session:
     };
     let problem = problem.at(place.unwrap_or_else(|| Place::file(&script.path)));
     match failure.phase {
-        Phase::Closing => problem.hint("the table that this file creates must have the name and columns of the history"),
+        Phase::Closing => {
+            problem.hint("the table that this file creates must have the name and columns of the history")
+        }
         _ => problem,
     }
 }

@@ -21,11 +21,7 @@ impl Patience {
     /// Returns patience for `limit`, counted from the last progress that anybody made.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
-        Patience {
-            limit,
-            since: Instant::now(),
-            pause: FIRST_PAUSE,
-        }
+        Patience { limit, since: Instant::now(), pause: FIRST_PAUSE }
     }
 
     /// Begins anew: something has moved.

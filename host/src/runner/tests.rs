@@ -114,6 +114,7 @@ fn job(id: &str, text: &str, mode: Mode) -> Job {
             transaction: Transaction::Whole,
             checksum: None,
             down: None,
+            down_transaction: Transaction::Whole,
         },
         script,
         treatment: Treatment {
@@ -180,11 +181,7 @@ fn obedient(work: &mut dyn Work, events: &mut dyn Events, pulled: &mut Vec<Strin
 }
 
 fn statements(piece: &Piece<'_>) -> Vec<String> {
-    piece
-        .spans
-        .iter()
-        .map(|span| piece.statement(span).expect("a statement").to_owned())
-        .collect()
+    piece.spans.iter().map(|span| piece.statement(span).expect("a statement").to_owned()).collect()
 }
 
 fn failed(outcome: &Outcome) -> ErrorKind {
@@ -203,15 +200,7 @@ fn the_row_goes_in_first_and_the_session_is_reset_before_it_is_finished() {
         Ok(())
     });
     assert!(matches!(outcome.ending, Ending::Done));
-    let atomic = [
-        "begin",
-        "record 1",
-        "x",
-        "y",
-        "reset",
-        "finish 1 applied",
-        "commit",
-    ];
+    let atomic = ["begin", "record 1", "x", "y", "reset", "finish 1 applied", "commit"];
     let stepwise = ["record 2", "limit", "z", "reset", "finish 2 applied"];
     assert_eq!(pulled, [&atomic[..], &stepwise[..]].concat());
 }
@@ -230,10 +219,7 @@ fn a_stepwise_batch_carries_its_mark_its_failure_and_its_cleanup() {
     assert_eq!(head.mark.as_deref(), Some("mark 1 {done}"));
     assert_eq!(head.failed, ["finish 1 failed"]);
     assert_eq!(head.cleanup, ["reset"]);
-    assert_eq!(
-        head.settles.map(|index| head.closing[index as usize].as_str()),
-        Some("finish 1 applied")
-    );
+    assert_eq!(head.settles.map(|index| head.closing[index as usize].as_str()), Some("finish 1 applied"));
 }
 
 #[test]
@@ -288,30 +274,18 @@ fn an_adapter_that_lies_is_caught() {
         let _ = work.next_batch();
         Ok(())
     });
-    assert_eq!(
-        failed(&silent),
-        ErrorKind::Misbehaved,
-        "returns without an answer"
-    );
+    assert_eq!(failed(&silent), ErrorKind::Misbehaved, "returns without an answer");
     let miscounting = run_with(&jobs, |work, events| {
         let _ = work.next_batch();
         events.finished(0, Ok(Done::new(1)));
         Ok(())
     });
-    assert_eq!(
-        failed(&miscounting),
-        ErrorKind::Misbehaved,
-        "one of two statements ran"
-    );
+    assert_eq!(failed(&miscounting), ErrorKind::Misbehaved, "one of two statements ran");
     let premature = run_with(&jobs, |_, events| {
         events.finished(0, Ok(Done::new(2)));
         Ok(())
     });
-    assert_eq!(
-        failed(&premature),
-        ErrorKind::Misbehaved,
-        "answers what it was not handed"
-    );
+    assert_eq!(failed(&premature), ErrorKind::Misbehaved, "answers what it was not handed");
     let twice = run_with(&jobs, |work, events| {
         let _ = work.next_batch();
         events.finished(0, Ok(Done::new(2)));
@@ -323,9 +297,7 @@ fn an_adapter_that_lies_is_caught() {
 
 #[test]
 fn a_session_lost_between_two_batches_is_a_failure() {
-    let outcome = run_with(&[job("a", "x;", Mode::Atomic)], |_, _| {
-        Err(AdapterError::lost("gone"))
-    });
+    let outcome = run_with(&[job("a", "x;", Mode::Atomic)], |_, _| Err(AdapterError::lost("gone")));
     assert_eq!(failed(&outcome), ErrorKind::ConnectionLost);
 }
 
@@ -341,9 +313,7 @@ fn a_script_that_cannot_be_read_stops_its_batch() {
         assert!(work.next_batch().is_err());
         Ok(())
     });
-    let Ending::Unreadable(failure, problem) = outcome.ending else {
-        panic!("it was read")
-    };
+    let Ending::Unreadable(failure, problem) = outcome.ending else { panic!("it was read") };
     assert_eq!((failure.state, problem.name), (State::RolledBack, Name::ChangedWhileRead));
 }
 

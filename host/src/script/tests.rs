@@ -40,10 +40,7 @@ fn outline(text: &str) -> Outline {
 
 fn treat(text: &str, transaction: Transaction) -> Result<Treatment, Vec<Name>> {
     let capabilities = ALL.iter().copied().collect();
-    let circumstances = Circumstances {
-        capabilities: &capabilities,
-        transaction,
-    };
+    let circumstances = Circumstances { capabilities: &capabilities, transaction };
     let treatment = Treatment::of(&outline(text), &script(text), &circumstances);
     treatment.map_err(|problems| problems.iter().map(|problem| problem.name).collect())
 }
@@ -83,7 +80,10 @@ fn what_is_refused_is_shown_with_its_whole_line() {
     let outline = Outline::scan(&script, &lexer(), &[]).expect("a script");
     let problems = Treatment::of(&outline, &script, &circumstances).expect_err("a COMMIT in the middle");
     let place = &problems[0].places[0];
-    assert_eq!((place.line, place.column, place.excerpt.as_deref()), (Some(1), Some(11), Some("INSERT 1; COMMIT;")));
+    assert_eq!(
+        (place.line, place.column, place.excerpt.as_deref()),
+        (Some(1), Some(11), Some("INSERT 1; COMMIT;"))
+    );
 }
 
 #[test]
@@ -103,10 +103,7 @@ fn any_other_transaction_control_is_refused() {
         "BEGIN; INSERT 1; COMMIT; BEGIN; INSERT 2; COMMIT;",
     ] {
         let names = whole(text).expect_err(text);
-        assert!(
-            names.iter().all(|name| *name == Name::TransactionControl),
-            "{text}: {names:?}"
-        );
+        assert!(names.iter().all(|name| *name == Name::TransactionControl), "{text}: {names:?}");
     }
 }
 
@@ -115,57 +112,29 @@ fn a_transaction_of_its_own_is_kept_on_request_and_must_end() {
     let treatment = stepwise("INSERT 0; BEGIN; INSERT 1; COMMIT; INSERT 2;");
     assert_eq!(treatment.mode, Mode::Stepwise);
     assert!(treatment.left_out.is_empty());
-    assert_eq!(
-        numbers(&treatment.unmarked),
-        [1, 2],
-        "a mark inside could be rolled back"
-    );
-    assert_eq!(
-        treat("BEGIN; INSERT 1;", Transaction::None),
-        Err(vec![Name::TransactionControl])
-    );
+    assert_eq!(numbers(&treatment.unmarked), [1, 2], "a mark inside could be rolled back");
+    assert_eq!(treat("BEGIN; INSERT 1;", Transaction::None), Err(vec![Name::TransactionControl]));
 }
 
 #[test]
 fn what_refuses_a_transaction_runs_by_itself_or_not_at_all() {
-    assert_eq!(
-        whole("VACUUM;").map(|treatment| treatment.mode),
-        Ok(Mode::Stepwise)
-    );
-    assert_eq!(
-        whole("VACUUM; VACUUM;").map(|treatment| treatment.mode),
-        Ok(Mode::Stepwise)
-    );
+    assert_eq!(whole("VACUUM;").map(|treatment| treatment.mode), Ok(Mode::Stepwise));
+    assert_eq!(whole("VACUUM; VACUUM;").map(|treatment| treatment.mode), Ok(Mode::Stepwise));
     assert_eq!(whole("INSERT 1; VACUUM;"), Err(vec![Name::MixedTransaction]));
     assert_eq!(stepwise("INSERT 1; VACUUM;").mode, Mode::Stepwise);
 }
 
 #[test]
 fn what_commits_by_itself_makes_a_script_stepwise() {
-    assert_eq!(
-        whole("CREATE x; INSERT 1;").map(|treatment| treatment.mode),
-        Ok(Mode::Stepwise)
-    );
-    assert_eq!(
-        whole("LOCK TABLES x; INSERT 1;").map(|treatment| treatment.mode),
-        Ok(Mode::Stepwise)
-    );
+    assert_eq!(whole("CREATE x; INSERT 1;").map(|treatment| treatment.mode), Ok(Mode::Stepwise));
+    assert_eq!(whole("LOCK TABLES x; INSERT 1;").map(|treatment| treatment.mode), Ok(Mode::Stepwise));
 }
 
 #[test]
 fn a_table_without_transactions_makes_a_script_stepwise() {
-    assert_eq!(
-        whole("INSERT INTO LOG VALUES (1);").map(|treatment| treatment.mode),
-        Ok(Mode::Stepwise)
-    );
-    assert_eq!(
-        whole("INSERT INTO \"LOG\" VALUES (1);").map(|treatment| treatment.mode),
-        Ok(Mode::Atomic)
-    );
-    assert_eq!(
-        whole("INSERT INTO a VALUES ('log');").map(|treatment| treatment.mode),
-        Ok(Mode::Atomic)
-    );
+    assert_eq!(whole("INSERT INTO LOG VALUES (1);").map(|treatment| treatment.mode), Ok(Mode::Stepwise));
+    assert_eq!(whole("INSERT INTO \"LOG\" VALUES (1);").map(|treatment| treatment.mode), Ok(Mode::Atomic));
+    assert_eq!(whole("INSERT INTO a VALUES ('log');").map(|treatment| treatment.mode), Ok(Mode::Atomic));
 }
 
 #[test]
@@ -173,11 +142,7 @@ fn a_setting_goes_around_the_transaction_once() {
     let treatment = whole("PRAGMA fk = OFF; INSERT 1; PRAGMA FK = ON;").expect("a treatment");
     assert_eq!(treatment.outside, ["PRAGMA fk = OFF"]);
     assert_eq!(
-        (
-            numbers(&treatment.left_out),
-            treatment.statements,
-            treatment.remarks.len()
-        ),
+        (numbers(&treatment.left_out), treatment.statements, treatment.remarks.len()),
         (vec![0, 2], 1, 1)
     );
 }
@@ -188,10 +153,7 @@ fn no_mark_is_made_where_it_would_break_the_script() {
     assert_eq!(numbers(&locked.unmarked), [1, 2, 3]);
     assert_eq!(numbers(&stepwise("INSERT 0; SELECT ROW_COUNT();").unmarked), [0]);
     assert_eq!(numbers(&stepwise("LOCK TABLES a; INSERT 1;").unmarked), [0, 1]);
-    assert_eq!(
-        numbers(&stepwise("BEGIN; INSERT 1; CREATE x; INSERT 2; COMMIT;").unmarked),
-        [0, 1]
-    );
+    assert_eq!(numbers(&stepwise("BEGIN; INSERT 1; CREATE x; INSERT 2; COMMIT;").unmarked), [0, 1]);
 }
 
 #[test]
@@ -214,22 +176,13 @@ fn a_place_is_found_again_with_its_line() {
 
 #[test]
 fn a_script_from_a_header_keeps_the_lines_of_its_file() {
-    let script = Script {
-        first_line: 3,
-        ..script("INSERT x;")
-    };
-    assert_eq!(
-        locate(&script, &lexer(), 0, 0).and_then(|place| place.line),
-        Some(3)
-    );
+    let script = Script { first_line: 3, ..script("INSERT x;") };
+    assert_eq!(locate(&script, &lexer(), 0, 0).and_then(|place| place.line), Some(3));
 }
 
 #[test]
 fn a_string_that_is_never_closed_is_told_with_its_place() {
     let problem = Outline::scan(&script("SELECT 1;\nSELECT 'x;"), &lexer(), &[]).expect_err("no end");
     assert_eq!(problem.name, Name::Script);
-    assert_eq!(
-        (problem.places[0].line, problem.places[0].column),
-        (Some(2), Some(8))
-    );
+    assert_eq!((problem.places[0].line, problem.places[0].column), (Some(2), Some(8)));
 }

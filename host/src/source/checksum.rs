@@ -194,29 +194,15 @@ mod tests {
 
     #[test]
     fn every_other_byte_is_a_change() {
-        for text in [
-            "a\rb",
-            "a\nb ",
-            "a\nb\r",
-            " a\nb",
-            "a\n\nb",
-            "a\n\u{feff}b",
-            "A\nb",
-            "\na\nb",
-        ] {
+        for text in ["a\rb", "a\nb ", "a\nb\r", " a\nb", "a\n\nb", "a\n\u{feff}b", "A\nb", "\na\nb"] {
             assert_ne!(Checksum::of(text.as_bytes()), Checksum::of(b"a\nb"), "{text:?}");
         }
     }
 
     #[test]
     fn text_that_is_no_checksum_of_version_one_is_not_parsed() {
-        for text in [
-            "",
-            "v1:",
-            "v1:00",
-            &format!("v2:{}", "0".repeat(64)),
-            &format!("v1:{}", "G".repeat(64)),
-        ] {
+        for text in ["", "v1:", "v1:00", &format!("v2:{}", "0".repeat(64)), &format!("v1:{}", "G".repeat(64))]
+        {
             assert_eq!(Checksum::parse(text), None, "{text}");
         }
     }

@@ -23,11 +23,7 @@ pub(super) fn collect(entries: Vec<Entry>) -> Result<Migrations> {
     for entry in entries {
         found.entry(entry);
     }
-    let Found {
-        mut groups,
-        history_table,
-        mut problems,
-    } = found;
+    let Found { mut groups, history_table, mut problems } = found;
     incomplete(&groups, &mut problems);
     groups.retain(|_, group| !group.ups.is_empty());
     same_half_twice(&groups, &mut problems);
@@ -38,17 +34,12 @@ pub(super) fn collect(entries: Vec<Entry>) -> Result<Migrations> {
         // Its header means nothing, but whether it can be read is told before anything runs.
         inspect::header(script, &mut buffer, &mut problems);
     }
-    let mut read: Vec<(Migration, Vec<Said<String>>)> = groups
-        .into_iter()
-        .map(|(id, group)| migration(id, group, &mut buffer, &mut problems))
-        .collect();
+    let mut read: Vec<(Migration, Vec<Said<String>>)> =
+        groups.into_iter().map(|(id, group)| migration(id, group, &mut buffer, &mut problems)).collect();
     read.sort_by(|(one, _), (other, _)| one.version.cmp(&other.version));
     dependencies(&read, &mut problems);
     Error::unless_empty(problems)?;
-    Ok(Migrations {
-        list: read.into_iter().map(|(migration, _)| migration).collect(),
-        history_table,
-    })
+    Ok(Migrations { list: read.into_iter().map(|(migration, _)| migration).collect(), history_table })
 }
 
 /// The files by migration.
@@ -79,11 +70,8 @@ impl Found {
             Kind::Nested => {}
             Kind::Unreadable(why) if looks_like_migration(name) => {
                 let message = format!("`{}` cannot be read", path.display());
-                self.problems.push(
-                    Problem::new(Name::FileUnreadable, message)
-                        .at(path.as_path())
-                        .caused_by(why),
-                );
+                self.problems
+                    .push(Problem::new(Name::FileUnreadable, message).at(path.as_path()).caused_by(why));
             }
             Kind::Unreadable(_) => {}
         }
@@ -92,11 +80,8 @@ impl Found {
     fn not_utf8(&mut self, shown: &str, path: &Path, kind: &Kind) {
         if matches!(kind, Kind::Directory(_)) || name::file(shown).is_some() {
             let problem = Problem::new(Name::FileName, format!("the name `{shown}` is not UTF-8"));
-            self.problems.push(
-                problem
-                    .at(path)
-                    .hint("rename it: the name is the migration's id in the history"),
-            );
+            self.problems
+                .push(problem.at(path).hint("rename it: the name is the migration's id in the history"));
         }
     }
 
@@ -109,11 +94,8 @@ impl Found {
             None => {}
             Some(Err(mistake)) => {
                 let message = format!("`{name}` is no migration's name: {}", mistake.why);
-                self.problems.push(
-                    Problem::new(Name::FileName, message)
-                        .at(path.as_path())
-                        .hint(mistake.hint),
-                );
+                self.problems
+                    .push(Problem::new(Name::FileName, message).at(path.as_path()).hint(mistake.hint));
             }
             Some(Ok(file)) => self.half(file.stem, file.half, script(path, content)),
         }
@@ -143,22 +125,18 @@ impl Found {
     fn history_table_otherwise(&mut self, path: &Path) {
         let message = format!("only `{HISTORY_TABLE}` creates the history table, and nothing takes it back");
         let problem = Problem::new(Name::FileName, message).at(path);
-        self.problems
-            .push(problem.hint(format!("name the file `{HISTORY_TABLE}`, or delete it")));
+        self.problems.push(problem.hint(format!("name the file `{HISTORY_TABLE}`, or delete it")));
     }
 
     fn directory(&mut self, name: &str, path: &Path, children: Vec<Entry>) {
-        let holds_script = children
-            .iter()
-            .any(|child| matches!(role(child), Role::Up | Role::Down));
+        let holds_script = children.iter().any(|child| matches!(role(child), Role::Up | Role::Down));
         match name::stem(name) {
             Some(stem) if is_history_table(&stem.id) => self.history_table_otherwise(path),
             Some(stem) => self.migration_directory(&stem, path, children),
             None if holds_script => {
                 let message = format!("`{name}` is no migration's name: {}", name::SHAPE);
                 let hint = format!("rename it to `{}`", name::suggestion(name));
-                self.problems
-                    .push(Problem::new(Name::FileName, message).at(path).hint(hint));
+                self.problems.push(Problem::new(Name::FileName, message).at(path).hint(hint));
             }
             None => self.other_directory(name, &children),
         }
@@ -191,18 +169,14 @@ impl Found {
         if scripts == 0 && self.problems.len() == problems_before {
             let message = format!("`{}` holds no `up.sql`", stem.id);
             let problem = Problem::new(Name::FileName, message).at(path);
-            self.problems
-                .push(problem.hint("add `up.sql`, or delete the directory"));
+            self.problems.push(problem.hint("add `up.sql`, or delete the directory"));
         }
     }
 
     fn stray(&mut self, path: &Path) {
         let problem = Problem::new(
             Name::FileName,
-            format!(
-                "`{}` is nothing that a migration's directory holds",
-                path.display()
-            ),
+            format!("`{}` is nothing that a migration's directory holds", path.display()),
         );
         let hint = "a directory holds `up.sql`, and may hold `down.sql` and `metadata.toml`: rename it, or move it away";
         self.problems.push(problem.at(path).hint(hint));
@@ -213,11 +187,8 @@ impl Found {
         let hidden: Vec<&Entry> = children.iter().filter(|child| is_migration(child)).collect();
         if let Some(first) = hidden.first() {
             let count = hidden.len();
-            let files = if count == 1 {
-                "a migration lies".to_owned()
-            } else {
-                format!("{count} migrations lie")
-            };
+            let files =
+                if count == 1 { "a migration lies".to_owned() } else { format!("{count} migrations lie") };
             let problem = Problem::new(Name::FileName, format!("{files} in `{name}`, which is not read"));
             let hint = "move them up into the folder itself, or the directory out of it";
             self.problems.push(problem.at(first.path.as_path()).hint(hint));
@@ -261,29 +232,19 @@ fn looks_like_migration(name: &str) -> bool {
 }
 
 fn is_history_table(id: &str) -> bool {
-    HISTORY_TABLE
-        .strip_suffix(".sql")
-        .is_some_and(|history| id.eq_ignore_ascii_case(history))
+    HISTORY_TABLE.strip_suffix(".sql").is_some_and(|history| id.eq_ignore_ascii_case(history))
 }
 
 fn script(path: PathBuf, content: Content) -> Script {
-    Script {
-        path,
-        first_line: 1,
-        content,
-    }
+    Script { path, first_line: 1, content }
 }
 
 fn incomplete(groups: &BTreeMap<String, Group>, problems: &mut Vec<Problem>) {
     for (id, group) in groups.iter().filter(|(_, group)| group.ups.is_empty()) {
         let Some(down) = group.downs.first() else { continue };
-        let problem = Problem::new(
-            Name::DownWithoutUp,
-            format!("`{id}` has a down script and no up script"),
-        );
-        let same_version = groups
-            .iter()
-            .filter(|(_, other)| !other.ups.is_empty() && other.version == group.version);
+        let problem = Problem::new(Name::DownWithoutUp, format!("`{id}` has a down script and no up script"));
+        let same_version =
+            groups.iter().filter(|(_, other)| !other.ups.is_empty() && other.version == group.version);
         let hint = match closest(id, same_version.map(|(id, _)| id.as_str())) {
             Some(other) => format!("does it belong to `{other}`? then give it that name"),
             None => format!("add the up script of `{id}`, or delete this file"),
@@ -298,11 +259,8 @@ fn same_half_twice(groups: &BTreeMap<String, Group>, problems: &mut Vec<Problem>
             if scripts.len() > 1 {
                 let message = format!("`{id}` has {} {word} scripts", scripts.len());
                 let problem = Problem::new(Name::DuplicateFile, message).hint("keep one of them");
-                problems.push(
-                    scripts
-                        .iter()
-                        .fold(problem, |problem, script| problem.at(script.path.as_path())),
-                );
+                problems
+                    .push(scripts.iter().fold(problem, |problem, script| problem.at(script.path.as_path())));
             }
         }
     }
@@ -315,24 +273,15 @@ fn same_version_twice(groups: &BTreeMap<String, Group>, problems: &mut Vec<Probl
     }
     let mut free = by_version.last_key_value().map(|(version, _)| version.next());
     for (version, same) in by_version.iter().filter(|(_, same)| same.len() > 1) {
-        let count = if same.len() == 2 {
-            "two".to_owned()
-        } else {
-            same.len().to_string()
-        };
-        let mut problem = Problem::new(
-            Name::DuplicateVersion,
-            format!("{count} files have version {version}"),
-        );
+        let count = if same.len() == 2 { "two".to_owned() } else { same.len().to_string() };
+        let mut problem =
+            Problem::new(Name::DuplicateVersion, format!("{count} files have version {version}"));
         for script in same.iter().filter_map(|(_, group)| group.ups.first()) {
             problem = problem.at(script.path.as_path());
         }
         // `2014_10_12_000000_name`: numbers are joined by `_` elsewhere, and renumbering would be no cure.
-        let dated = same.iter().all(|(id, _)| {
-            id.split('_')
-                .nth(1)
-                .is_some_and(|word| word.parse::<u64>().is_ok())
-        });
+        let dated =
+            same.iter().all(|(id, _)| id.split('_').nth(1).is_some_and(|word| word.parse::<u64>().is_ok()));
         problems.push(if dated {
             problem.hint("a version ends at the first `_`: join its numbers with `-` or `.`, as in `2025-01-08-000001_name`")
         } else {
@@ -352,34 +301,18 @@ fn migration(
     buffer: &mut Buffer,
     problems: &mut Vec<Problem>,
 ) -> (Migration, Vec<Said<String>>) {
-    let Group {
-        version,
-        ups,
-        downs,
-        metadata,
-    } = group;
-    let up = ups
-        .into_iter()
-        .next()
-        .expect("a group without an up script was left out");
+    let Group { version, ups, downs, metadata } = group;
+    let up = ups.into_iter().next().expect("a group without an up script was left out");
     let inspected = inspect::whole(&up, buffer, problems);
-    let directory = metadata
-        .map(|script| directory_metadata(&script, problems))
-        .unwrap_or_default();
+    let directory = metadata.map(|script| directory_metadata(&script, problems)).unwrap_or_default();
     // The directory's file speaks for both of its scripts, a header for its own.
-    let of_both = Metadata {
-        transaction: directory.transaction.clone(),
-        ..Metadata::default()
-    };
+    let of_both = Metadata { transaction: directory.transaction.clone(), ..Metadata::default() };
     let metadata = directory.merge(inspected.header, problems);
     let transaction = value(metadata.transaction.as_ref());
     let (down, down_transaction) = match downs.into_iter().next() {
         Some(script) => {
             let header = inspect::header(&script, buffer, problems);
-            let header = Metadata {
-                transaction: header.transaction,
-                ..Metadata::default()
-            };
+            let header = Metadata { transaction: header.transaction, ..Metadata::default() };
             let merged = of_both.merge(header, problems);
             (Some(script), value(merged.transaction.as_ref()))
         }
@@ -394,11 +327,7 @@ fn migration(
         checksum: inspected.checksum,
         title: metadata.title.map(|said| said.value),
         created: metadata.created.map(|said| said.value),
-        depends: metadata
-            .depends
-            .iter()
-            .map(|said| Id(said.value.clone()))
-            .collect(),
+        depends: metadata.depends.iter().map(|said| Id(said.value.clone())).collect(),
         environments: metadata.environments.into_iter().map(|said| said.value).collect(),
         transaction,
         down_transaction,
@@ -441,18 +370,12 @@ fn rollback(up: &Script, lines: &[Said<String>], problems: &mut Vec<Problem>) ->
         text.push_str(&said.value);
     }
     let content = Content::Bytes(Arc::from(text.into_bytes()));
-    Some(Script {
-        path: up.path.clone(),
-        first_line,
-        content,
-    })
+    Some(Script { path: up.path.clone(), first_line, content })
 }
 
 fn dependencies(read: &[(Migration, Vec<Said<String>>)], problems: &mut Vec<Problem>) {
-    let versions: BTreeMap<&str, &Version> = read
-        .iter()
-        .map(|(migration, _)| (migration.id.0.as_str(), &migration.version))
-        .collect();
+    let versions: BTreeMap<&str, &Version> =
+        read.iter().map(|(migration, _)| (migration.id.0.as_str(), &migration.version)).collect();
     for (migration, depends) in read {
         for said in depends {
             let (id, needed) = (&migration.id, &said.value);

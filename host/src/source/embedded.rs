@@ -36,19 +36,14 @@ macro_rules! include_dir {
 
 /// Lists an embedded folder, without what begins with a dot, by name.
 pub(super) fn list(folder: &'static Dir<'static>) -> Vec<Entry> {
-    entries(folder.entries(), |directory| {
-        Kind::Directory(entries(directory.entries(), |_| Kind::Nested))
-    })
+    entries(folder.entries(), |directory| Kind::Directory(entries(directory.entries(), |_| Kind::Nested)))
 }
 
 fn entries(
     children: &'static [DirEntry<'static>],
     directory: impl Fn(&'static Dir<'static>) -> Kind,
 ) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = children
-        .iter()
-        .filter_map(|child| entry(child, &directory))
-        .collect();
+    let mut entries: Vec<Entry> = children.iter().filter_map(|child| entry(child, &directory)).collect();
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries
 }
@@ -64,9 +59,5 @@ fn entry(
         DirEntry::File(file) => Kind::File(Content::Embedded(file.contents())),
         DirEntry::Dir(inner) => directory(inner),
     };
-    Some(Entry {
-        name,
-        path: path.to_owned(),
-        kind,
-    })
+    Some(Entry { name, path: path.to_owned(), kind })
 }

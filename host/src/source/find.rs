@@ -51,11 +51,7 @@ impl Migrations {
 
 fn ambiguous(text: &str, several: &[&Migration]) -> Problem {
     let message = format!("`{text}` is the beginning of {} migrations", several.len());
-    let shown: Vec<String> = several
-        .iter()
-        .take(3)
-        .map(|migration| format!("`{}`", migration.id))
-        .collect();
+    let shown: Vec<String> = several.iter().take(3).map(|migration| format!("`{}`", migration.id)).collect();
     let more = if several.len() > shown.len() { ", …" } else { "" };
     Problem::new(Name::MigrationUnknown, message)
         .fact(format!("{}{more}", shown.join(", ")))
@@ -73,9 +69,7 @@ pub(super) fn closest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
             .map_or("", |(_, name)| name);
         strsim::jaro_winkler(&text, &candidate).max(strsim::jaro_winkler(&text, name))
     };
-    let likely = candidates
-        .into_iter()
-        .map(|candidate| (likeness(candidate), candidate));
+    let likely = candidates.into_iter().map(|candidate| (likeness(candidate), candidate));
     likely
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|one, other| one.0.total_cmp(&other.0))
@@ -89,12 +83,8 @@ mod tests {
 
     #[test]
     fn migration_is_found_by_id_version_or_beginning() {
-        let folder = folder(&[
-            "007_users.sql",
-            "008_user_roles.sql",
-            "2025-01-08-000001_posts.sql",
-            "0100_tags.sql",
-        ]);
+        let folder =
+            folder(&["007_users.sql", "008_user_roles.sql", "2025-01-08-000001_posts.sql", "0100_tags.sql"]);
         let migrations = Migrations::read(folder.path()).unwrap();
         for (text, id) in [
             ("007_users", "007_users"),
@@ -122,29 +112,13 @@ mod tests {
                     "`00` is the beginning of 2 migrations | `007_users`, `008_user_roles` | name one in full",
                 ),
             ),
-            (
-                "007_usres",
-                Some("there is no migration `007_usres` | did you mean `007_users`?"),
-            ),
-            (
-                "user_roles",
-                Some("there is no migration `user_roles` | did you mean `008_user_roles`?"),
-            ),
-            (
-                "9",
-                Some("there is no migration `9` | the folder holds `007_users` to `008_user_roles`"),
-            ),
-            (
-                "",
-                Some("there is no migration `` | the folder holds `007_users` to `008_user_roles`"),
-            ),
+            ("007_usres", Some("there is no migration `007_usres` | did you mean `007_users`?")),
+            ("user_roles", Some("there is no migration `user_roles` | did you mean `008_user_roles`?")),
+            ("9", Some("there is no migration `9` | the folder holds `007_users` to `008_user_roles`")),
+            ("", Some("there is no migration `` | the folder holds `007_users` to `008_user_roles`")),
         ] {
             assert_eq!(
-                migrations
-                    .find(text)
-                    .err()
-                    .map(|error| text_of(&error))
-                    .as_deref(),
+                migrations.find(text).err().map(|error| text_of(&error)).as_deref(),
                 problem,
                 "{text}"
             );

@@ -51,20 +51,14 @@ fn unreadable(folder: &Path, error: &io::Error) -> Problem {
             format!("`{shown}` is a file, and migrations live in a folder"),
         )
         .hint("name the folder that holds the files"),
-        _ => Problem::new(
-            Name::FolderUnreadable,
-            format!("the folder `{shown}` cannot be read"),
-        )
-        .caused_by(error.to_string()),
+        _ => Problem::new(Name::FolderUnreadable, format!("the folder `{shown}` cannot be read"))
+            .caused_by(error.to_string()),
     }
 }
 
 /// Says what is there instead of a folder that is missing.
 fn neighbours(folder: &Path) -> Option<String> {
-    let parent = folder
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(children) = fs::read_dir(parent) else {
         return Some(format!("`{}` is not there either", parent.display()));
     };

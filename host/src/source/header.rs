@@ -86,11 +86,7 @@ impl<'a> HeaderReader<'a> {
     fn understand(&mut self, line: &str) {
         let too_long = line.len() >= LONGEST_LINE;
         let text = line.trim_end();
-        let text = if self.number == 1 {
-            text.strip_prefix('\u{feff}').unwrap_or(text)
-        } else {
-            text
-        };
+        let text = if self.number == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         match self.within {
             Within::BlockComment => self.block(text),
             _ if too_long && text.trim_start().starts_with("--") => self.too_long(text),
@@ -131,18 +127,12 @@ impl<'a> HeaderReader<'a> {
             "migration" if has_value => first(&mut self.metadata.title, value, place),
             "created" if has_value => first(&mut self.metadata.created, value, place),
             "rollback" if has_value => {
-                self.metadata.rollback.push(Said {
-                    value: value.to_owned(),
-                    place,
-                });
+                self.metadata.rollback.push(Said { value: value.to_owned(), place });
             }
             "depends" if has_value => self.list(value, line, ListKey::Depends),
             "env" if has_value => self.list(value, line, ListKey::Env),
             "no-transaction" if !has_value => {
-                self.metadata.transaction = Some(Said {
-                    value: Transaction::None,
-                    place,
-                });
+                self.metadata.transaction = Some(Said { value: Transaction::None, place });
             }
             _ => self.slip(&key, has_value, place),
         }
@@ -150,20 +140,12 @@ impl<'a> HeaderReader<'a> {
 
     fn list(&mut self, value: &str, line: &str, key: ListKey) {
         let mut list = Vec::new();
-        for element in value
-            .split(',')
-            .map(str::trim)
-            .filter(|element| !element.is_empty())
-        {
-            list.push(Said {
-                value: element.to_owned(),
-                place: self.place(line, element),
-            });
+        for element in value.split(',').map(str::trim).filter(|element| !element.is_empty()) {
+            list.push(Said { value: element.to_owned(), place: self.place(line, element) });
         }
         if list.is_empty() {
             let message = format!("`-- {}:` names nothing", key.word());
-            self.problems
-                .push(Problem::new(Name::Metadata, message).at(self.place(line, line.trim_start())));
+            self.problems.push(Problem::new(Name::Metadata, message).at(self.place(line, line.trim_start())));
         }
         match key {
             ListKey::Depends => self.metadata.depends.append(&mut list),
@@ -189,37 +171,25 @@ impl<'a> HeaderReader<'a> {
                 "put the rest of the comment on a line of its own".to_owned(),
             )
         } else {
-            (
-                format!("unknown header `{key}`"),
-                format!("did you mean `{meant}`?"),
-            )
+            (format!("unknown header `{key}`"), format!("did you mean `{meant}`?"))
         };
-        self.problems
-            .push(Problem::new(Name::Metadata, message).at(place).hint(hint));
+        self.problems.push(Problem::new(Name::Metadata, message).at(place).hint(hint));
     }
 
     fn too_long(&mut self, text: &str) {
-        let key = text
-            .trim_start()
-            .trim_start_matches("--")
-            .split(':')
-            .next()
-            .unwrap_or_default();
+        let key = text.trim_start().trim_start_matches("--").split(':').next().unwrap_or_default();
         if key.trim().eq_ignore_ascii_case("rollback") {
             let message = format!("this header is longer than {LONGEST_LINE} bytes");
             let problem =
                 Problem::new(Name::Metadata, message).at(Place::position(self.path, self.number, 1));
-            self.problems
-                .push(problem.hint("put the script into a `.down.sql` file"));
+            self.problems.push(problem.hint("put the script into a `.down.sql` file"));
         }
     }
 
     /// Returns where `part`, a slice of `line`, stands.
     fn place(&self, line: &str, part: &str) -> Place {
         let offset = (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
-        let column = line
-            .get(..offset)
-            .map_or(1, |before| before.chars().count() as u64 + 1);
+        let column = line.get(..offset).map_or(1, |before| before.chars().count() as u64 + 1);
         Place::position(self.path, self.number, column).with_excerpt(line)
     }
 }
@@ -241,10 +211,7 @@ impl ListKey {
 
 fn first(setting: &mut Option<Said<String>>, value: &str, place: Place) {
     if setting.is_none() && !value.is_empty() {
-        *setting = Some(Said {
-            value: value.to_owned(),
-            place,
-        });
+        *setting = Some(Said { value: value.to_owned(), place });
     }
 }
 
@@ -258,9 +225,7 @@ mod tests {
 
     fn read_in_pieces(text: &str, length: usize) -> (Metadata, Vec<Problem>) {
         let mut reader = HeaderReader::new(Path::new("001_a.sql"));
-        text.as_bytes()
-            .chunks(length)
-            .for_each(|piece| reader.feed(piece));
+        text.as_bytes().chunks(length).for_each(|piece| reader.feed(piece));
         reader.finish()
     }
 
@@ -289,15 +254,9 @@ mod tests {
     #[test]
     fn setting_knows_its_line_and_column() {
         let (metadata, _) = read(FULL);
-        let places: Vec<_> = metadata
-            .depends
-            .iter()
-            .map(|said| (said.place.line, said.place.column))
-            .collect();
-        assert_eq!(
-            places,
-            [(Some(4), Some(14)), (Some(4), Some(21)), (Some(5), Some(13))]
-        );
+        let places: Vec<_> =
+            metadata.depends.iter().map(|said| (said.place.line, said.place.column)).collect();
+        assert_eq!(places, [(Some(4), Some(14)), (Some(4), Some(21)), (Some(5), Some(13))]);
         assert_eq!(metadata.rollback[1].place.line, Some(10));
     }
 
@@ -333,14 +292,8 @@ mod tests {
         for (text, message) in [
             ("-- no transaction", "unknown header `no transaction`"),
             ("-- no_transaction", "unknown header `no_transaction`"),
-            (
-                "-- no-transaction: index",
-                "`-- no-transaction` stands alone on its line",
-            ),
-            (
-                "-- no-transactions",
-                "`-- no-transaction` stands alone on its line",
-            ),
+            ("-- no-transaction: index", "`-- no-transaction` stands alone on its line"),
+            ("-- no-transactions", "`-- no-transaction` stands alone on its line"),
             ("-- Rolback: DROP TABLE a", "unknown header `rolback`"),
             ("-- depend: 001_a", "unknown header `depend`"),
             ("-- depends:", "`-- depends:` names nothing"),

@@ -34,10 +34,7 @@ pub(super) fn whole(script: &Script, buffer: &mut Buffer, problems: &mut Vec<Pro
         header.feed(piece);
         Continue::Yes
     });
-    Inspected {
-        checksum: hasher.finish(),
-        header: finish(header, problems),
-    }
+    Inspected { checksum: hasher.finish(), header: finish(header, problems) }
 }
 
 /// Reads no more than the header.
@@ -45,11 +42,7 @@ pub(super) fn header(script: &Script, buffer: &mut Buffer, problems: &mut Vec<Pr
     let mut header = HeaderReader::new(&script.path);
     read(script, buffer, problems, |piece| {
         header.feed(piece);
-        if header.is_done() {
-            Continue::No
-        } else {
-            Continue::Yes
-        }
+        if header.is_done() { Continue::No } else { Continue::Yes }
     });
     finish(header, problems)
 }
@@ -66,12 +59,9 @@ pub(super) fn text(script: &Script, problems: &mut Vec<Problem>) -> Option<Strin
         Err(error) => {
             let byte = error.utf8_error().valid_up_to();
             problems.push(
-                Problem::new(
-                    Name::FileUnreadable,
-                    format!("the text is not UTF-8 from byte {byte} on"),
-                )
-                .at(script.path.as_path())
-                .hint("save it as UTF-8"),
+                Problem::new(Name::FileUnreadable, format!("the text is not UTF-8 from byte {byte} on"))
+                    .at(script.path.as_path())
+                    .hint("save it as UTF-8"),
             );
             None
         }
@@ -125,10 +115,7 @@ fn read(
 }
 
 fn unreadable(script: &Script, cause: &str) -> Problem {
-    Problem::new(
-        Name::FileUnreadable,
-        format!("`{}` cannot be read", script.path.display()),
-    )
-    .at(script.path.as_path())
-    .caused_by(cause)
+    Problem::new(Name::FileUnreadable, format!("`{}` cannot be read", script.path.display()))
+        .at(script.path.as_path())
+        .caused_by(cause)
 }

@@ -92,17 +92,11 @@ fn differ(key: &str, one: &Place, other: &Place) -> Problem {
 /// Reads `metadata.toml`. What cannot be understood is left out and becomes a problem.
 pub(super) fn parse(path: &Path, text: &str) -> (Metadata, Vec<Problem>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader {
-        path,
-        text,
-        problems: Vec::new(),
-    };
+    let mut reader = Reader { path, text, problems: Vec::new() };
     let mut metadata = Metadata::default();
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let place = error
-            .span()
-            .map_or_else(|| Place::file(path), |span| reader.place(span.start));
+        let place = error.span().map_or_else(|| Place::file(path), |span| reader.place(span.start));
         reader
             .problems
             .push(Problem::new(Name::Metadata, error.message().trim().replace('\n', ", ")).at(place));
@@ -173,36 +167,22 @@ impl Reader<'_> {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!(
                 "the keys are {}",
-                KEYS.iter()
-                    .map(|key| format!("`{key}`"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                KEYS.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
             ),
         };
         let place = self.place(start);
-        self.problems.push(
-            Problem::new(Name::Metadata, format!("unknown key `{key}`"))
-                .at(place)
-                .hint(hint),
-        );
+        self.problems.push(Problem::new(Name::Metadata, format!("unknown key `{key}`")).at(place).hint(hint));
     }
 
     fn wrong<T>(&mut self, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<T> {
-        let message = format!(
-            "this must be {wanted}, and is of type {}",
-            value.get_ref().type_str()
-        );
+        let message = format!("this must be {wanted}, and is of type {}", value.get_ref().type_str());
         let place = self.place(value.span().start);
-        self.problems
-            .push(Problem::new(Name::Metadata, message).at(place));
+        self.problems.push(Problem::new(Name::Metadata, message).at(place));
         None
     }
 
     fn said<T>(&self, said: T, value: &Spanned<DeValue<'_>>) -> Said<T> {
-        Said {
-            value: said,
-            place: self.place(value.span().start),
-        }
+        Said { value: said, place: self.place(value.span().start) }
     }
 
     fn place(&self, offset: usize) -> Place {
@@ -225,12 +205,7 @@ mod tests {
             .into_iter()
             .map(|problem| {
                 let place = &problem.places[0];
-                (
-                    problem.message.clone(),
-                    place.line.unwrap(),
-                    place.column.unwrap(),
-                    problem.hint,
-                )
+                (problem.message.clone(), place.line.unwrap(), place.column.unwrap(), problem.hint)
             })
             .collect();
         lines.sort_by_key(|(_, line, column, _)| (*line, *column));
@@ -263,30 +238,15 @@ mod tests {
             short,
             [
                 ("unknown key `titel`", 1, 1, Some("did you mean `title`?")),
-                (
-                    "this must be `true` or `false`, and is of type string",
-                    2,
-                    15,
-                    None
-                ),
+                ("this must be `true` or `false`, and is of type string", 2, 15, None),
                 (
                     "this must be a list of texts, like `depends = [\"…\"]`, and is of type integer",
                     3,
                     17,
                     None
                 ),
-                (
-                    "this must be a list of texts, like `env = [\"…\"]`, and is of type string",
-                    4,
-                    7,
-                    None
-                ),
-                (
-                    "this must be a date, like `created = \"2025-01-08\"`, and is of type boolean",
-                    5,
-                    11,
-                    None
-                ),
+                ("this must be a list of texts, like `env = [\"…\"]`, and is of type string", 4, 7, None),
+                ("this must be a date, like `created = \"2025-01-08\"`, and is of type boolean", 5, 11, None),
                 (
                     "unknown key `author`",
                     6,

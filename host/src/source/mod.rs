@@ -89,6 +89,25 @@ pub enum Transaction {
     None,
 }
 
+impl Transaction {
+    /// The header that asks for [`Transaction::None`].
+    const HEADER: &str = "-- no-transaction\n";
+
+    /// Returns what the header of a script asks for.
+    #[must_use]
+    pub fn asked_for_by(text: &str) -> Self {
+        let mut header = header::HeaderReader::new(Path::new(""));
+        header.feed(text.as_bytes());
+        header.finish().0.transaction.map(|said| said.value).unwrap_or_default()
+    }
+
+    /// Returns `text` so that it asks for this by itself, also where a file beside it did.
+    #[must_use]
+    pub fn written_into(self, text: String) -> String {
+        if Transaction::asked_for_by(&text) == self { text } else { format!("{}{text}", Transaction::HEADER) }
+    }
+}
+
 /// Text that can be opened any number of times, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Script {

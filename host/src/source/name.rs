@@ -52,13 +52,8 @@ pub(super) struct Mistake {
 
 /// Words that other tools have for the two halves. As migrations of their own, such files would undo, as the next
 /// step, what was just applied.
-const FOREIGN_HALVES: &[(&str, &str)] = &[
-    (".do", "up"),
-    (".undo", "down"),
-    (".revert", "down"),
-    (".rollback", "down"),
-    (".dn", "down"),
-];
+const FOREIGN_HALVES: &[(&str, &str)] =
+    &[(".do", "up"), (".undo", "down"), (".revert", "down"), (".rollback", "down"), (".dn", "down")];
 
 /// Reads the name of a file. Nothing for a file that is no `.sql`.
 pub(super) fn file(name: &str) -> Option<Result<FileName, Mistake>> {
@@ -83,11 +78,7 @@ pub(super) fn file(name: &str) -> Option<Result<FileName, Mistake>> {
         Some(stem) => Ok(FileName { stem, half, form }),
         None => Err(Mistake {
             why: SHAPE,
-            hint: format!(
-                "rename it to `{}{}`",
-                suggestion(stem),
-                direction.to_ascii_lowercase()
-            ),
+            hint: format!("rename it to `{}{}`", suggestion(stem), direction.to_ascii_lowercase()),
         }),
     })
 }
@@ -100,10 +91,7 @@ pub(super) fn stem(text: &str) -> Option<Stem> {
     let (version, rest) = Version::at_start_of(text)?;
     let name = rest.strip_prefix('_')?;
     let readable = !name.is_empty() && name == name.trim() && !name.contains(char::is_control);
-    readable.then(|| Stem {
-        id: text.to_owned(),
-        version,
-    })
+    readable.then(|| Stem { id: text.to_owned(), version })
 }
 
 /// Returns a name that would do, as near to `stem` as can be.
@@ -120,10 +108,8 @@ pub(super) fn suggestion(stem: &str) -> String {
 
 /// Returns `text` as a part of a file's name: letters and digits, the rest as `_`.
 pub(super) fn slug(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> =
+        text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     words.join("_").to_lowercase()
 }
 
@@ -144,21 +130,12 @@ mod tests {
             ("001_users.up.sql", "001_users", Half::Up, Form::Pair),
             ("001_users.down.sql", "001_users", Half::Down, Form::Pair),
             ("001_USERS.UP.SQL", "001_USERS", Half::Up, Form::Pair),
-            (
-                "2025-01-08-000001_users.sql",
-                "2025-01-08-000001_users",
-                Half::Up,
-                Form::Single,
-            ),
+            ("2025-01-08-000001_users.sql", "2025-01-08-000001_users", Half::Up, Form::Single),
             ("1_v1.2 to v1.3.sql", "1_v1.2 to v1.3", Half::Up, Form::Single),
             ("1_größe.sql", "1_größe", Half::Up, Form::Single),
         ] {
             let read = file(name).unwrap().unwrap();
-            assert_eq!(
-                (read.stem.id.as_str(), read.half, read.form),
-                (id, half, form),
-                "{name}"
-            );
+            assert_eq!((read.stem.id.as_str(), read.half, read.form), (id, half, form), "{name}");
         }
     }
 
@@ -188,14 +165,7 @@ mod tests {
 
     #[test]
     fn file_that_does_not_end_in_sql_is_not_looked_at() {
-        for name in [
-            "README.md",
-            "001_users.sql~",
-            "001_users.sql.bak",
-            "001_users",
-            "sql",
-            "ü",
-        ] {
+        for name in ["README.md", "001_users.sql~", "001_users.sql.bak", "001_users", "sql", "ü"] {
             assert!(file(name).is_none(), "{name}");
         }
     }

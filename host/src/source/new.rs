@@ -29,9 +29,7 @@ pub fn create(folder: &Path, name: &str, now: SystemTime) -> Result<Vec<PathBuf>
     let slug = name::slug(name);
     if slug.is_empty() {
         let problem = Problem::new(Name::Usage, format!("`{name}` is no name for a migration"));
-        return Err(problem
-            .hint("say what it does: `whimbrel new add_email_to_users`")
-            .into());
+        return Err(problem.hint("say what it does: `whimbrel new add_email_to_users`").into());
     }
     fs::create_dir_all(folder).map_err(|error| not_written(folder, &error))?;
     let newest = newest(folder)?;
@@ -40,15 +38,7 @@ pub fn create(folder: &Path, name: &str, now: SystemTime) -> Result<Vec<PathBuf>
         Some((version, form)) => (following(version, time), *form),
         None => ("001".to_owned(), Form::Single),
     };
-    write(
-        folder,
-        &format!("{version}_{slug}"),
-        form,
-        &Words {
-            title: name,
-            created: time,
-        },
-    )
+    write(folder, &format!("{version}_{slug}"), form, &Words { title: name, created: time })
 }
 
 /// Returns the version and the form of the newest migration.
@@ -100,19 +90,11 @@ impl Words<'_> {
     }
 
     fn header(&self) -> String {
-        format!(
-            "-- Migration: {}\n-- Created: {}\n\n{UP}",
-            self.title(),
-            self.created()
-        )
+        format!("-- Migration: {}\n-- Created: {}\n\n{UP}", self.title(), self.created())
     }
 
     fn toml(&self) -> String {
-        format!(
-            "title = {}\ncreated = \"{}\"\n",
-            toml::Value::from(self.title()),
-            self.created()
-        )
+        format!("title = {}\ncreated = \"{}\"\n", toml::Value::from(self.title()), self.created())
     }
 }
 
@@ -158,11 +140,8 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn not_written(path: &Path, error: &io::Error) -> Problem {
-    Problem::new(
-        Name::FolderUnreadable,
-        format!("cannot create `{}`", path.display()),
-    )
-    .caused_by(error.to_string())
+    Problem::new(Name::FolderUnreadable, format!("cannot create `{}`", path.display()))
+        .caused_by(error.to_string())
 }
 
 #[cfg(test)]
@@ -180,10 +159,7 @@ mod tests {
     fn created(files: &[&str], name: &str) -> Vec<String> {
         let folder = folder(files);
         let paths = create(folder.path(), name, now()).unwrap();
-        paths
-            .iter()
-            .map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string())
-            .collect()
+        paths.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect()
     }
 
     #[test]
@@ -194,23 +170,11 @@ mod tests {
                 &["000_migrations_table.sql", "seeds/users.sql"],
                 &["001_add_tags.sql", "001_add_tags.down.sql"],
             ),
-            (
-                &["009_a.sql", "008_b.up.sql"],
-                &["010_add_tags.sql", "010_add_tags.down.sql"],
-            ),
-            (
-                &["9_a.up.sql", "9_a.down.sql"],
-                &["10_add_tags.up.sql", "10_add_tags.down.sql"],
-            ),
+            (&["009_a.sql", "008_b.up.sql"], &["010_add_tags.sql", "010_add_tags.down.sql"]),
+            (&["9_a.up.sql", "9_a.down.sql"], &["10_add_tags.up.sql", "10_add_tags.down.sql"]),
             (&["1.9_a.sql"], &["1.10_add_tags.sql", "1.10_add_tags.down.sql"]),
-            (
-                &["20250108000001_a.sql"],
-                &["20261121102030_add_tags.sql", "20261121102030_add_tags.down.sql"],
-            ),
-            (
-                &["20261121102030_a.sql"],
-                &["20261121102031_add_tags.sql", "20261121102031_add_tags.down.sql"],
-            ),
+            (&["20250108000001_a.sql"], &["20261121102030_add_tags.sql", "20261121102030_add_tags.down.sql"]),
+            (&["20261121102030_a.sql"], &["20261121102031_add_tags.sql", "20261121102031_add_tags.down.sql"]),
             (
                 &["014_b.sql", "2025-01-08-000001_a/up.sql"],
                 &[
@@ -219,10 +183,7 @@ mod tests {
                     "2026-11-21-102030_add_tags/metadata.toml",
                 ],
             ),
-            (
-                &["bad name.sql", "003_a.sql"],
-                &["004_add_tags.sql", "004_add_tags.down.sql"],
-            ),
+            (&["bad name.sql", "003_a.sql"], &["004_add_tags.sql", "004_add_tags.down.sql"]),
         ] {
             assert_eq!(created(files, "Add tags!"), expected, "{files:?}");
         }
@@ -247,10 +208,7 @@ mod tests {
         fs::write(folder.path().join("002_tags.down.sql"), "mine").unwrap();
         let error = create(folder.path(), "tags", now()).unwrap_err();
         assert!(text_of(&error).starts_with("cannot create `"), "{error}");
-        assert_eq!(
-            fs::read_to_string(folder.path().join("002_tags.down.sql")).unwrap(),
-            "mine"
-        );
+        assert_eq!(fs::read_to_string(folder.path().join("002_tags.down.sql")).unwrap(), "mine");
         assert!(!folder.path().join("002_tags.sql").exists());
     }
 

@@ -76,11 +76,7 @@ fn content(script: &Script) -> String {
 }
 
 fn ids(migrations: &Migrations) -> Vec<&str> {
-    migrations
-        .list
-        .iter()
-        .map(|migration| migration.id.0.as_str())
-        .collect()
+    migrations.list.iter().map(|migration| migration.id.0.as_str()).collect()
 }
 
 #[test]
@@ -96,15 +92,8 @@ fn three_forms_mix_and_are_sorted_by_number() {
         "010.5_between.down.sql",
     ]);
     let migrations = Migrations::read(folder.path()).unwrap();
-    assert_eq!(
-        ids(&migrations),
-        ["9_nine", "10_ten", "010.5_between", "2025-01-08-000001_dated"]
-    );
-    let downs: Vec<bool> = migrations
-        .list
-        .iter()
-        .map(|migration| migration.down.is_some())
-        .collect();
+    assert_eq!(ids(&migrations), ["9_nine", "10_ten", "010.5_between", "2025-01-08-000001_dated"]);
+    let downs: Vec<bool> = migrations.list.iter().map(|migration| migration.down.is_some()).collect();
     assert_eq!(downs, [true, false, true, true]);
     assert_eq!(migrations.list[3].title.as_deref(), Some("Dated"));
     assert_eq!(content(&migrations.list[1].up), "SELECT 1;");
@@ -246,26 +235,15 @@ fn header_and_metadata_become_the_migrations_settings() {
         "004_d.sql",
         "004_d.down.sql=-- no-transaction\n",
     ]);
-    let [_, second, third, fourth] = migrations.list.as_slice() else {
-        panic!("four migrations")
-    };
+    let [_, second, third, fourth] = migrations.list.as_slice() else { panic!("four migrations") };
     assert_eq!(second.title.as_deref(), Some("Second"));
     assert_eq!(second.created.as_deref(), Some("2025-01-08"));
     assert_eq!(second.depends, [Id("001_a".to_owned())]);
     assert_eq!(second.environments, ["test", "dev"]);
-    assert_eq!(
-        (second.transaction, second.down_transaction),
-        (Transaction::None, Transaction::None)
-    );
+    assert_eq!((second.transaction, second.down_transaction), (Transaction::None, Transaction::None));
     assert_eq!(third.title.as_deref(), Some("Third"));
-    assert_eq!(
-        (third.transaction, third.down_transaction),
-        (Transaction::None, Transaction::None)
-    );
-    assert_eq!(
-        (fourth.transaction, fourth.down_transaction),
-        (Transaction::Whole, Transaction::None)
-    );
+    assert_eq!((third.transaction, third.down_transaction), (Transaction::None, Transaction::None));
+    assert_eq!((fourth.transaction, fourth.down_transaction), (Transaction::Whole, Transaction::None));
 }
 
 #[test]
@@ -290,20 +268,14 @@ fn rollback_header_is_the_down_script_and_keeps_its_place_in_the_file() {
     ]);
     let down = migrations.list[0].down.as_ref().unwrap();
     assert_eq!(down.first_line, 2);
-    assert_eq!(
-        content(down),
-        "             DROP TABLE b;\n\n             DROP TABLE a;"
-    );
+    assert_eq!(content(down), "             DROP TABLE b;\n\n             DROP TABLE a;");
 }
 
 #[test]
 fn down_file_wins_over_the_rollback_header() {
     let folder = folder(&["001_a.sql=-- Rollback:\n", "001_a.down.sql=DROP TABLE a;"]);
     let migrations = Migrations::read(folder.path()).unwrap();
-    assert_eq!(
-        content(migrations.list[0].down.as_ref().unwrap()),
-        "DROP TABLE a;"
-    );
+    assert_eq!(content(migrations.list[0].down.as_ref().unwrap()), "DROP TABLE a;");
     assert_eq!(
         problems(&["001_a.sql=-- Rollback:\n-- DROP TABLE a;\n"]),
         [
@@ -316,14 +288,8 @@ fn down_file_wins_over_the_rollback_header() {
 fn dependency_must_be_there_and_come_before() {
     for (depends, expected) in [
         ("001_users", None),
-        (
-            "001_user",
-            Some("`002_b` depends on `001_user`, which is not there | did you mean `001_users`?"),
-        ),
-        (
-            "users",
-            Some("`002_b` depends on `users`, which is not there | did you mean `001_users`?"),
-        ),
+        ("001_user", Some("`002_b` depends on `001_user`, which is not there | did you mean `001_users`?")),
+        ("users", Some("`002_b` depends on `users`, which is not there | did you mean `001_users`?")),
         (
             "xyz",
             Some("`002_b` depends on `xyz`, which is not there | name a migration of this folder by its id"),
@@ -336,15 +302,9 @@ fn dependency_must_be_there_and_come_before() {
             ),
         ),
     ] {
-        let found = problems(&[
-            "001_users.sql",
-            &format!("002_b.sql=-- depends: {depends}"),
-            "003_c.sql",
-        ]);
-        let expected: Vec<String> = expected
-            .map(|text| format!("dependency-missing 002_b.sql:1:13: {text}"))
-            .into_iter()
-            .collect();
+        let found = problems(&["001_users.sql", &format!("002_b.sql=-- depends: {depends}"), "003_c.sql"]);
+        let expected: Vec<String> =
+            expected.map(|text| format!("dependency-missing 002_b.sql:1:13: {text}")).into_iter().collect();
         assert_eq!(found, expected);
     }
 }
@@ -354,10 +314,7 @@ fn history_table_file_is_no_migration() {
     let folder = folder(&["000_migrations_table.sql=CREATE TABLE t (a int);", "000_init.sql"]);
     let migrations = Migrations::read(folder.path()).unwrap();
     assert_eq!(ids(&migrations), ["000_init"]);
-    assert_eq!(
-        content(migrations.history_table.as_ref().unwrap()),
-        "CREATE TABLE t (a int);"
-    );
+    assert_eq!(content(migrations.history_table.as_ref().unwrap()), "CREATE TABLE t (a int);");
 }
 
 #[test]
@@ -389,10 +346,8 @@ fn text_that_is_not_utf8_is_told_from_other_troubles() {
     write(folder.path(), "002_b.sql", b"SELECT 1;");
     write(folder.path(), "002_b.down.sql", b"\xFE\xFF\0S");
     write(folder.path(), "004_d/metadata.toml", b"title = '\xFF'");
-    let starts: Vec<String> = problems_of(folder.path())
-        .iter()
-        .map(|line| line.split(" | ").next().unwrap().to_owned())
-        .collect();
+    let starts: Vec<String> =
+        problems_of(folder.path()).iter().map(|line| line.split(" | ").next().unwrap().to_owned()).collect();
     assert_eq!(
         starts,
         [
@@ -420,10 +375,8 @@ fn links_are_followed_and_what_cannot_be_read_is_told() {
     let _socket = UnixListener::bind(folder.path().join("004_d.sql")).unwrap();
     fs::write(folder.path().join(OsStr::from_bytes(b"005_\xFF.sql")), "").unwrap();
     fs::write(folder.path().join(OsStr::from_bytes(b"\xFF")), "").unwrap();
-    let starts: Vec<String> = problems_of(folder.path())
-        .iter()
-        .map(|line| line.split(": ").nth(1).unwrap().to_owned())
-        .collect();
+    let starts: Vec<String> =
+        problems_of(folder.path()).iter().map(|line| line.split(": ").nth(1).unwrap().to_owned()).collect();
     assert_eq!(
         starts,
         [
@@ -466,22 +419,13 @@ fn missing_folder_says_what_is_there_instead() {
 fn embedded_folder_reads_like_the_one_on_disk() {
     static EMBEDDED: Dir<'static> = crate::include_dir!("$CARGO_MANIFEST_DIR/../migrations/sqlite");
     let embedded = Migrations::embedded(&EMBEDDED).unwrap();
-    let on_disk = Migrations::read(Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../migrations/sqlite"
-    )))
-    .unwrap();
+    let on_disk =
+        Migrations::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/sqlite"))).unwrap();
     assert!(embedded.list.len() >= 12);
     let summary = |migrations: &Migrations| -> Vec<_> {
         let list = migrations.list.iter();
         list.map(|one| {
-            (
-                one.id.clone(),
-                one.checksum,
-                one.title.clone(),
-                one.depends.clone(),
-                one.down.is_some(),
-            )
+            (one.id.clone(), one.checksum, one.title.clone(), one.depends.clone(), one.down.is_some())
         })
         .collect()
     };
@@ -492,9 +436,7 @@ fn embedded_folder_reads_like_the_one_on_disk() {
 #[test]
 fn demo_folders_have_no_problems() {
     for name in ["sqlite", "supabase", "mysql"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../migrations")
-            .join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(name);
         Migrations::read(&folder).unwrap_or_else(|error| panic!("{name}: {}", text_of(&error)));
     }
 }

@@ -50,13 +50,7 @@ impl Version {
         }
         let (version, rest) = text.split_at(end);
         let numbers = version.split(['-', '.']).map(Number::new).collect();
-        Some((
-            Version {
-                text: version.to_owned(),
-                numbers,
-            },
-            rest,
-        ))
+        Some((Version { text: version.to_owned(), numbers }, rest))
     }
 
     /// Returns the version with its last number one higher, written with as many digits.
@@ -114,10 +108,7 @@ impl Number {
 
 impl Ord for Number {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0
-            .len()
-            .cmp(&other.0.len())
-            .then_with(|| self.0.cmp(&other.0))
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
     }
 }
 
@@ -152,11 +143,7 @@ mod tests {
             ("1.2-3_users", "1.2-3", "_users"),
             ("1-_users", "1", "-_users"),
             ("1..2_users", "1", "..2_users"),
-            (
-                "20250108123456789012345_users",
-                "20250108123456789012345",
-                "_users",
-            ),
+            ("20250108123456789012345_users", "20250108123456789012345", "_users"),
         ] {
             let (parsed, after) = Version::at_start_of(text).unwrap();
             assert_eq!((parsed.as_written(), after), (version, rest), "{text}");

@@ -191,11 +191,7 @@ impl Body {
 
             (Stage::Name(routine), _, Token::Punctuation(b'(')) | (Stage::Parameters(routine), _, _) => {
                 self.count_parenthesis(token);
-                if self.parentheses == 0 {
-                    Stage::Head(routine)
-                } else {
-                    Stage::Parameters(routine)
-                }
+                if self.parentheses == 0 { Stage::Head(routine) } else { Stage::Parameters(routine) }
             }
             (Stage::Head(Routine::Procedure), _, Token::Word(word)) if is_characteristic(word) => self.stage,
             (Stage::Head(Routine::Procedure), _, Token::Word(_) | Token::Name) => self.enter(token),
@@ -466,9 +462,7 @@ fn keyword(token: Token<'_>) -> Option<Keyword> {
     if !(2..=9).contains(&word.len()) {
         return None;
     }
-    let found = KEYWORDS
-        .iter()
-        .find(|(keyword, _)| word.eq_ignore_ascii_case(keyword));
+    let found = KEYWORDS.iter().find(|(keyword, _)| word.eq_ignore_ascii_case(keyword));
     found.map(|(_, keyword)| *keyword)
 }
 
@@ -489,7 +483,5 @@ fn is_characteristic(word: &[u8]) -> bool {
         "SECURITY",
         "SQL",
     ];
-    WORDS
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }

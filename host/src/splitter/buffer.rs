@@ -23,12 +23,7 @@ pub(super) struct Buffer<R> {
 
 impl<R: Read> Buffer<R> {
     pub(super) fn new(reader: R) -> Self {
-        Buffer {
-            reader,
-            storage: Vec::new(),
-            filled: 0,
-            input: Input::Open,
-        }
+        Buffer { reader, storage: Vec::new(), filled: 0, input: Input::Open }
     }
 
     /// Returns whether the file can have more.

@@ -81,14 +81,8 @@ pub(super) struct Features {
 
 impl Features {
     pub(super) fn new(lexer: &Lexer) -> Self {
-        let bits = lexer
-            .features
-            .iter()
-            .fold(0, |bits, feature| bits | bit(*feature));
-        Features {
-            bits,
-            comment_version: lexer.comment_version,
-        }
+        let bits = lexer.features.iter().fold(0, |bits, feature| bits | bit(*feature));
+        Features { bits, comment_version: lexer.comment_version }
     }
 
     pub(super) fn has(self, feature: Feature) -> bool {
@@ -104,15 +98,8 @@ fn bit(feature: Feature) -> u32 {
 enum Mode {
     Code,
     LineComment,
-    Comment {
-        depth: u32,
-        deepest: u32,
-    },
-    Quoted {
-        closing: u8,
-        kind: Kind,
-        escapes: Escapes,
-    },
+    Comment { depth: u32, deepest: u32 },
+    Quoted { closing: u8, kind: Kind, escapes: Escapes },
     Dollar,
 }
 
@@ -239,11 +226,7 @@ impl Scanner {
                 Mode::Code => self.code(bytes, input, wanted),
                 Mode::LineComment => self.line_comment(bytes, input),
                 Mode::Comment { depth, deepest } => self.comment(bytes, input, depth, deepest),
-                Mode::Quoted {
-                    closing,
-                    kind,
-                    escapes,
-                } => self.quoted(bytes, input, closing, kind, escapes),
+                Mode::Quoted { closing, kind, escapes } => self.quoted(bytes, input, closing, kind, escapes),
                 Mode::Dollar => self.dollar_quote(bytes, input),
             };
             match step {
@@ -259,9 +242,7 @@ impl Scanner {
         let table = &self.table;
         let rest = &bytes[self.at..];
         let passed = match wanted {
-            Wanted::Tokens => rest
-                .iter()
-                .position(|byte| table[usize::from(*byte)] & SPACE == 0),
+            Wanted::Tokens => rest.iter().position(|byte| table[usize::from(*byte)] & SPACE == 0),
             Wanted::Ends => rest.iter().position(|byte| table[usize::from(*byte)] & STOP != 0),
         };
         self.at += passed.unwrap_or(rest.len());
@@ -269,10 +250,9 @@ impl Scanner {
         let Some(byte) = rest.first().copied() else {
             return Some(match input {
                 Input::Open => Step::More,
-                Input::Ended if self.executed > 0 => Step::Unterminated {
-                    kind: ProblemKind::UnterminatedComment,
-                    start: self.executed_start,
-                },
+                Input::Ended if self.executed > 0 => {
+                    Step::Unterminated { kind: ProblemKind::UnterminatedComment, start: self.executed_start }
+                }
                 Input::Ended => Step::End,
             });
         };
@@ -327,27 +307,17 @@ impl Scanner {
             return Some(Step::More);
         }
         self.at += length.unwrap_or(rest.len());
-        Some(Step::Token {
-            kind: Kind::Word,
-            start: self.start,
-        })
+        Some(Step::Token { kind: Kind::Word, start: self.start })
     }
 
     fn punctuation(&mut self) -> Option<Step> {
         self.at += 1;
-        Some(Step::Token {
-            kind: Kind::Punctuation,
-            start: self.start,
-        })
+        Some(Step::Token { kind: Kind::Punctuation, start: self.start })
     }
 
     fn open_quoted(&mut self, closing: u8, kind: Kind, escapes: Escapes) -> Option<Step> {
         self.at += 1;
-        self.mode = Mode::Quoted {
-            closing,
-            kind,
-            escapes,
-        };
+        self.mode = Mode::Quoted { closing, kind, escapes };
         None
     }
 
@@ -358,11 +328,7 @@ impl Scanner {
     }
 
     fn usual_escapes(&self) -> Escapes {
-        if self.features.has(Feature::BackslashEscapes) {
-            Escapes::Backslash
-        } else {
-            Escapes::None
-        }
+        if self.features.has(Feature::BackslashEscapes) { Escapes::Backslash } else { Escapes::None }
     }
 
     /// Returns the escapes of the string that begins here.
@@ -382,11 +348,7 @@ impl Scanner {
         let continues = escape_end > 0
             && before[escape_end..].contains(&b'\n')
             && before[escape_end..].iter().all(|byte| self.is(*byte, SPACE));
-        if has_prefix || continues {
-            Escapes::Backslash
-        } else {
-            self.usual_escapes()
-        }
+        if has_prefix || continues { Escapes::Backslash } else { self.usual_escapes() }
     }
 
     fn quoted(
@@ -414,10 +376,7 @@ impl Scanner {
                 if escapes == Escapes::Backslash {
                     self.escape_end = self.at;
                 }
-                return Some(Step::Token {
-                    kind,
-                    start: self.start,
-                });
+                return Some(Step::Token { kind, start: self.start });
             }
         }
         None
@@ -434,10 +393,7 @@ impl Scanner {
     fn ended_inside(&self, input: Input, kind: ProblemKind) -> Step {
         match input {
             Input::Open => Step::More,
-            Input::Ended => Step::Unterminated {
-                kind,
-                start: self.start,
-            },
+            Input::Ended => Step::Unterminated { kind, start: self.start },
         }
     }
 
@@ -465,22 +421,14 @@ impl Scanner {
     fn slash(&mut self, rest: &[u8], input: Input) -> Option<Step> {
         let executable = self.features.has(Feature::ExecutableComments);
         // The longest opening is `/*M!` with six digits.
-        let enough = if executable && rest.get(1).is_none_or(|second| *second == b'*') {
-            10
-        } else {
-            2
-        };
+        let enough = if executable && rest.get(1).is_none_or(|second| *second == b'*') { 10 } else { 2 };
         if rest.len() < enough && input == Input::Open {
             return Some(Step::More);
         }
         if rest.get(1) != Some(&b'*') {
             return self.punctuation();
         }
-        let nested = if self.features.has(Feature::NestedComments) {
-            u32::MAX
-        } else {
-            1
-        };
+        let nested = if self.features.has(Feature::NestedComments) { u32::MAX } else { 1 };
         match self.opening(rest) {
             Opening::Executed { length } => {
                 if self.executed == 0 {
@@ -488,26 +436,11 @@ impl Scanner {
                 }
                 self.executed = self.executed.saturating_add(1);
                 self.at += length;
-                Some(Step::Token {
-                    kind: Kind::Opening,
-                    start: self.start,
-                })
+                Some(Step::Token { kind: Kind::Opening, start: self.start })
             }
             // Only in these do the servers look for comments inside.
-            Opening::TooNew => self.open_comment_of(
-                Mode::Comment {
-                    depth: 1,
-                    deepest: nested.max(2),
-                },
-                2,
-            ),
-            Opening::Ordinary => self.open_comment_of(
-                Mode::Comment {
-                    depth: 1,
-                    deepest: nested,
-                },
-                2,
-            ),
+            Opening::TooNew => self.open_comment_of(Mode::Comment { depth: 1, deepest: nested.max(2) }, 2),
+            Opening::Ordinary => self.open_comment_of(Mode::Comment { depth: 1, deepest: nested }, 2),
         }
     }
 
@@ -521,25 +454,17 @@ impl Scanner {
             [_, _, b'M', b'!', digits @ ..] if maria => (digits, 4),
             _ => return Opening::Ordinary,
         };
-        let count = digits
-            .iter()
-            .take(6)
-            .take_while(|digit| digit.is_ascii_digit())
-            .count();
+        let count = digits.iter().take(6).take_while(|digit| digit.is_ascii_digit()).count();
         if count < 5 {
             return Opening::Executed { length };
         }
-        let version = digits[..count]
-            .iter()
-            .fold(0, |version, digit| version * 10 + u32::from(digit - b'0'));
+        let version = digits[..count].iter().fold(0, |version, digit| version * 10 + u32::from(digit - b'0'));
         // MariaDB takes these versions for features of a MySQL that it parted from.
         let foreign = maria && length == 3 && (50_700..=99_999).contains(&version);
         if foreign || version > self.features.comment_version {
             return Opening::TooNew;
         }
-        Opening::Executed {
-            length: length + count,
-        }
+        Opening::Executed { length: length + count }
     }
 
     fn star(&mut self, rest: &[u8], input: Input) -> Option<Step> {
@@ -556,11 +481,7 @@ impl Scanner {
 
     fn comment(&mut self, bytes: &[u8], input: Input, depth: u32, deepest: u32) -> Option<Step> {
         let rest = &bytes[self.at..];
-        let found = if deepest == 1 {
-            memchr::memchr(b'*', rest)
-        } else {
-            memchr::memchr2(b'*', b'/', rest)
-        };
+        let found = if deepest == 1 { memchr::memchr(b'*', rest) } else { memchr::memchr2(b'*', b'/', rest) };
         self.at += found.unwrap_or(rest.len());
         match &bytes[self.at..] {
             [] | [_] => return Some(self.ended_inside(input, ProblemKind::UnterminatedComment)),
@@ -570,17 +491,11 @@ impl Scanner {
             }
             [b'*', b'/', ..] => {
                 self.at += 2;
-                self.mode = Mode::Comment {
-                    depth: depth - 1,
-                    deepest,
-                };
+                self.mode = Mode::Comment { depth: depth - 1, deepest };
             }
             [b'/', b'*', ..] if depth < deepest => {
                 self.at += 2;
-                self.mode = Mode::Comment {
-                    depth: depth + 1,
-                    deepest,
-                };
+                self.mode = Mode::Comment { depth: depth + 1, deepest };
             }
             _ => self.at += 1,
         }
@@ -601,9 +516,7 @@ impl Scanner {
             return self.punctuation();
         }
         let rest = &bytes[self.at..];
-        let tag = rest[1..]
-            .iter()
-            .position(|byte| *byte == b'$' || !self.is(*byte, WORD));
+        let tag = rest[1..].iter().position(|byte| *byte == b'$' || !self.is(*byte, WORD));
         match tag {
             None if input == Input::Open => Some(Step::More),
             Some(length) if rest[length + 1] == b'$' && !rest[1].is_ascii_digit() => {
@@ -627,10 +540,7 @@ impl Scanner {
         self.at += found + self.tag.len();
         self.mode = Mode::Code;
         self.dollar_end = self.at;
-        Some(Step::Token {
-            kind: Kind::Text,
-            start: self.start,
-        })
+        Some(Step::Token { kind: Kind::Text, start: self.start })
     }
 
     fn follows_word(&self, bytes: &[u8]) -> bool {

@@ -27,9 +27,7 @@ impl Located {
     /// Returns the place of byte `position` of the statement, or of its end.
     #[must_use]
     pub fn place(&self, position: u64) -> Location {
-        let position = usize::try_from(position)
-            .unwrap_or(usize::MAX)
-            .min(self.text.len());
+        let position = usize::try_from(position).unwrap_or(usize::MAX).min(self.text.len());
         self.location.after(&self.text.as_bytes()[..position])
     }
 }
@@ -57,17 +55,8 @@ pub fn locate<R: Read>(
             continue;
         }
         if sent == wanted {
-            let Statement {
-                class,
-                location,
-                text,
-                ..
-            } = statement;
-            return Ok(Some(Located {
-                class,
-                location,
-                text: text.to_owned(),
-            }));
+            let Statement { class, location, text, .. } = statement;
+            return Ok(Some(Located { class, location, text: text.to_owned() }));
         }
         sent += 1;
     }

@@ -16,22 +16,14 @@ pub struct Location {
 
 impl Location {
     /// The first byte of a script.
-    pub const START: Location = Location {
-        offset: 0,
-        line: 1,
-        column: 1,
-    };
+    pub const START: Location = Location { offset: 0, line: 1, column: 1 };
 
     /// Returns the place behind `bytes`, which begin here.
     #[must_use]
     pub fn after(self, bytes: &[u8]) -> Self {
         let offset = self.offset + bytes.len() as u64;
         match memchr::memrchr(b'\n', bytes) {
-            None => Location {
-                offset,
-                line: self.line,
-                column: self.column + characters(bytes),
-            },
+            None => Location { offset, line: self.line, column: self.column + characters(bytes) },
             Some(last) => Location {
                 offset,
                 line: self.line + memchr::memchr_iter(b'\n', bytes).count() as u64,

@@ -48,9 +48,6 @@ impl Rules {
     /// The first pattern that cannot be understood.
     pub fn new(lexer: &Lexer) -> Result<Self, FaultyPattern> {
         let patterns = Patterns::new(lexer)?;
-        Ok(Rules(Arc::new(Compiled {
-            features: Features::new(lexer),
-            patterns,
-        })))
+        Ok(Rules(Arc::new(Compiled { features: Features::new(lexer), patterns })))
     }
 }

@@ -22,11 +22,7 @@ pub struct FaultyPattern {
 
 impl fmt::Display for FaultyPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "the statement pattern `{}` {}",
-            self.words, self.reason
-        )
+        write!(formatter, "the statement pattern `{}` {}", self.words, self.reason)
     }
 }
 
@@ -48,16 +44,10 @@ impl Patterns {
     /// The first pattern that cannot be understood.
     pub(super) fn new(lexer: &Lexer) -> Result<Self, FaultyPattern> {
         let compile = |pattern: &whimbrel_adapter_api::Pattern| {
-            Pattern::new(&pattern.words, pattern.class).map_err(|reason| FaultyPattern {
-                words: pattern.words.clone(),
-                reason,
-            })
+            Pattern::new(&pattern.words, pattern.class)
+                .map_err(|reason| FaultyPattern { words: pattern.words.clone(), reason })
         };
-        let patterns = lexer
-            .patterns
-            .iter()
-            .map(compile)
-            .collect::<Result<Vec<_>, _>>()?;
+        let patterns = lexer.patterns.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
         let mut by_letter: [Vec<usize>; 27] = Default::default();
         for (index, pattern) in patterns.iter().enumerate() {
             for (letter, list) in by_letter.iter_mut().enumerate() {
@@ -100,8 +90,7 @@ impl Matcher {
 
     /// Returns what the statement is, as far as it was seen.
     pub(super) fn class(&self, patterns: &Patterns) -> Class {
-        self.best
-            .map_or(Class::Plain, |index| patterns.patterns[index].class)
+        self.best.map_or(Class::Plain, |index| patterns.patterns[index].class)
     }
 
     /// Takes the next token of the statement.
@@ -109,11 +98,7 @@ impl Matcher {
         if self.stage == Stage::Fresh {
             self.stage = Stage::Begun;
             let possible = &patterns.by_letter[letter(token)];
-            self.live.extend(
-                possible
-                    .iter()
-                    .map(|index| (*index, patterns.patterns[*index].start)),
-            );
+            self.live.extend(possible.iter().map(|index| (*index, patterns.patterns[*index].start)));
         }
         let best = &mut self.best;
         self.live.retain_mut(|(index, states)| {
@@ -182,10 +167,8 @@ impl Pattern {
                     states.push(State::new(Test::Dot));
                 }
                 words => {
-                    let words: Vec<_> = words
-                        .split('|')
-                        .map(|word| word.to_ascii_uppercase().into())
-                        .collect();
+                    let words: Vec<_> =
+                        words.split('|').map(|word| word.to_ascii_uppercase().into()).collect();
                     if words.iter().any(Vec::is_empty) {
                         return Err("has an empty alternative");
                     }
@@ -201,12 +184,7 @@ impl Pattern {
         }
         let reached = reached(&states);
         let start = reached[0];
-        Ok(Pattern {
-            class,
-            states,
-            reached,
-            start,
-        })
+        Ok(Pattern { class, states, reached, start })
     }
 
     fn accepting(&self) -> u64 {
@@ -237,10 +215,7 @@ impl Pattern {
             Test::Name | Test::Any => true,
             Test::Dot => false,
         };
-        self.states
-            .iter()
-            .enumerate()
-            .any(|(index, state)| self.start >> index & 1 == 1 && begins(state))
+        self.states.iter().enumerate().any(|(index, state)| self.start >> index & 1 == 1 && begins(state))
     }
 }
 
@@ -277,11 +252,7 @@ fn alternatives(text: &str) -> usize {
     loop {
         let rest = &text[length..];
         let word = rest.find(|character| !is_word(character)).unwrap_or(rest.len());
-        length += if word == 0 {
-            rest.chars().next().map_or(0, char::len_utf8)
-        } else {
-            word
-        };
+        length += if word == 0 { rest.chars().next().map_or(0, char::len_utf8) } else { word };
         if !text[length..].starts_with('|') {
             return length;
         }
@@ -346,14 +317,8 @@ mod tests {
     #[test]
     fn words_match_from_the_start_and_regardless_of_case() {
         let patterns = [("CREATE [UNIQUE] INDEX CONCURRENTLY", Class::NoTransaction)];
-        assert_eq!(
-            class(&patterns, "create index Concurrently i"),
-            Class::NoTransaction
-        );
-        assert_eq!(
-            class(&patterns, "CREATE UNIQUE INDEX CONCURRENTLY"),
-            Class::NoTransaction
-        );
+        assert_eq!(class(&patterns, "create index Concurrently i"), Class::NoTransaction);
+        assert_eq!(class(&patterns, "CREATE UNIQUE INDEX CONCURRENTLY"), Class::NoTransaction);
         assert_eq!(class(&patterns, "CREATE INDEX i"), Class::Plain);
         assert_eq!(class(&patterns, "x CREATE INDEX CONCURRENTLY"), Class::Plain);
     }
@@ -361,30 +326,22 @@ mod tests {
     #[test]
     fn a_star_is_one_name_with_all_its_parts() {
         let patterns = [("COPY * [( ... )] FROM STDIN|STDOUT", Class::CopyFromStdin)];
-        for statement in [
-            "COPY t FROM stdin",
-            "COPY a.b.c FROM stdin",
-            "COPY a . t ( x , y ) FROM STDOUT WITH",
-        ] {
+        for statement in
+            ["COPY t FROM stdin", "COPY a.b.c FROM stdin", "COPY a . t ( x , y ) FROM STDOUT WITH"]
+        {
             assert_eq!(class(&patterns, statement), Class::CopyFromStdin, "{statement}");
         }
-        for statement in [
-            "COPY FROM stdin",
-            "COPY a b FROM stdin",
-            "COPY a . FROM stdin",
-            "COPY t FROM 'stdin'",
-        ] {
+        for statement in
+            ["COPY FROM stdin", "COPY a b FROM stdin", "COPY a . FROM stdin", "COPY t FROM 'stdin'"]
+        {
             assert_eq!(class(&patterns, statement), Class::Plain, "{statement}");
         }
     }
 
     #[test]
     fn the_first_pattern_wins_even_when_it_matches_last() {
-        let patterns = [
-            ("BEGIN NOT ATOMIC", Class::Outside),
-            ("BEGIN", Class::Begin),
-            ("...", Class::Skipped),
-        ];
+        let patterns =
+            [("BEGIN NOT ATOMIC", Class::Outside), ("BEGIN", Class::Begin), ("...", Class::Skipped)];
         assert_eq!(class(&patterns, "BEGIN NOT ATOMIC"), Class::Outside);
         assert_eq!(class(&patterns, "BEGIN NOT"), Class::Begin);
         assert_eq!(class(&patterns, "COMMIT"), Class::Skipped);
@@ -392,10 +349,7 @@ mod tests {
 
     #[test]
     fn punctuation_ends_a_match_unless_the_pattern_names_it() {
-        let patterns = [
-            ("PRAGMA FOREIGN_KEYS =", Class::Outside),
-            ("\\RESTRICT", Class::Skipped),
-        ];
+        let patterns = [("PRAGMA FOREIGN_KEYS =", Class::Outside), ("\\RESTRICT", Class::Skipped)];
         assert_eq!(class(&patterns, "PRAGMA foreign_keys = ON"), Class::Outside);
         assert_eq!(class(&patterns, "PRAGMA foreign_keys ( 1 )"), Class::Plain);
         assert_eq!(class(&patterns, "\\ restrict abc"), Class::Skipped);
@@ -405,10 +359,7 @@ mod tests {
     fn a_faulty_pattern_is_an_error() {
         let long = "A ".repeat(64);
         for words in ["", "[A", "A]", "[]", "[A [B]]", "A||B", "A|", &long] {
-            assert!(
-                Patterns::new(&Lexer::new(&[], &[(words, Class::Begin)])).is_err(),
-                "{words}"
-            );
+            assert!(Patterns::new(&Lexer::new(&[], &[(words, Class::Begin)])).is_err(), "{words}");
         }
     }
 }

@@ -58,21 +58,14 @@ enum Ahead {
 /// A part of the script that is sent.
 #[derive(Debug)]
 enum Part {
-    Statement {
-        found: Found,
-        marking: Marking,
-        kind: PieceKind,
-    },
+    Statement { found: Found, marking: Marking, kind: PieceKind },
     CopyData(Range<usize>),
     CopyEnd,
 }
 
 impl<R, F> fmt::Debug for Pieces<R, F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Pieces")
-            .field("ahead", &self.ahead)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Pieces").field("ahead", &self.ahead).finish_non_exhaustive()
     }
 }
 
@@ -128,22 +121,13 @@ impl<R: Read, F: FnMut(&Statement<'_>) -> Take> Pieces<R, F> {
                 kind
             }
         };
-        let rest = if matches!(self.ahead, Ahead::Nothing) {
-            Rest::Last
-        } else {
-            Rest::Follows
-        };
+        let rest = if matches!(self.ahead, Ahead::Nothing) { Rest::Last } else { Rest::Follows };
         Ok(Some(Piece::new(kind, rest, &self.text, &self.spans)))
     }
 
     /// Adds the statements that still fit.
     fn pack(&mut self) -> Result<(), SplitError> {
-        while let Ahead::Part(Part::Statement {
-            found,
-            marking,
-            kind: PieceKind::Sql,
-        }) = &self.ahead
-        {
+        while let Ahead::Part(Part::Statement { found, marking, kind: PieceKind::Sql }) = &self.ahead {
             if self.text.len() + found.range.len() + DELIMITER.len() > LONGEST {
                 break;
             }
@@ -156,12 +140,10 @@ impl<R: Read, F: FnMut(&Statement<'_>) -> Take> Pieces<R, F> {
 
     fn push(&mut self, found: &Found, marking: Marking) {
         let start = self.text.len();
-        self.text
-            .extend_from_slice(self.splitter.bytes(found.range.clone()));
+        self.text.extend_from_slice(self.splitter.bytes(found.range.clone()));
         let place =
             |length: usize| u32::try_from(length).expect("the splitter gives out no statement over 4 GiB");
-        self.spans
-            .push(Span::new(place(start), place(self.text.len()), marking));
+        self.spans.push(Span::new(place(start), place(self.text.len()), marking));
         self.text.extend_from_slice(DELIMITER);
     }
 
@@ -189,11 +171,7 @@ impl<R: Read, F: FnMut(&Statement<'_>) -> Take> Pieces<R, F> {
             return Ok(None);
         };
         self.copy = CopyPieces::Keep;
-        let kind = if self.splitter.has_data(&found) {
-            PieceKind::CopyStart
-        } else {
-            PieceKind::Sql
-        };
+        let kind = if self.splitter.has_data(&found) { PieceKind::CopyStart } else { PieceKind::Sql };
         Ok(Some(Part::Statement { found, marking, kind }))
     }
 }

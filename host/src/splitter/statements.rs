@@ -63,10 +63,7 @@ impl<'a> Statement<'a> {
     /// Returns its words and quoted names, without punctuation, strings and comments.
     #[must_use]
     pub fn words(&self) -> Words<'a> {
-        Words {
-            text: self.text,
-            scanner: Scanner::new(self.rules.0.features),
-        }
+        Words { text: self.text, scanner: Scanner::new(self.rules.0.features) }
     }
 }
 
@@ -100,20 +97,12 @@ impl<'a> Iterator for Words<'a> {
 
     fn next(&mut self) -> Option<Word<'a>> {
         loop {
-            let step = self
-                .scanner
-                .next(self.text.as_bytes(), Input::Ended, Wanted::Tokens);
+            let step = self.scanner.next(self.text.as_bytes(), Input::Ended, Wanted::Tokens);
             let end = self.scanner.at();
             // Quotes are ASCII, so the cuts are between characters.
             let (range, form) = match step {
-                Step::Token {
-                    kind: Kind::Word,
-                    start,
-                } => (start..end, Form::Bare),
-                Step::Token {
-                    kind: Kind::Name,
-                    start,
-                } => (start + 1..end - 1, Form::Quoted),
+                Step::Token { kind: Kind::Word, start } => (start..end, Form::Bare),
+                Step::Token { kind: Kind::Name, start } => (start + 1..end - 1, Form::Quoted),
                 Step::Token { .. } | Step::Delimiter { .. } => continue,
                 Step::More | Step::End | Step::Unterminated { .. } => return None,
             };
@@ -207,10 +196,9 @@ impl<R: Read> Splitter<R> {
         Ok(match self.advance()? {
             None => None,
             Some(Event::Statement(found)) => Some(Item::Statement(self.statement(&found)?)),
-            Some(Event::CopyData { offset, range }) => Some(Item::CopyData {
-                offset,
-                bytes: &self.buffer[range],
-            }),
+            Some(Event::CopyData { offset, range }) => {
+                Some(Item::CopyData { offset, bytes: &self.buffer[range] })
+            }
             Some(Event::CopyEnd) => Some(Item::CopyEnd),
         })
     }
@@ -225,19 +213,8 @@ impl<R: Read> Splitter<R> {
         // The bytes were checked when they were counted; checking a slice again costs less than trusting it.
         let text = std::str::from_utf8(&self.buffer[found.range.clone()])
             .map_err(|_| problem(ProblemKind::InvalidUtf8, found.location))?;
-        let Found {
-            index,
-            class,
-            location,
-            ..
-        } = *found;
-        Ok(Statement {
-            index,
-            class,
-            location,
-            text,
-            rules: &self.rules,
-        })
+        let Found { index, class, location, .. } = *found;
+        Ok(Statement { index, class, location, text, rules: &self.rules })
     }
 
     /// Returns the bytes of an event.
@@ -316,11 +293,7 @@ impl<R: Read> Splitter<R> {
 
     fn begin(&mut self, start: usize) -> Result<(), SplitError> {
         self.count(start)?;
-        self.begun = Some(Begun {
-            start,
-            location: self.location,
-            body: None,
-        });
+        self.begun = Some(Begun { start, location: self.location, body: None });
         self.comment_location = None;
         self.matcher.reset();
         self.body.reset();
@@ -348,12 +321,7 @@ impl<R: Read> Splitter<R> {
 
     fn found(&mut self, range: Range<usize>, class: Class, location: Location) -> Found {
         self.index += 1;
-        Found {
-            range,
-            index: self.index - 1,
-            class,
-            location,
-        }
+        Found { range, index: self.index - 1, class, location }
     }
 
     fn end(&mut self) -> Result<Option<Event>, SplitError> {
@@ -398,10 +366,7 @@ impl<R: Read> Splitter<R> {
         };
         self.count(line_end)?;
         let line = &self.buffer[begun.start..line_end];
-        let length = line
-            .iter()
-            .rposition(|byte| !byte.is_ascii_whitespace())
-            .map_or(0, |last| last + 1);
+        let length = line.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
         let line = &line[..length];
         if !line.starts_with(b"\\") {
             let argument = line[b"DELIMITER".len()..].trim_ascii_start();
@@ -413,21 +378,14 @@ impl<R: Read> Splitter<R> {
             return Ok(None);
         }
         let class = self.class_of_command(begun.start..begun.start + length);
-        Ok(Some(Event::Statement(self.found(
-            begun.start..begun.start + length,
-            class,
-            begun.location,
-        ))))
+        Ok(Some(Event::Statement(self.found(begun.start..begun.start + length, class, begun.location))))
     }
 
     fn class_of_command(&mut self, range: Range<usize>) -> Class {
         // The rest of the line follows the rules of the client, not those of SQL: its words are what white space parts.
         let patterns = &self.rules.0.patterns;
         self.matcher.token(patterns, Token::Punctuation(b'\\'));
-        let words = self.buffer[range]
-            .get(1..)
-            .unwrap_or_default()
-            .split(u8::is_ascii_whitespace);
+        let words = self.buffer[range].get(1..).unwrap_or_default().split(u8::is_ascii_whitespace);
         for word in words.filter(|word| !word.is_empty()) {
             self.matcher.token(patterns, Token::Word(word));
         }
@@ -452,8 +410,7 @@ impl<R: Read> Splitter<R> {
                 let start = from + rest.len() - rest.trim_ascii_start().len();
                 return Err(self.problem_at(ProblemKind::TextBeforeCopyData, start));
             }
-            self.scanner
-                .resume_at(from + end.map_or(rest.len(), |length| length + 1));
+            self.scanner.resume_at(from + end.map_or(rest.len(), |length| length + 1));
             self.count(self.scanner.at())?;
             self.copy = Copy::LineStart;
             return Ok(());
@@ -494,17 +451,10 @@ impl<R: Read> Splitter<R> {
                 }
                 None => window.len(),
             };
-            self.copy = if lines.is_some() {
-                Copy::LineStart
-            } else {
-                Copy::LineMiddle
-            };
+            self.copy = if lines.is_some() { Copy::LineStart } else { Copy::LineMiddle };
             let offset = self.location.offset;
             self.pass_data(from + length);
-            return Ok(Event::CopyData {
-                offset,
-                range: from..from + length,
-            });
+            return Ok(Event::CopyData { offset, range: from..from + length });
         }
     }
 
@@ -547,8 +497,8 @@ impl<R: Read> Splitter<R> {
         const MARK: &[u8] = b"\xef\xbb\xbf";
         self.buffer.fill(MARK.len())?;
         if self.buffer.starts_with(MARK) {
-            self.scanner.resume_at(MARK.len());
-            self.counted = MARK.len();
+            // Let go at once: left in the buffer, it would look like the end of a name to what follows.
+            self.buffer.release(MARK.len());
             self.location.offset = MARK.len() as u64;
         }
         Ok(())

@@ -22,11 +22,7 @@ pub(crate) struct ProbeConnection {
 
 impl ProbeConnection {
     pub(crate) fn new(handle: Handle, trap: Trap) -> Self {
-        ProbeConnection {
-            handle,
-            depth: 0,
-            trap,
-        }
+        ProbeConnection { handle, depth: 0, trap }
     }
 
     fn rows(
@@ -49,19 +45,14 @@ impl Connection for ProbeConnection {
 
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
         self.trap.spring("query");
-        let parameters = parameters
-            .iter()
-            .map(parameter)
-            .collect::<Result<Vec<_>, Error>>()?;
+        let parameters = parameters.iter().map(parameter).collect::<Result<Vec<_>, Error>>()?;
         self.rows(sql, parameters, 0, rows).map(drop)
     }
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         self.trap.spring("read");
         for (set, text) in (0..).zip(texts) {
-            let wanted = self
-                .rows(text, Vec::new(), set, rows)
-                .map_err(|error| ReadError { set, error })?;
+            let wanted = self.rows(text, Vec::new(), set, rows).map_err(|error| ReadError { set, error })?;
             if wanted == Wanted::Enough {
                 break;
             }
@@ -73,9 +64,7 @@ impl Connection for ProbeConnection {
         self.trap.spring("table_exists");
         let schema = name.schema.as_deref().unwrap_or("main");
         let text = "SELECT count(*) FROM pragma_table_list WHERE schema = ?1 AND name = ?2";
-        let count = self
-            .handle
-            .query_row(text, [schema, &name.name], |row| row.get::<_, i64>(0));
+        let count = self.handle.query_row(text, [schema, &name.name], |row| row.get::<_, i64>(0));
         count.map(|count| count > 0).map_err(|error| from_driver(&error))
     }
 
@@ -129,6 +118,7 @@ impl Drop for ProbeConnection {
 
 impl OneByOne for ProbeConnection {
     fn execute(&mut self, statement: &str) -> Result<u64, Error> {
+        self.trap.spring("execute");
         let run = |handle: &Handle| -> rusqlite::Result<u64> {
             let mut batch = Batch::new(handle, statement);
             let mut changed = 0;
@@ -206,9 +196,8 @@ fn hand_over(
     let count = statement.column_count();
     let mut answer = statement.query(params_from_iter(parameters))?;
     while let Some(row) = answer.next()? {
-        let cells = (0..count)
-            .map(|index| row.get_ref(index).map(cell))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let cells =
+            (0..count).map(|index| row.get_ref(index).map(cell)).collect::<rusqlite::Result<Vec<_>>>()?;
         if rows.row(set, &cells) == Wanted::Enough {
             return Ok(Wanted::Enough);
         }

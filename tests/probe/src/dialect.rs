@@ -58,14 +58,7 @@ impl Dialect for ProbeDialect {
             ("END", Class::Commit),
             ("ROLLBACK", Class::Rollback),
         ];
-        Lexer::new(
-            &[
-                Feature::BacktickNames,
-                Feature::BracketNames,
-                Feature::CompoundBodies,
-            ],
-            &patterns,
-        )
+        Lexer::new(&[Feature::BacktickNames, Feature::BracketNames, Feature::CompoundBodies], &patterns)
     }
 
     fn facts(&self) -> Facts {

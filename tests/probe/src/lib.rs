@@ -75,10 +75,7 @@ impl Adapter for Probe {
             (path, _) => rusqlite::Connection::open(path),
         };
         let handle = handle.map_err(|error| from_driver(&error))?;
-        let canceller = Interrupt {
-            handle: handle.get_interrupt_handle(),
-            trap: trap.clone(),
-        };
+        let canceller = Interrupt { handle: handle.get_interrupt_handle(), trap: trap.clone() };
         Ok(Opened {
             connection: Box::new(ProbeConnection::new(handle, trap)),
             canceller: Arc::new(canceller),
@@ -87,12 +84,7 @@ impl Adapter for Probe {
 }
 
 fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
-    let invalid = || {
-        Error::new(
-            ErrorKind::InvalidUrl,
-            "a url looks like `probe:PATH?panic=METHOD`",
-        )
-    };
+    let invalid = || Error::new(ErrorKind::InvalidUrl, "a url looks like `probe:PATH?panic=METHOD`");
     let rest = url.reveal().strip_prefix("probe:").ok_or_else(invalid)?;
     match rest.split_once('?') {
         None => Ok((rest, Trap::default())),

@@ -18,12 +18,8 @@ const CARGO_DENY: &str = "0.20.2";
 /// A check by its name.
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 4] = [
-    ("fmt", format),
-    ("clippy", clippy),
-    ("doc", documentation),
-    ("deny", dependencies),
-];
+const CHECKS: [Check; 4] =
+    [("fmt", format), ("clippy", clippy), ("doc", documentation), ("deny", dependencies)];
 
 /// Runs all checks.
 pub(crate) fn run() -> Result<()> {
@@ -46,22 +42,12 @@ fn format() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    succeed(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
 }
 
 fn documentation() -> Result<()> {
     let mut command = cargo();
-    command
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .args(["doc", "--workspace", "--no-deps", "--locked"]);
+    command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps", "--locked"]);
     succeed(&mut command)
 }
 
@@ -72,20 +58,9 @@ fn dependencies() -> Result<()> {
         command.current_dir(workspace());
         command
     };
-    succeed(deny().args([
-        "--locked",
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))?;
+    succeed(deny().args(["--locked", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))?;
     // The advisories are a git repository of their own, which not every machine reaches.
-    if deny()
-        .args(["fetch", "db"])
-        .output()
-        .is_ok_and(|output| output.status.success())
-    {
+    if deny().args(["fetch", "db"]).output().is_ok_and(|output| output.status.success()) {
         return succeed(deny().args(["--locked", "check", "--disable-fetch", "advisories"]));
     }
     announce("########################################################################");
@@ -106,14 +81,7 @@ fn cargo_deny() -> Result<PathBuf> {
         announce(&format!("installing cargo-deny {CARGO_DENY}"));
         // Without optimisation it is built in a third of the time and checks as much.
         let mut install = cargo();
-        install.args([
-            "install",
-            "cargo-deny",
-            "--locked",
-            "--debug",
-            "--version",
-            CARGO_DENY,
-        ]);
+        install.args(["install", "cargo-deny", "--locked", "--debug", "--version", CARGO_DENY]);
         succeed(install.arg("--root").arg(&root))?;
     }
     Ok(program)
@@ -121,13 +89,9 @@ fn cargo_deny() -> Result<PathBuf> {
 
 /// Returns cargo's target directory, which the environment or a configuration file may have moved.
 fn target_directory() -> Result<PathBuf> {
-    let output = cargo()
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .output()?;
+    let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
     let metadata: serde_json::Value =
         serde_json::from_slice(&output.stdout).context("cannot read cargo's metadata")?;
-    let directory = metadata["target_directory"]
-        .as_str()
-        .context("cargo names no target directory")?;
+    let directory = metadata["target_directory"].as_str().context("cargo names no target directory")?;
     Ok(directory.into())
 }

@@ -5,11 +5,7 @@
 //!
 //! Knows nothing of migrations: what is tested stands in `tests/`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program that reports to a terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 use std::env;
 use std::path::Path;
@@ -69,17 +65,12 @@ fn cargo() -> Command {
 /// Returns the root of the workspace.
 fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package
-        .ancestors()
-        .nth(2)
-        .expect("this package is two directories below the root")
+    package.ancestors().nth(2).expect("this package is two directories below the root")
 }
 
 /// Runs a command whose output the user sees; anything but success is an error that shows the command.
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }

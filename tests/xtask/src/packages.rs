@@ -20,46 +20,16 @@ struct Program {
 }
 
 const PROGRAMS: [Program; 10] = [
-    Program {
-        name: "initdb",
-        package: "postgresql",
-    },
-    Program {
-        name: "postgres",
-        package: "postgresql",
-    },
-    Program {
-        name: "psql",
-        package: "postgresql-client",
-    },
-    Program {
-        name: "pg_dump",
-        package: "postgresql-client",
-    },
-    Program {
-        name: "mariadbd",
-        package: "mariadb-server-core",
-    },
-    Program {
-        name: "mariadb-install-db",
-        package: "mariadb-server-core",
-    },
-    Program {
-        name: "mariadb-dump",
-        package: "mariadb-client",
-    },
-    Program {
-        name: "pgbouncer",
-        package: "pgbouncer",
-    },
-    Program {
-        name: "openssl",
-        package: "openssl",
-    },
-    Program {
-        name: "sqlite3",
-        package: "sqlite3",
-    },
+    Program { name: "initdb", package: "postgresql" },
+    Program { name: "postgres", package: "postgresql" },
+    Program { name: "psql", package: "postgresql-client" },
+    Program { name: "pg_dump", package: "postgresql-client" },
+    Program { name: "mariadbd", package: "mariadb-server-core" },
+    Program { name: "mariadb-install-db", package: "mariadb-server-core" },
+    Program { name: "mariadb-dump", package: "mariadb-client" },
+    Program { name: "pgbouncer", package: "pgbouncer" },
+    Program { name: "openssl", package: "openssl" },
+    Program { name: "sqlite3", package: "sqlite3" },
 ];
 
 /// Installs the packages of all programs that are not there.
@@ -98,10 +68,7 @@ pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
 }
 
 fn find(name: &str) -> Option<PathBuf> {
-    search_path()
-        .into_iter()
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
+    search_path().into_iter().map(|directory| directory.join(name)).find(|path| path.is_file())
 }
 
 /// Returns where programs are looked for: PATH, the newest PostgreSQL, and the directories of system programs,
@@ -118,9 +85,7 @@ fn search_path() -> Vec<PathBuf> {
 fn newest_postgres() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(Result::ok);
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let newest = versions
-        .map(|entry| entry.path())
-        .max_by_key(|path| number(path))?;
+    let newest = versions.map(|entry| entry.path()).max_by_key(|path| number(path))?;
     Some(newest.join("bin"))
 }
 
@@ -135,18 +100,12 @@ fn install(packages: &[&str]) -> Result<()> {
     ];
     let apt_get = || {
         let mut command = Command::new("apt-get");
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null());
+        command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
         command.args(["--quiet", "--quiet", "--option", "DPkg::Lock::Timeout=300"]);
         command
     };
     succeed(apt_get().arg("update"))?;
-    succeed(
-        apt_get()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(packages),
-    )
+    succeed(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 /// A file that is there only while packages are installed.

@@ -23,16 +23,11 @@ pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
 
     let interrupts = Interrupts::catch()?;
     let servers = Servers::start()?;
-    announce(&format!(
-        "servers are up, {SERVERS_VARIABLE}={}",
-        servers.facts_file().display()
-    ));
+    announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     for mut command in test_commands(filters) {
         interrupts.check()?;
         command.env(SERVERS_VARIABLE, servers.facts_file());
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot run {command:?}"))?;
+        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let status = interrupts.wait_for(child)?;
         if !status.success() {
             return Ok(exit_code(status));
@@ -42,10 +37,7 @@ pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
 }
 
 /// Starts the servers for tests that are run by hand, and waits for a signal.
-#[expect(
-    clippy::print_stdout,
-    reason = "where the servers are is this command's result"
-)]
+#[expect(clippy::print_stdout, reason = "where the servers are is this command's result")]
 pub(crate) fn serve() -> Result<ExitCode> {
     packages::install_missing()?;
     let interrupts = Interrupts::catch()?;
@@ -66,18 +58,12 @@ fn test_commands(filters: &[&str]) -> Vec<Command> {
         tests.args(["nextest", "run", "--workspace"]).args(filters);
     } else {
         announce("cargo-nextest is not installed, so `cargo test` runs the tests");
-        tests
-            .args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--"])
-            .args(filters);
+        tests.args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--"]).args(filters);
     }
     let mut examples = cargo();
     examples.args(["test", "--doc", "--workspace"]);
     // The tests come last: whoever reads the end of the output finds their count there.
-    if filters.is_empty() {
-        vec![examples, tests]
-    } else {
-        vec![tests]
-    }
+    if filters.is_empty() { vec![examples, tests] } else { vec![tests] }
 }
 
 fn has_nextest() -> bool {

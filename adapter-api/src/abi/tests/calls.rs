@@ -15,10 +15,7 @@ use crate::{
 fn the_adapter_is_known_by_the_same_name() {
     let info = loaded(&Toy::default()).info();
     assert_eq!(info, Part::default().info());
-    assert_eq!(
-        (info.name.as_str(), info.capabilities.len()),
-        (Part::IDENTITY.name, Capability::ALL.len())
-    );
+    assert_eq!((info.name.as_str(), info.capabilities.len()), (Part::IDENTITY.name, Capability::ALL.len()));
 }
 
 #[test]
@@ -68,11 +65,7 @@ impl RowSink for Some3 {
 
     fn row(&mut self, set: u32, cells: &[Value<'_>]) -> Wanted {
         self.0.row(set, cells);
-        if self.0.sets[0].rows.len() < 3 {
-            Wanted::More
-        } else {
-            Wanted::Enough
-        }
+        if self.0.sets[0].rows.len() < 3 { Wanted::More } else { Wanted::Enough }
     }
 }
 
@@ -96,11 +89,7 @@ fn every_value() -> Vec<Value<'static>> {
         ]),
         Value::Int(7),
     ];
-    values.extend(
-        ValueKind::ALL
-            .iter()
-            .map(|kind| Value::Typed(*kind, "-12.50".into())),
-    );
+    values.extend(ValueKind::ALL.iter().map(|kind| Value::Typed(*kind, "-12.50".into())));
     values
 }
 
@@ -110,10 +99,7 @@ fn every_value_goes_in_as_a_parameter_and_comes_out_as_a_cell_until_there_are_en
     let mut rows = Some3(Rows::default());
     connection.query("echo", &every_value(), &mut rows).unwrap();
     let columns = ["first", "second", ""].map(str::to_owned).to_vec();
-    let expected = RowSet {
-        columns,
-        rows: vec![every_value(); 3],
-    };
+    let expected = RowSet { columns, rows: vec![every_value(); 3] };
     assert_eq!(rows.0.sets, [expected]);
 }
 
@@ -122,18 +108,8 @@ fn a_read_delivers_the_sets_before_the_failing_one() {
     let mut connection = open(&Toy::default()).connection;
     let mut rows = Rows::default();
     let outcome = connection.read(&["one", "", "fail", "four"], &mut rows);
-    assert_eq!(
-        outcome,
-        Err(ReadError {
-            set: 2,
-            error: full_error()
-        })
-    );
-    let texts: Vec<_> = rows
-        .sets
-        .iter()
-        .map(|set| set.first("text").and_then(Value::as_text))
-        .collect();
+    assert_eq!(outcome, Err(ReadError { set: 2, error: full_error() }));
+    let texts: Vec<_> = rows.sets.iter().map(|set| set.first("text").and_then(Value::as_text)).collect();
     assert_eq!(texts, [Some("one"), Some("")]);
 }
 
@@ -151,10 +127,7 @@ fn a_table_is_looked_for_with_and_without_a_schema() {
 fn a_transaction_nests_and_commits_or_takes_back_each_level() {
     let toy = Toy::default();
     let mut connection = open(&toy).connection;
-    let strict = TransactionOptions {
-        isolation: Isolation::Serializable,
-        access: Access::ReadOnly,
-    };
+    let strict = TransactionOptions { isolation: Isolation::Serializable, access: Access::ReadOnly };
     let outer = connection.transaction(&TransactionOptions::default(), &mut |connection| {
         let inner = connection.transaction(&strict, &mut |connection| {
             connection.execute_raw("inside").map_err(|_| BodyFailed)?;
@@ -233,66 +206,33 @@ fn a_run_passes_heads_pieces_and_events_without_copying_the_script() {
     let mut connection = open(&toy).connection;
     let text = "SELECT 1; SELECT 2";
     let mut work = Script {
-        nexts: vec![
-            Ok(Next::Later),
-            Ok(Next::Batch(full_head())),
-            Ok(Next::Later),
-            Ok(Next::End),
-        ],
+        nexts: vec![Ok(Next::Later), Ok(Next::Batch(full_head())), Ok(Next::Later), Ok(Next::End)],
         pieces: vec![Ok(Some(text)), Ok(Some("")), Ok(None)],
-        spans: vec![
-            Span::new(0, 8, Marking::Unmarked),
-            Span::new(10, 18, Marking::Marked),
-        ],
+        spans: vec![Span::new(0, 8, Marking::Unmarked), Span::new(10, 18, Marking::Marked)],
     };
     let mut heard = Heard::default();
     connection.run(&mut work, &mut heard).unwrap();
     let piece = Piece::new(PieceKind::CopyStart, Rest::Last, text.as_bytes(), &work.spans);
     let log = toy.log();
-    assert_eq!(
-        log[..3],
-        [
-            "run ".to_owned(),
-            "later ".to_owned(),
-            format!("batch {:?}", full_head())
-        ]
-    );
+    assert_eq!(log[..3], ["run ".to_owned(), "later ".to_owned(), format!("batch {:?}", full_head())]);
     assert_eq!(log[3], format!("piece {piece:?} at {:p}", text.as_bytes()));
     assert_eq!(log[5], "later ");
     assert_eq!(heard.progress, [(0, 2, 18), (0, 4, 0)]);
-    assert_eq!(
-        heard.notices,
-        [(0, Notice::new("WARNING", Some("01000".to_owned()), "look"))]
-    );
+    assert_eq!(heard.notices, [(0, Notice::new("WARNING", Some("01000".to_owned()), "look"))]);
     assert_eq!(heard.finished, [(0, Ok(Done::new(4)))]);
 }
 
 #[test]
 fn a_failure_says_the_phase_the_counts_and_the_error() {
-    let phases = [
-        Phase::Opening,
-        Phase::Statement(7),
-        Phase::Closing,
-        Phase::Commit,
-        Phase::NotReached,
-    ];
-    let head = |phase: &Phase| {
-        Ok(Next::Batch(Head::new(
-            format!("fail in {phase:?}"),
-            Mode::Atomic,
-            9,
-        )))
-    };
+    let phases = [Phase::Opening, Phase::Statement(7), Phase::Closing, Phase::Commit, Phase::NotReached];
+    let head = |phase: &Phase| Ok(Next::Batch(Head::new(format!("fail in {phase:?}"), Mode::Atomic, 9)));
     let mut work = Script {
         nexts: phases.iter().map(head).chain([Ok(Next::End)]).collect(),
         pieces: vec![Ok(None); phases.len()],
         spans: Vec::new(),
     };
     let mut heard = Heard::default();
-    open(&Toy::default())
-        .connection
-        .run(&mut work, &mut heard)
-        .unwrap();
+    open(&Toy::default()).connection.run(&mut work, &mut heard).unwrap();
     let failure = |phase| Err(Failure::new(phase, full_error(), 7, 5, State::Committed));
     let expected: Vec<_> = (0..).zip(phases.map(failure)).collect();
     assert_eq!(heard.finished, expected);
@@ -310,10 +250,7 @@ fn stop_reaches_the_adapter_between_batches_and_between_pieces() {
     let mut heard = Heard::default();
     connection.run(&mut work, &mut heard).unwrap();
     let failure = heard.finished.remove(0).1.unwrap_err();
-    assert_eq!(
-        (failure.phase, failure.error.kind),
-        (Phase::Statement(1), ErrorKind::Stopped)
-    );
+    assert_eq!((failure.phase, failure.error.kind), (Phase::Statement(1), ErrorKind::Stopped));
     assert_eq!(toy.log().last().map(String::as_str), Some("stop "));
 }
 
@@ -329,19 +266,12 @@ fn alive_gives_each_answer() {
 fn the_dialect_answers_as_the_author_wrote_it() {
     let toy = Toy::default();
     let mut connection = open(&toy).connection;
-    let facts = RowSet {
-        columns: vec!["a".to_owned(), String::new()],
-        rows: vec![every_value(), Vec::new()],
-    };
+    let facts =
+        RowSet { columns: vec!["a".to_owned(), String::new()], rows: vec![every_value(), Vec::new()] };
     let dialect = connection.dialect(&facts).unwrap();
     assert_eq!(toy.log()[0], format!("dialect {facts:?}"));
     assert_eq!(dialect.lexer().features.len(), Feature::ALL.len());
-    let classes: Vec<_> = dialect
-        .lexer()
-        .patterns
-        .iter()
-        .map(|pattern| pattern.class)
-        .collect();
+    let classes: Vec<_> = dialect.lexer().patterns.iter().map(|pattern| pattern.class).collect();
     assert_eq!(classes, Class::ALL);
     assert_eq!(dialect.lexer().comment_version, 101_119);
     assert_eq!(dialect.facts().largest_message, Some(u64::MAX));
@@ -355,15 +285,9 @@ fn the_dialect_answers_as_the_author_wrote_it() {
 
 #[test]
 fn every_text_arrives_with_its_arguments() {
-    let dialect = open(&Toy::default())
-        .connection
-        .dialect(&RowSet::default())
-        .unwrap();
+    let dialect = open(&Toy::default()).connection.dialect(&RowSet::default()).unwrap();
     let history = &TableName::new("history").in_schema("app");
-    let limits = &Limits {
-        lock: Some(Duration::new(u64::MAX, 999_999_999)),
-        statement: None,
-    };
+    let limits = &Limits { lock: Some(Duration::new(u64::MAX, 999_999_999)), statement: None };
     let first = &NewRow::new(1, "0001_birds", 1);
     let row = &NewRow {
         previous: Some(i64::MIN),
@@ -380,34 +304,16 @@ fn every_text_arrives_with_its_arguments() {
     let (position, lease, state) = (-1, Duration::ZERO, RowState::Reverted);
     let texts = [
         Text::Facts { history },
-        Text::History {
-            history: &TableName::new("plain"),
-        },
+        Text::History { history: &TableName::new("plain") },
         Text::CreateHistory { history },
         Text::Begin { limits },
-        Text::Limit {
-            limits: &Limits::default(),
-        },
+        Text::Limit { limits: &Limits::default() },
         Text::ResetSession,
         Text::Record { history, row },
         Text::Record { history, row: first },
-        Text::Mark {
-            history,
-            position,
-            lease,
-        },
-        Text::Finish {
-            history,
-            position,
-            state,
-            statements_done: None,
-        },
-        Text::Finish {
-            history,
-            position,
-            state,
-            statements_done: Some(0),
-        },
+        Text::Mark { history, position, lease },
+        Text::Finish { history, position, state, statements_done: None },
+        Text::Finish { history, position, state, statements_done: Some(0) },
         Text::DownScript { history, position },
     ];
     for text in &texts {
@@ -422,10 +328,7 @@ fn a_connection_is_pinged_cancelled_from_another_thread_and_closed() {
     let opened = open(&toy);
     let mut connection = opened.connection;
     assert_eq!(connection.ping(), Ok(()));
-    std::thread::spawn(move || opened.canceller.cancel())
-        .join()
-        .unwrap()
-        .unwrap();
+    std::thread::spawn(move || opened.canceller.cancel()).join().unwrap().unwrap();
     let connection: Box<dyn Connection> = std::thread::spawn(move || connection).join().unwrap();
     assert_eq!(connection.close(), Err(full_error()));
     assert_eq!(toy.log(), ["ping ", "cancel ", "close "]);

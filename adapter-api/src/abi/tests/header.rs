@@ -17,9 +17,7 @@ use crate::{Adapter, ConnectOptions, Error, Fence, Identity, Info, Opened, Plugi
 
 fn refusal(symbol: *const c_void) -> LoadError {
     // SAFETY: every caller passes null or a static of this file, all of them longer than 40 bytes.
-    unsafe { adapter_from_symbol(symbol) }
-        .err()
-        .expect("the header is refused")
+    unsafe { adapter_from_symbol(symbol) }.err().expect("the header is refused")
 }
 
 #[test]
@@ -29,14 +27,9 @@ fn a_header_gives_the_adapter_and_leaves_the_programs_panic_hook() {
     let adapter = unsafe { adapter_from_symbol((&raw const HEADER).cast()) }.unwrap();
     assert_eq!(adapter.info(), Part::default().info());
     // With the hook of a loaded library the message would have a place.
-    let mut opened = adapter
-        .connect(&ConnectOptions::new(Secret::new("toy:box")))
-        .unwrap();
+    let mut opened = adapter.connect(&ConnectOptions::new(Secret::new("toy:box"))).unwrap();
     let error = opened.connection.alive("no such word").unwrap_err();
-    assert_eq!(
-        error.message,
-        "the adapter panicked: called `Option::unwrap()` on a `None` value"
-    );
+    assert_eq!(error.message, "the adapter panicked: called `Option::unwrap()` on a `None` value");
 }
 
 static NEVER_MADE: LibHeader = header::<Unmade>();
@@ -70,10 +63,7 @@ impl Adapter for Unmade {
 #[test]
 fn an_adapter_that_panics_when_it_is_made_is_refused() {
     let refusal = refusal((&raw const NEVER_MADE).cast());
-    assert_eq!(
-        refusal,
-        LoadError::Panicked("the adapter panicked: no toys".to_owned())
-    );
+    assert_eq!(refusal, LoadError::Panicked("the adapter panicked: no toys".to_owned()));
 }
 
 #[test]
@@ -114,12 +104,7 @@ fn another_layout_is_refused_in_a_few_lines() {
     // SAFETY: `load` returns a `StrangeRef`.
     static STRANGE: LibHeader =
         unsafe { LibHeader::from_constructor::<strange::StrangeRef>(strange::load, CheckTypeLayout::Yes) };
-    let LoadError::Layout {
-        adapter,
-        host,
-        differences,
-    } = refusal((&raw const STRANGE).cast())
-    else {
+    let LoadError::Layout { adapter, host, differences } = refusal((&raw const STRANGE).cast()) else {
         panic!("the layout is taken for the same")
     };
     assert_eq!((adapter.as_str(), host.as_str()), (API_VERSION, API_VERSION));

@@ -45,18 +45,13 @@ fn text_that_is_not_utf8_is_replaced() {
     let values = [Value::text("a")];
     let mut cells = lend_cells(&values);
     cells[0].bytes = Lent::from_slice(&[0xff]);
-    assert_eq!(
-        borrow_cells(RSlice::from_slice(&cells)),
-        Some(vec![Value::text("\u{fffd}")])
-    );
+    assert_eq!(borrow_cells(RSlice::from_slice(&cells)), Some(vec![Value::text("\u{fffd}")]));
 }
 
 #[test]
 fn an_unknown_failure_leaves_nothing_certain() {
     let failure = Failure::rolled_back(Phase::Commit, full_error(), 1);
-    let RResult::RErr(mut failure) = export_outcome(Err(failure)) else {
-        panic!("a failure stays one")
-    };
+    let RResult::RErr(mut failure) = export_outcome(Err(failure)) else { panic!("a failure stays one") };
     failure.phase = NEW;
     let failure = import_outcome(RResult::RErr(failure)).unwrap_err();
     assert_eq!((failure.phase, failure.state), (Phase::Closing, State::Unknown));
@@ -81,61 +76,29 @@ fn an_unknown_or_impossible_batch_is_a_stop() {
 fn an_unknown_isolation_is_refused() {
     let mut options = lend_transaction(&TransactionOptions::default());
     options.isolation = NEW;
-    assert_eq!(
-        import_transaction(&options).unwrap_err().kind,
-        ErrorKind::Unsupported
-    );
+    assert_eq!(import_transaction(&options).unwrap_err().kind, ErrorKind::Unsupported);
 }
 
 #[test]
 fn an_unknown_rule_of_the_lexer_is_refused_by_its_number() {
-    let lexer = || {
-        export_lexer(Lexer::new(
-            &[Feature::NestedComments],
-            &[("COPY", Class::CopyFromStdin)],
-        ))
-    };
+    let lexer = || export_lexer(Lexer::new(&[Feature::NestedComments], &[("COPY", Class::CopyFromStdin)]));
     let mut newer = lexer();
     newer.features.push(NEW);
     let error = import_lexer(newer).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Misbehaved);
-    assert_eq!(
-        error.message,
-        "the adapter's dialect has feature 4000, which needs a newer host"
-    );
+    assert_eq!(error.message, "the adapter's dialect has feature 4000, which needs a newer host");
     let mut newer = lexer();
     newer.patterns[0].class = NEW;
     let error = import_lexer(newer).unwrap_err();
-    assert_eq!(
-        error.message,
-        "the adapter's dialect has statement class 4000, which needs a newer host"
-    );
+    assert_eq!(error.message, "the adapter's dialect has statement class 4000, which needs a newer host");
 }
 
 #[test]
 fn an_unknown_text_is_one_that_the_engine_does_not_have() {
     let empty = RSlice::from_slice(&[]);
-    assert!(
-        decode(
-            &AText {
-                text: NEW,
-                arguments: empty
-            },
-            |_| ()
-        )
-        .is_none()
-    );
+    assert!(decode(&AText { text: NEW, arguments: empty }, |_| ()).is_none());
     // The history, without its name.
-    assert!(
-        decode(
-            &AText {
-                text: Code(2),
-                arguments: empty
-            },
-            |_| ()
-        )
-        .is_none()
-    );
+    assert!(decode(&AText { text: Code(2), arguments: empty }, |_| ()).is_none());
 }
 
 #[test]
@@ -169,10 +132,7 @@ fn an_array_that_does_not_end_or_nests_too_deeply_is_refused() {
 #[test]
 fn rows_of_a_set_that_was_not_asked_for_are_refused() {
     let mut rows = Rows::default();
-    let error = open(&Toy::default())
-        .connection
-        .query("wrong set", &[], &mut rows)
-        .unwrap_err();
+    let error = open(&Toy::default()).connection.query("wrong set", &[], &mut rows).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Misbehaved);
     assert_eq!(rows, Rows::default());
 }

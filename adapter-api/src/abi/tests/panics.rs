@@ -57,9 +57,7 @@ impl RowSink for Host {
 
 /// Returns the message of the panic that `call` lets through.
 fn panic_of<T>(call: impl FnOnce() -> T) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(call))
-        .err()
-        .expect("the call panics");
+    let payload = catch_unwind(AssertUnwindSafe(call)).err().expect("the call panics");
     *payload.downcast::<String>().expect("the host's own payload")
 }
 
@@ -73,9 +71,7 @@ fn call(connection: &mut dyn Connection, method: &str) -> Result<(), Error> {
     match method {
         "execute_raw" => connection.execute_raw(""),
         "query" => connection.query("", &[], &mut Rows::default()),
-        "read" => connection
-            .read(&[], &mut Rows::default())
-            .map_err(|failed| failed.error),
+        "read" => connection.read(&[], &mut Rows::default()).map_err(|failed| failed.error),
         "table_exists" => connection.table_exists(&TableName::new("birds")).map(drop),
         "transaction" => connection.transaction(&TransactionOptions::default(), &mut |_| Ok(())),
         "run" => connection.run(&mut Host("next_batch"), &mut Host("")),
@@ -137,10 +133,7 @@ fn a_panic_of_the_adapter_itself_is_an_error() {
         let url = Secret::new("toy:box");
         let error = match method {
             "check_url" => adapter.check_url(&url).unwrap_err(),
-            _ => adapter
-                .connect(&ConnectOptions::new(url))
-                .err()
-                .expect("connect panics"),
+            _ => adapter.connect(&ConnectOptions::new(url)).err().expect("connect panics"),
         };
         assert_panicked(&error, method);
     }
@@ -155,10 +148,7 @@ fn a_panic_in_the_dialect_poisons_its_connection_and_its_text_runs_nowhere() {
         let text = match method {
             "quote" => dialect.quote("birds"),
             "literal" => dialect.literal(&Value::Null),
-            _ => dialect
-                .text(&Text::ResetSession)
-                .expect("not taken for an absent text")
-                .concat(),
+            _ => dialect.text(&Text::ResetSession).expect("not taken for an absent text").concat(),
         };
         assert_eq!(text, "");
         assert_panicked(&connection.execute_raw(&text).unwrap_err(), method);
@@ -169,9 +159,7 @@ fn a_panic_in_the_dialect_poisons_its_connection_and_its_text_runs_nowhere() {
 fn a_panic_in_drop_ends_where_it_began() {
     let toy = Toy::that_panics_in("drop");
     let adapter = loaded(&toy);
-    let mut opened = adapter
-        .connect(&ConnectOptions::new(Secret::new("toy:box")))
-        .unwrap();
+    let mut opened = adapter.connect(&ConnectOptions::new(Secret::new("toy:box"))).unwrap();
     let dialect = opened.connection.dialect(&RowSet::default()).unwrap();
     toy.log();
     drop((dialect, opened, adapter));
@@ -187,10 +175,7 @@ fn a_panic_inside_a_transaction_takes_it_back_whatever_the_body_makes_of_it() {
         Ok(())
     });
     assert_panicked(&outcome.unwrap_err(), "ping");
-    assert_eq!(
-        toy.log(),
-        ["transaction EngineDefault ReadWrite", "ping ", "roll_back "]
-    );
+    assert_eq!(toy.log(), ["transaction EngineDefault ReadWrite", "ping ", "roll_back "]);
 }
 
 #[test]

@@ -18,10 +18,7 @@ pub(super) struct Toy {
 
 impl Toy {
     pub(super) fn that_panics_in(trap: &'static str) -> Self {
-        Toy {
-            trap,
-            ..Toy::default()
-        }
+        Toy { trap, ..Toy::default() }
     }
 
     pub(super) fn log(&self) -> Vec<String> {
@@ -65,12 +62,8 @@ impl Drop for Part {
 }
 
 impl Plugin for Part {
-    const IDENTITY: Identity = Identity {
-        name: "toy",
-        version: "0.3.1",
-        aliases: &["play"],
-        schemes: &["toy", "file"],
-    };
+    const IDENTITY: Identity =
+        Identity { name: "toy", version: "0.3.1", aliases: &["play"], schemes: &["toy", "file"] };
 }
 
 impl Adapter for Part {
@@ -81,26 +74,14 @@ impl Adapter for Part {
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
         self.0.enter("check_url", url.reveal().to_owned());
-        if url.reveal() == "toy:bad" {
-            Err(full_error())
-        } else {
-            Ok(())
-        }
+        if url.reveal() == "toy:bad" { Err(full_error()) } else { Ok(()) }
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
-        let ConnectOptions {
-            url,
-            application,
-            access,
-        } = options;
-        self.0
-            .enter("connect", format!("{} {application} {access:?}", url.reveal()));
+        let ConnectOptions { url, application, access } = options;
+        self.0.enter("connect", format!("{} {application} {access:?}", url.reveal()));
         self.check_url(url)?;
-        Ok(Opened {
-            connection: Box::new(Part(self.0.clone())),
-            canceller: Arc::new(Part(self.0.clone())),
-        })
+        Ok(Opened { connection: Box::new(Part(self.0.clone())), canceller: Arc::new(Part(self.0.clone())) })
     }
 }
 
@@ -114,11 +95,7 @@ impl Canceller for Part {
 impl Connection for Part {
     fn execute_raw(&mut self, script: &str) -> Result<(), Error> {
         self.0.enter("execute_raw", script.to_owned());
-        if script == "fail" {
-            Err(full_error())
-        } else {
-            Ok(())
-        }
+        if script == "fail" { Err(full_error()) } else { Ok(()) }
     }
 
     /// Gives the parameters back as one row, again and again, for as long as more are wanted.
@@ -134,10 +111,7 @@ impl Connection for Part {
         self.0.enter("read", texts.join("|"));
         for (set, text) in (0..).zip(texts) {
             if *text == "fail" {
-                return Err(ReadError {
-                    set,
-                    error: full_error(),
-                });
+                return Err(ReadError { set, error: full_error() });
             }
             rows.columns(set, &["text"]);
             rows.row(set, &[Value::text(text)]);
@@ -155,10 +129,7 @@ impl Connection for Part {
         options: &TransactionOptions,
         body: &mut TransactionBody<'_>,
     ) -> Result<(), Error> {
-        self.0.enter(
-            "transaction",
-            format!("{:?} {:?}", options.isolation, options.access),
-        );
+        self.0.enter("transaction", format!("{:?} {:?}", options.isolation, options.access));
         match body(self) {
             Ok(()) => self.0.enter("commit", String::new()),
             Err(BodyFailed) => {
@@ -192,11 +163,7 @@ impl Connection for Part {
 
     fn alive(&mut self, attempt: &str) -> Result<Liveness, Error> {
         self.0.enter("alive", attempt.to_owned());
-        Ok(Liveness::ALL
-            .iter()
-            .copied()
-            .find(|liveness| format!("{liveness:?}") == attempt)
-            .unwrap())
+        Ok(Liveness::ALL.iter().copied().find(|liveness| format!("{liveness:?}") == attempt).unwrap())
     }
 
     fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {
@@ -229,11 +196,7 @@ impl Part {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(Stop) => {
-                    return Err(Failure::rolled_back(
-                        Phase::Statement(statements),
-                        stopped(),
-                        statements,
-                    ));
+                    return Err(Failure::rolled_back(Phase::Statement(statements), stopped(), statements));
                 }
             };
             statements += piece.spans.len() as u64;
@@ -245,17 +208,9 @@ impl Part {
         match head.attempt.strip_prefix("fail in ") {
             None => Ok(Done::new(statements)),
             Some(phase) => {
-                let all = [
-                    Phase::Opening,
-                    Phase::Statement(7),
-                    Phase::Closing,
-                    Phase::Commit,
-                    Phase::NotReached,
-                ];
-                let phase = all
-                    .into_iter()
-                    .find(|known| format!("{known:?}") == phase)
-                    .unwrap();
+                let all =
+                    [Phase::Opening, Phase::Statement(7), Phase::Closing, Phase::Commit, Phase::NotReached];
+                let phase = all.into_iter().find(|known| format!("{known:?}") == phase).unwrap();
                 Err(Failure::new(phase, full_error(), 7, 5, State::Committed))
             }
         }
@@ -266,10 +221,7 @@ impl Dialect for Part {
     fn lexer(&self) -> Lexer {
         self.0.enter("lexer", String::new());
         let patterns: Vec<_> = Class::ALL.iter().map(|class| ("WORD [ELSE]", *class)).collect();
-        Lexer {
-            comment_version: 101_119,
-            ..Lexer::new(Feature::ALL, &patterns)
-        }
+        Lexer { comment_version: 101_119, ..Lexer::new(Feature::ALL, &patterns) }
     }
 
     fn facts(&self) -> Facts {

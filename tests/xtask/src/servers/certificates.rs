@@ -11,13 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::account::Account;
 use crate::packages;
 
-const NEW_KEY: [&str; 5] = [
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-];
+const NEW_KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
 /// The files that a server needs to offer TLS.
 #[derive(Debug)]
@@ -31,10 +25,8 @@ pub(super) struct Certificates {
 impl Certificates {
     /// Makes all files in the directory.
     pub(super) fn make(account: &Account, directory: &Path) -> Result<Self> {
-        let certificates = Self {
-            certificate: directory.join("server.pem"),
-            key: directory.join("server-key.pem"),
-        };
+        let certificates =
+            Self { certificate: directory.join("server.pem"), key: directory.join("server-key.pem") };
         make_authority(directory, "authority")?;
         make_authority(directory, "other-authority")?;
         // An authority may not be the server's own certificate at once: rustls takes none that is both.
@@ -43,29 +35,11 @@ impl Certificates {
             "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
         )?;
         let mut request = openssl(directory)?;
-        request
-            .arg("req")
-            .args(NEW_KEY)
-            .args(["-keyout", "server-key.pem", "-out", "request"]);
+        request.arg("req").args(NEW_KEY).args(["-keyout", "server-key.pem", "-out", "request"]);
         succeed_quietly(request.args(["-subj", "/CN=localhost"]))?;
         let mut sign = openssl(directory)?;
-        sign.args([
-            "x509",
-            "-req",
-            "-in",
-            "request",
-            "-extfile",
-            "extensions",
-            "-days",
-            "30",
-        ]);
-        sign.args([
-            "-CA",
-            "authority.pem",
-            "-CAkey",
-            "authority-key.pem",
-            "-CAcreateserial",
-        ]);
+        sign.args(["x509", "-req", "-in", "request", "-extfile", "extensions", "-days", "30"]);
+        sign.args(["-CA", "authority.pem", "-CAkey", "authority-key.pem", "-CAcreateserial"]);
         succeed_quietly(sign.args(["-out", "server.pem"]))?;
 
         fs::set_permissions(&certificates.key, Permissions::from_mode(0o600))?;
@@ -86,16 +60,8 @@ impl Certificates {
 
 fn make_authority(directory: &Path, name: &str) -> Result<()> {
     let mut authority = openssl(directory)?;
-    authority
-        .args(["req", "-x509"])
-        .args(NEW_KEY)
-        .args(["-days", "30"]);
-    authority.args([
-        "-keyout",
-        &format!("{name}-key.pem"),
-        "-out",
-        &format!("{name}.pem"),
-    ]);
+    authority.args(["req", "-x509"]).args(NEW_KEY).args(["-days", "30"]);
+    authority.args(["-keyout", &format!("{name}-key.pem"), "-out", &format!("{name}.pem")]);
     succeed_quietly(authority.args(["-subj", &format!("/CN=whimbrel test {name}")]))
 }
 
@@ -107,9 +73,7 @@ fn openssl(directory: &Path) -> Result<Command> {
 
 /// Runs a command whose output only matters when it fails.
 pub(super) fn succeed_quietly(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {command:?}"))?;
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{command:?} ended with {}:\n{said}", output.status);

@@ -32,19 +32,10 @@ impl Prepared {
     /// Starts `mariadb-install-db`, without waiting for it.
     pub(super) fn start(ground: &Ground) -> Result<Self> {
         let mut install = ground.account.command("mariadb-install-db", &ground.directory)?;
-        install.args([
-            "--no-defaults",
-            "--skip-test-db",
-            "--auth-root-authentication-method=normal",
-        ]);
-        install.arg(format!(
-            "--datadir={}",
-            ground.directory.join("mariadb").display()
-        ));
+        install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
+        install.arg(format!("--datadir={}", ground.directory.join("mariadb").display()));
         let install = install.stdout(Stdio::null()).stderr(Stdio::piped());
-        Ok(Self {
-            install: install.spawn().context("cannot run mariadb-install-db")?,
-        })
+        Ok(Self { install: install.spawn().context("cannot run mariadb-install-db")? })
     }
 
     /// Waits for the data directory and starts the server on it.
@@ -62,11 +53,7 @@ impl Prepared {
             question: &question,
         };
         let (process, port) = recipe.start()?;
-        Ok(MariaDb {
-            port,
-            socket: ground.directory.join("mariadb.sock"),
-            _process: process,
-        })
+        Ok(MariaDb { port, socket: ground.directory.join("mariadb.sock"), _process: process })
     }
 }
 
@@ -91,10 +78,7 @@ fn server(ground: &Ground, port: u16) -> Result<Command> {
         ("socket", file("mariadb.sock")),
         ("pid-file", file("mariadb.pid")),
         ("init-file", file("mariadb.sql")),
-        (
-            "ssl-ca",
-            Certificates::authority(&ground.directory).display().to_string(),
-        ),
+        ("ssl-ca", Certificates::authority(&ground.directory).display().to_string()),
         ("ssl-cert", ground.certificates.certificate.display().to_string()),
         ("ssl-key", ground.certificates.key.display().to_string()),
         ("max-connections", "300".to_owned()),
@@ -109,9 +93,7 @@ fn server(ground: &Ground, port: u16) -> Result<Command> {
 
 fn question(port: u16) -> Result<Command> {
     let mut command = Command::new(packages::path_of("mariadb")?);
-    command
-        .env("MYSQL_PWD", PASSWORD)
-        .args(["--no-defaults", "--connect-timeout=5", "-h", HOST]);
+    command.env("MYSQL_PWD", PASSWORD).args(["--no-defaults", "--connect-timeout=5", "-h", HOST]);
     command.args(["-P", &port.to_string(), "-u", OWNER, "-e", "SELECT 1"]);
     Ok(command)
 }

@@ -63,11 +63,7 @@ impl Servers {
         let directory = tempfile::Builder::new().prefix("whimbrel-servers-").tempdir()?;
         account.own(directory.path())?;
         let certificates = Certificates::make(&account, directory.path())?;
-        let ground = Ground {
-            account,
-            directory: directory.path().to_owned(),
-            certificates,
-        };
+        let ground = Ground { account, directory: directory.path().to_owned(), certificates };
 
         // Both prepare their data directories at the same time, which is most of the wait.
         let mariadb = mariadb::Prepared::start(&ground)?;
@@ -79,12 +75,7 @@ impl Servers {
             PgBouncer::start(&ground, &postgres, Pooling::SingleTransaction)?,
             PgBouncer::start(&ground, &postgres, Pooling::Session)?,
         ];
-        let servers = Self {
-            poolers,
-            postgres,
-            mariadb,
-            directory,
-        };
+        let servers = Self { poolers, postgres, mariadb, directory };
         servers.write_facts(&ground)?;
         Ok(servers)
     }
@@ -101,26 +92,11 @@ impl Servers {
             format!("{scheme}://{OWNER}:{PASSWORD}@{HOST}:{port}/{database}")
         };
         vec![
-            format!(
-                "PostgreSQL             {}",
-                url("postgres", self.postgres.port, "postgres")
-            ),
-            format!(
-                "PgBouncer, transaction {}",
-                url("postgres", transaction.port, "postgres")
-            ),
-            format!(
-                "PgBouncer, pool of one {}",
-                url("postgres", single.port, "postgres")
-            ),
-            format!(
-                "PgBouncer, session     {}",
-                url("postgres", session.port, "postgres")
-            ),
-            format!(
-                "MariaDB                {}",
-                url("mysql", self.mariadb.port, "mysql")
-            ),
+            format!("PostgreSQL             {}", url("postgres", self.postgres.port, "postgres")),
+            format!("PgBouncer, transaction {}", url("postgres", transaction.port, "postgres")),
+            format!("PgBouncer, pool of one {}", url("postgres", single.port, "postgres")),
+            format!("PgBouncer, session     {}", url("postgres", session.port, "postgres")),
+            format!("MariaDB                {}", url("mysql", self.mariadb.port, "mysql")),
             format!(
                 "authority of the certificates: {}",
                 Certificates::authority(self.directory.path()).display()

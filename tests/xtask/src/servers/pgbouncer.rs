@@ -40,10 +40,7 @@ impl PgBouncer {
         };
         let configuration = ground.directory.join(format!("{name}.ini"));
         // A plain password in the list is what makes SCRAM work towards both sides.
-        fs::write(
-            ground.directory.join("pooler-users"),
-            format!("\"{OWNER}\" \"{PASSWORD}\"\n"),
-        )?;
+        fs::write(ground.directory.join("pooler-users"), format!("\"{OWNER}\" \"{PASSWORD}\"\n"))?;
         let recipe = Recipe {
             log: ground.directory.join(format!("{name}.log")),
             stop: Signal::SIGTERM,
@@ -56,10 +53,7 @@ impl PgBouncer {
             question: &|port| psql(port, "SELECT 1"),
         };
         let (process, port) = recipe.start()?;
-        Ok(Self {
-            port,
-            _process: process,
-        })
+        Ok(Self { port, _process: process })
     }
 }
 

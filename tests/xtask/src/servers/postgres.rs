@@ -40,31 +40,17 @@ impl Prepared {
     pub(super) fn start(ground: &Ground) -> Result<Self> {
         fs::write(ground.directory.join("password"), PASSWORD)?;
         let mut initdb = ground.account.command("initdb", &ground.directory)?;
-        initdb.args([
-            "-D",
-            "postgres",
-            "-U",
-            OWNER,
-            "-A",
-            "scram-sha-256",
-            "--pwfile=password",
-        ]);
+        initdb.args(["-D", "postgres", "-U", OWNER, "-A", "scram-sha-256", "--pwfile=password"]);
         initdb.args(["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
         let initdb = initdb.stdout(Stdio::null()).stderr(Stdio::piped());
-        Ok(Self {
-            initdb: initdb.spawn().context("cannot run initdb")?,
-        })
+        Ok(Self { initdb: initdb.spawn().context("cannot run initdb")? })
     }
 
     /// Waits for the data directory and starts the server on it.
     pub(super) fn launch(self, ground: &Ground) -> Result<Postgres> {
         let output = self.initdb.wait_with_output()?;
         if !output.status.success() {
-            bail!(
-                "initdb ended with {}:\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
+            bail!("initdb ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
         }
         let data = ground.directory.join("postgres");
         fs::write(data.join("pg_hba.conf"), HBA)?;
@@ -81,31 +67,15 @@ impl Prepared {
         let (process, port) = recipe.start()?;
         let create_user = format!("CREATE ROLE {TLS_ONLY} SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
         succeed_quietly(&mut psql(port, &create_user)?)?;
-        Ok(Postgres {
-            port,
-            socket_directory,
-            _process: process,
-        })
+        Ok(Postgres { port, socket_directory, _process: process })
     }
 }
 
 /// Returns psql, ready to run the statement as the owner.
 pub(super) fn psql(port: u16, statement: &str) -> Result<Command> {
     let mut command = Command::new(packages::path_of("psql")?);
-    command
-        .env("PGPASSWORD", PASSWORD)
-        .env("PGCONNECT_TIMEOUT", "5")
-        .args(["--no-psqlrc", "-h", HOST]);
-    command.args([
-        "-p",
-        &port.to_string(),
-        "-U",
-        OWNER,
-        "-d",
-        "postgres",
-        "-c",
-        statement,
-    ]);
+    command.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "5").args(["--no-psqlrc", "-h", HOST]);
+    command.args(["-p", &port.to_string(), "-U", OWNER, "-d", "postgres", "-c", statement]);
     Ok(command)
 }
 
@@ -114,15 +84,9 @@ fn server(ground: &Ground, port: u16) -> Result<Command> {
     command.args(["-D", "postgres", "-p", &port.to_string()]);
     let settings = [
         ("listen_addresses", HOST.to_owned()),
-        (
-            "unix_socket_directories",
-            ground.directory.join("sockets").display().to_string(),
-        ),
+        ("unix_socket_directories", ground.directory.join("sockets").display().to_string()),
         ("ssl", "on".to_owned()),
-        (
-            "ssl_cert_file",
-            ground.certificates.certificate.display().to_string(),
-        ),
+        ("ssl_cert_file", ground.certificates.certificate.display().to_string()),
         ("ssl_key_file", ground.certificates.key.display().to_string()),
         // Many tests at once, some of them with ten runners, each pooler with its own connections.
         ("max_connections", "300".to_owned()),

@@ -53,10 +53,7 @@ impl Recipe<'_> {
                 return Ok((process, port));
             }
         }
-        bail!(
-            "a server ended by itself {PORTS_TO_TRY} times; its last words:\n{}",
-            tail(&self.log)
-        )
+        bail!("a server ended by itself {PORTS_TO_TRY} times; its last words:\n{}", tail(&self.log))
     }
 }
 
@@ -64,38 +61,22 @@ impl Process {
     fn spawn(mut command: Command, stop: Signal, log: &Path) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // A group of its own: Ctrl-C in the terminal must not reach a server before its clients are done.
-        command
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .stdin(Stdio::null())
-            .process_group(0);
+        command.stdout(output.try_clone()?).stderr(output).stdin(Stdio::null()).process_group(0);
         let die_with_parent = move || set_pdeathsig(stop).map_err(Into::into);
         // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls are
         // allowed: it makes one system call, allocates nothing and takes no lock. It runs after the change of
         // the user, which would clear the setting.
         unsafe { command.pre_exec(die_with_parent) };
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot run {command:?}"))?;
-        Ok(Self {
-            child,
-            stop,
-            log: log.to_owned(),
-        })
+        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        Ok(Self { child, stop, log: log.to_owned() })
     }
 
     /// Asks until there is an answer; returns `false` when the server has ended instead.
     fn wait_until_answered(&mut self, question: &mut Command) -> Result<bool> {
-        question
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        question.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            let answered = question
-                .status()
-                .with_context(|| format!("cannot run {question:?}"))?
-                .success();
+            let answered = question.status().with_context(|| format!("cannot run {question:?}"))?.success();
             // Asked after the question: the answer may have come from whoever took the port.
             if self.child.try_wait()?.is_some() {
                 return Ok(false);
@@ -104,10 +85,7 @@ impl Process {
                 return Ok(true);
             }
             if Instant::now() > deadline {
-                bail!(
-                    "a server gave no answer in {READY_WITHIN:?}; its last words:\n{}",
-                    tail(&self.log)
-                );
+                bail!("a server gave no answer in {READY_WITHIN:?}; its last words:\n{}", tail(&self.log));
             }
             thread::sleep(ASK_AGAIN_AFTER);
         }
@@ -134,10 +112,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
-            announce(&format!(
-                "cannot stop a server ({}): {error:#}",
-                self.log.display()
-            ));
+            announce(&format!("cannot stop a server ({}): {error:#}", self.log.display()));
         }
     }
 }
