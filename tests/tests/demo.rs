@@ -36,7 +36,9 @@ fn goes_up_down_and_up(database: &dyn Database, url: &str, untouched: (&dyn Data
         project.run(arguments).exits(0)
     };
     let up = run(&["up", folder]);
-    assert_eq!(up.stderr, "", "{folder}: an up without remarks");
+    let unexpected: Vec<&str> =
+        up.stderr.lines().filter(|line| !line.starts_with("note: 008_site_bounds")).collect();
+    assert!(unexpected.is_empty(), "{folder}: {unexpected:?}");
     all_applied(&run(&["status", folder, "--format", "json"]).json(), folder);
     let after_up = database.dump();
 

@@ -138,6 +138,7 @@ fn a_run_that_waits_in_vain_says_so() {
     exit: 6
     --- stdout
     --- stderr
+    note: 001_note, line 1: `PRAGMA synchronous = FULL` has no effect inside a transaction: it is set around the whole file and put back after it
     error[lock-held]: another run is at work on `sqlite`
     state: nothing was run; waited 0 s
     hint: let it finish, or wait longer with `--wait-for-runner 10m`
@@ -170,6 +171,7 @@ fn an_interrupted_run_rolls_back_and_says_so() {
     {"event":"applied","id":"001_note","duration_ms":[N]}
     {"event":"report","database":"sqlite","adapter":"sqlite","applied":[{"id":"000_notes","duration_ms":[N]},{"id":"001_note","duration_ms":[N]}],"reverted":[],"failed":{"id":"002_endless","error":{"name":"interrupted","message":"interrupted in `002_endless`","file":null,"line":null,"column":null,"sqlstate":null,"state":"`002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay","hint":"the next run goes on from there","cause":null,"facts":[]}},"errors":[{"name":"interrupted","message":"interrupted in `002_endless`","file":null,"line":null,"column":null,"sqlstate":null,"state":"`002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay","hint":"the next run goes on from there","cause":null,"facts":[]}],"state":"`002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay"}
     --- stderr
+    note: 001_note, line 1: `PRAGMA synchronous = FULL` has no effect inside a transaction: it is set around the whole file and put back after it
     error[interrupted]: interrupted in `002_endless`
     state: `002_endless` was rolled back; `000_notes` and `001_note` were applied in this run and stay
     hint: the next run goes on from there

@@ -1,5 +1,7 @@
 //! Scripts as people write them, on SQLite: failures, transactions, settings around them, and what is refused.
 
+use std::fs;
+
 use insta::assert_snapshot;
 use whimbrel_tests::birds::{database, empty, history, project, tables};
 use whimbrel_tests::{Database, Project};
@@ -209,7 +211,7 @@ fn a_table_that_others_point_to_can_be_rebuilt() {
     adapter   sqlite 0.1.0: the folder has the name of the adapter `sqlite`
     library   [FILE]
     url       sqlite:birds.db, from plugins.toml:4:7
-    002_rebuild  line 1: `PRAGMA foreign_keys = OFF` has no effect inside a transaction: it is set around the whole file and put back after it
+    note: 002_rebuild, line 1: `PRAGMA foreign_keys = OFF` has no effect inside a transaction: it is set around the whole file and put back after it
     ");
     // Dropping the parent with foreign keys on would have deleted them.
     assert_eq!(database(&project).lines("SELECT * FROM child"), ["10|1", "20|2"]);
@@ -226,6 +228,7 @@ fn a_rebuild_that_loses_rows_is_rolled_back() {
     --- stdout
     applied  001_one  [N] ms
     --- stderr
+    note: 002_rebuild, line 1: `PRAGMA foreign_keys = OFF` has no effect inside a transaction: it is set around the whole file and put back after it
     error[statement]: foreign key check: `child` points to rows that `parent` does not have (1 of them)
       --> migrations/sqlite/002_rebuild.sql
       after its last statement
@@ -406,6 +409,19 @@ fn a_failure_of_the_first_statement_without_a_transaction_leaves_nothing() {
     1|001_one|1|up|failed|0 of 1
     2|001_one|2|up|applied|1 of 1
     ");
+}
+
+/// VACUUM runs in no transaction. The file that said so is gone when the stored script is needed.
+#[test]
+fn a_stored_script_still_knows_that_it_runs_without_a_transaction() {
+    let project = empty()
+        .file("migrations/sqlite/001_one/up.sql", "CREATE TABLE a (id);\n")
+        .file("migrations/sqlite/001_one/down.sql", "DROP TABLE a;\nVACUUM;\n")
+        .file("migrations/sqlite/001_one/metadata.toml", "transaction = false\n");
+    succeed(&project, &["up"]);
+    fs::remove_dir_all(project.path("migrations/sqlite/001_one")).expect("the directory is there");
+    succeed(&project, &["down"]);
+    assert_eq!(tables(&project), [""; 0]);
 }
 
 #[test]
