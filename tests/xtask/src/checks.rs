@@ -18,8 +18,13 @@ const CARGO_DENY: &str = "0.20.2";
 /// A check by its name.
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 4] =
-    [("fmt", format), ("clippy", clippy), ("doc", documentation), ("deny", dependencies)];
+const CHECKS: [Check; 5] = [
+    ("first run", first_run),
+    ("fmt", format),
+    ("clippy", clippy),
+    ("doc", documentation),
+    ("deny", dependencies),
+];
 
 /// Runs all checks.
 pub(crate) fn run() -> Result<()> {
@@ -35,6 +40,29 @@ pub(crate) fn run() -> Result<()> {
         bail!("did not pass: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Checks that `cargo run -- up` alone builds the adapters and finds them, as the README promises. The libraries are taken
+/// away first, because a run of the tests leaves them there.
+fn first_run() -> Result<()> {
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let built = built_directory()?;
+    for entry in std::fs::read_dir(&built).into_iter().flatten().flatten() {
+        let is_adapter = entry.file_name().to_string_lossy().starts_with("libwhimbrel_adapter_");
+        if is_adapter {
+            std::fs::remove_file(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    let url = format!("sqlite:{}", directory.path().join("first.db").display());
+    succeed(cargo().args(["run", "--quiet", "--locked", "--", "up", "--url", &url]))
+}
+
+/// Returns the directory into which cargo builds.
+fn built_directory() -> Result<PathBuf> {
+    // This program was built into it.
+    let program = std::env::current_exe().context("this program does not know where it is")?;
+    program.parent().map(PathBuf::from).context("this program is in no directory")
 }
 
 fn format() -> Result<()> {
