@@ -140,6 +140,22 @@ impl History {
         History { table: Table::Present, rows, last }
     }
 
+    /// Returns the history as it will be when these migrations are taken back, in this order.
+    #[must_use]
+    pub fn with_reverted<'a>(&self, migrations: impl Iterator<Item = &'a str>) -> Self {
+        let mut rows = self.rows.clone();
+        for (migration, position) in migrations.zip(self.last_position() + 1..) {
+            rows.extend(self.last_row(migration).map(|row| HistoryRow {
+                position,
+                attempt: self.next_attempt(migration),
+                direction: RowDirection::Down,
+                state: RowState::Reverted,
+                ..row.clone()
+            }));
+        }
+        History::new(rows)
+    }
+
     /// Returns how a migration stands.
     #[must_use]
     pub fn standing(&self, migration: &str) -> Standing<'_> {

@@ -196,6 +196,30 @@ pub fn disagreements(migrations: &Migrations, history: &History, rules: &Rules) 
     problems
 }
 
+/// Returns a problem for each migration that could not be applied again once it is taken back.
+#[must_use]
+pub fn not_to_be_applied_again(migrations: &Migrations, ids: &[&Id], rules: &Rules) -> Vec<Problem> {
+    let check = |id: &&Id| match migrations.list.iter().find(|migration| migration.id == **id) {
+        None => Some(
+            Problem::new(Name::FileMissing, format!("`{id}` cannot be applied again: its file is gone"))
+                .state("nothing was run")
+                .hint(format!("to take it back for good, `whimbrel down {}`", rules.database)),
+        ),
+        Some(migration) if !is_meant_for(migration, rules.environment.as_deref()) => {
+            let environments = migration.environments.join(", ");
+            let message = format!("`{id}` cannot be applied again: it is meant for {environments}");
+            Some(
+                Problem::new(Name::Refused, message)
+                    .at(Place::file(&migration.up.path))
+                    .state("nothing was run")
+                    .hint("name the environment with `--env`"),
+            )
+        }
+        Some(_) => None,
+    };
+    ids.iter().filter_map(check).collect()
+}
+
 /// Returns whether a migration is meant for this environment.
 #[must_use]
 pub fn is_meant_for(migration: &Migration, environment: Option<&str>) -> bool {

@@ -34,7 +34,7 @@ pub struct Settled {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Status {
-    /// The migrations: files and what is applied without one, by version.
+    /// The migrations: first what the history knows and no file tells, then the files by version.
     pub migrations: Vec<MigrationStatus>,
 }
 

@@ -140,6 +140,7 @@ fn a_run_that_waits_in_vain_says_so() {
     --- stderr
     note: 001_note, line 1: `PRAGMA synchronous = FULL` has no effect inside a transaction: it is set around the whole file and put back after it
     error[lock-held]: another run is at work on `sqlite`
+      caused by: database is locked
     state: nothing was run; waited 0 s
     hint: let it finish, or wait longer with `--wait-for-runner 10m`
     ");

@@ -121,7 +121,8 @@ fn up_to(reach: &args::Reach, target: &Target) -> Result<plan::Target> {
 
 fn down_to(reach: &args::Reach, target: &Target) -> plan::Target {
     match (reach.to.as_deref(), reach.steps) {
-        (Some("0"), _) => plan::Target::All,
+        // Before the first one, unless a migration has this very version.
+        (Some("0"), _) if target.migrator.migrations().find("0").is_err() => plan::Target::All,
         (Some(id), _) => plan::Target::To(known_or_as_typed(id, target)),
         (None, steps) => plan::Target::Steps(steps.unwrap_or(1)),
     }

@@ -1,7 +1,7 @@
 //! Turns the failure of a batch into a problem that says what happened, where, what the database is like now, and
 //! what to do next.
 
-use whimbrel_adapter_api::{ErrorKind, Failure, Phase, State};
+use whimbrel_adapter_api::{ErrorKind, Failure, Mode, Phase, Session as SessionState, State};
 
 use super::Options;
 use crate::error::{self, Name, Place, Problem};
@@ -29,11 +29,19 @@ pub(super) fn problem(
         }
         Ending::Stopped(failure) => stopped(failure.as_ref(), job, done, options),
         Ending::Failed(failure) => failed(&failure, job, done, session, options),
-        Ending::Done | Ending::FenceTaken => {
+        Ending::Done | Ending::FenceTaken(_) => {
             Problem::new(Name::Bug, "a run that did not fail was taken for one that did")
         }
     };
     Problem { migration: Some(job.step.id.0.clone()), ..problem }
+}
+
+/// Returns the problem of a row that a living runner is at work on, for `verify`.
+pub(super) fn under_way(row: &HistoryRow, database: &str) -> Problem {
+    let began = row.started_at.as_deref().unwrap_or("at an unknown time");
+    let message = format!("another run is at work on `{}` ({}, since {began})", row.migration, row.applied_by);
+    Problem::new(Name::LockHeld, message)
+        .hint(format!("look again with `whimbrel status {database}` when it is done"))
 }
 
 /// Returns the problem of a started row that nobody is at work on.
@@ -96,6 +104,7 @@ fn failed(
     let error = &failure.error;
     let id = &job.step.id;
     let problem = match (failure.state, error.kind) {
+        _ if is_cut_short(failure, job) => cut_short(failure, job),
         (State::InDoubt, _) => {
             Problem::new(Name::InDoubt, format!("the connection was lost while `{id}` was being committed"))
                 .caused_by(error.message.clone())
@@ -124,6 +133,27 @@ fn partly(failure: &Failure, job: &Job) -> Problem {
     let what = plan::attempt(&job.step.id.0, job.step.direction);
     let message = format!("{what} stopped after {done} of {total} statements, and they cannot be undone");
     Problem::new(Name::PartlyApplied, message).caused_by(failure.error.message.clone())
+}
+
+/// Returns whether a script that runs step by step lost its session: what was under way may be in or not.
+fn is_cut_short(failure: &Failure, job: &Job) -> bool {
+    let lost = failure.error.session == SessionState::Lost && failure.error.kind != ErrorKind::Panicked;
+    lost && job.treatment.mode == Mode::Stepwise && failure.state != State::RolledBack
+}
+
+fn cut_short(failure: &Failure, job: &Job) -> Problem {
+    let what = plan::attempt(&job.step.id.0, job.step.direction);
+    Problem::new(Name::PartlyApplied, format!("the connection was lost in the middle of {what}"))
+        .caused_by(failure.error.message.clone())
+}
+
+fn may_be_in(failure: &Failure, job: &Job) -> String {
+    let (id, next) = (&job.step.id, failure.committed + 1);
+    let unsure = format!("statement {next} and what follows may be in the database or not");
+    match failure.committed {
+        0 => format!("`{id}` was begun: {unsure}"),
+        done => format!("{}; {unsure}", ran(done, id, job.step.direction)),
+    }
 }
 
 /// Adds the place of the failing statement: the file, and the line and column that the server points at.
@@ -163,6 +193,7 @@ fn facts(problem: Problem, error: &whimbrel_adapter_api::Error) -> Problem {
 fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
     let id = &job.step.id;
     let this = match (failure.state, job.step.direction) {
+        _ if is_cut_short(failure, job) => may_be_in(failure, job),
         (State::RolledBack, Direction::Up) => format!("`{id}` was rolled back"),
         (State::RolledBack, Direction::Down) => still_applied(id),
         (State::Committed, Direction::Up) if failure.committed == 0 => {
@@ -212,6 +243,10 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
     };
     let again = format!("`whimbrel {command} {database}`");
     match (failure.state, failure.error.kind) {
+        _ if is_cut_short(failure, job) => format!(
+            "the server may still be at work on it; look at the database, then say what is in it: `whimbrel repair \
+             {database} {id} --applied` or `--reverted`"
+        ),
         (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),
         (State::Committed, _) if failure.committed > 0 => format!(
             "finish or undo it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"

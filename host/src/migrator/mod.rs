@@ -10,6 +10,7 @@ mod failure;
 mod prepare;
 mod settle;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Recorde
 use crate::source::{Id, Migration, Migrations};
 
 pub use settle::Settlement;
+
+/// The state in the problems of a plan.
+const NOTHING_RUN: &str = "nothing was run";
 
 /// The name of the history table, unless told otherwise.
 pub const DEFAULT_TABLE: &str = "whimbrel_migrations";
@@ -141,13 +145,25 @@ impl Migrator {
         observer: &mut dyn Observer,
     ) -> Result<Report> {
         let (mut session, history) = Session::open(connection, &self.options.table)?;
+        self.check_way_back(&history, steps, &mut session)?;
         let mut run = Run::new(self, observer);
         run.go(&mut session, history, Direction::Down, &Target::Steps(steps))?;
-        let history = session.read_history()?;
+        let history = session.read_history().map_err(|error| run.with_done(error))?;
         let reverted = run.report.done.iter().map(|settled| settled.id.clone());
         let pins = reverted.map(|id| plan::pin(&id, &history)).collect();
         let history = run.go(&mut session, history, Direction::Up, &Target::Pinned(pins))?;
         Ok(run.finish(&history))
+    }
+
+    /// Checks that what `redo` takes back can be applied again, before it takes anything back.
+    fn check_way_back(&self, history: &History, steps: usize, session: &mut Session<'_>) -> Result<()> {
+        let down = self.plan(Direction::Down, history, &Target::Steps(steps))?;
+        let ids: Vec<&Id> = down.steps.iter().map(|step| &step.id).collect();
+        Error::unless_empty(plan::not_to_be_applied_again(&self.migrations, &ids, &self.rules()))?;
+        let after = history.with_reverted(ids.iter().map(|id| id.0.as_str()));
+        let pins = ids.iter().map(|id| plan::pin(id, &after)).collect();
+        let up = self.plan(Direction::Up, &after, &Target::Pinned(pins))?;
+        prepare::jobs(&up.steps, session, &self.options).map(drop)
     }
 
     /// Returns what [`up`](Migrator::up) or [`down`](Migrator::down) would run. Writes nothing.
@@ -194,6 +210,13 @@ impl Migrator {
     pub fn verify(&self, connection: &mut dyn Connection) -> Result<Vec<Problem>> {
         let (mut session, history) = Session::open(connection, &self.options.table)?;
         let mut problems = plan::disagreements(&self.migrations, &history, &self.rules());
+        if let Some(row) = history.started() {
+            let database = &self.options.database;
+            problems.push(match is_alive(row, &mut session)? {
+                Alive::Yes => failure::under_way(row, database),
+                Alive::No => failure::abandoned(row, database),
+            });
+        }
         let rules = Rules { out_of_order: OutOfOrder::Allow, ..self.rules() };
         if let Ok(plan) = plan::up(&self.migrations, &history, &Target::All, &rules)
             && let Err(error) = prepare::jobs(&plan.steps, &mut session, &self.options)
@@ -236,10 +259,17 @@ impl Migrator {
             let row = history.last_row(&migration.id.0);
             status_row(migration.id.clone(), self.state_of(migration, history), row)
         });
-        let known =
-            |row: &&HistoryRow| self.migrations.list.iter().any(|migration| migration.id.0 == row.migration);
-        let gone = history.applied().filter(|row| !known(row));
-        let gone = gone.map(|row| status_row(Id(row.migration.clone()), MigrationState::Missing, Some(row)));
+        let known: HashSet<&str> =
+            self.migrations.list.iter().map(|migration| migration.id.0.as_str()).collect();
+        let gone = history.last_rows().filter(|row| !known.contains(row.migration.as_str()));
+        let gone = gone.filter_map(|row| {
+            let state = match history.standing(&row.migration) {
+                Standing::Applied(_) => MigrationState::Missing,
+                Standing::Started(_) | Standing::Failed(_) => MigrationState::Started,
+                Standing::Pending | Standing::Skipped(_) => return None,
+            };
+            Some(status_row(Id(row.migration.clone()), state, Some(row)))
+        });
         Status { migrations: gone.chain(files).collect() }
     }
 
@@ -273,12 +303,14 @@ struct Run<'a> {
     observer: &'a mut dyn Observer,
     patience: Patience,
     report: Report,
+    /// The server's words at the last fence that was lost. Should nobody else turn up, they are the reason.
+    lost_to: Option<String>,
 }
 
 impl<'a> Run<'a> {
     fn new(migrator: &'a Migrator, observer: &'a mut dyn Observer) -> Self {
         let patience = Patience::new(migrator.options.wait_for_runner);
-        Run { migrator, observer, patience, report: Report::default() }
+        Run { migrator, observer, patience, report: Report::default(), lost_to: None }
     }
 
     fn finish(mut self, history: &History) -> Report {
@@ -301,14 +333,23 @@ impl<'a> Run<'a> {
     fn go(
         &mut self,
         session: &mut Session<'_>,
+        history: History,
+        direction: Direction,
+        target: &Target,
+    ) -> Result<History> {
+        self.try_to_go(session, history, direction, target).map_err(|error| self.with_done(error))
+    }
+
+    fn try_to_go(
+        &mut self,
+        session: &mut Session<'_>,
         mut history: History,
         direction: Direction,
         target: &Target,
     ) -> Result<History> {
         let mut chosen = target.clone();
         loop {
-            let plan =
-                self.plan(direction, &history, &chosen, target).map_err(|error| self.with_done(error))?;
+            let plan = self.plan(direction, &history, &chosen, target)?;
             for warning in &plan.warnings {
                 self.observer.warning(warning);
             }
@@ -377,11 +418,11 @@ impl<'a> Run<'a> {
         let job = jobs.get(outcome.finished.len());
         match outcome.ending {
             Ending::Done => Ok(Progress::Complete),
-            Ending::FenceTaken => Ok(Progress::Overtaken),
-            ending => {
-                let problem = failure::problem(ending, job, &self.report.done, session, options);
-                Err(self.with_done(problem.into()))
+            Ending::FenceTaken(failure) => {
+                self.lost_to = Some(failure.error.message);
+                Ok(Progress::Overtaken)
             }
+            ending => Err(failure::problem(ending, job, &self.report.done, session, options).into()),
         }
     }
 
@@ -390,9 +431,9 @@ impl<'a> Run<'a> {
         match self.patience.pause(&self.migrator.options.cancellation) {
             Waited::LookAgain => Ok(()),
             Waited::LongEnough if self.migrator.options.cancellation.is_cancelled() => {
-                Err(self.with_done(interrupted_while_waiting().into()))
+                Err(interrupted_while_waiting().into())
             }
-            Waited::LongEnough => Err(self.with_done(self.gave_up(None).into())),
+            Waited::LongEnough => Err(self.gave_up(None).into()),
         }
     }
 
@@ -413,24 +454,23 @@ impl<'a> Run<'a> {
     /// Waits until the runner that is at work on `row` may be done, or says that nobody is.
     fn wait_for(&mut self, row: &HistoryRow, session: &mut Session<'_>) -> Result<()> {
         let options = &self.migrator.options;
-        if !is_alive(row, session)? {
-            let problem = failure::abandoned(row, &options.database);
-            return Err(self.with_done(problem.into()));
+        if is_alive(row, session)? == Alive::No {
+            return Err(failure::abandoned(row, &options.database).into());
         }
         self.observer.waiting(&row.applied_by);
         match self.patience.pause(&options.cancellation) {
             Waited::LookAgain => Ok(()),
             Waited::LongEnough if options.cancellation.is_cancelled() => {
-                Err(self.with_done(interrupted_while_waiting().into()))
+                Err(interrupted_while_waiting().into())
             }
-            Waited::LongEnough => Err(self.with_done(self.gave_up(Some(&row.applied_by)).into())),
+            Waited::LongEnough => Err(self.gave_up(Some(&row.applied_by)).into()),
         }
     }
 
     fn gave_up(&self, whom: Option<&str>) -> Problem {
         let database = &self.migrator.options.database;
         let waited = self.patience.waited().as_secs();
-        Problem::new(
+        let problem = Problem::new(
             Name::LockHeld,
             format!(
                 "another run is at work on `{database}`{}",
@@ -438,11 +478,20 @@ impl<'a> Run<'a> {
             ),
         )
         .state(format!("{}; waited {waited} s", failure::stays(&self.report.done)))
-        .hint("let it finish, or wait longer with `--wait-for-runner 10m`")
+        .hint("let it finish, or wait longer with `--wait-for-runner 10m`");
+        Problem { cause: self.lost_to.clone().filter(|_| whom.is_none()), ..problem }
     }
 
-    fn with_done(&self, error: Error) -> Error {
-        Error { done: self.report.done.clone(), ..error }
+    /// Says of an error what the run did before it. A later plan of the run may have found that nothing was run, and
+    /// only means itself.
+    fn with_done(&self, mut error: Error) -> Error {
+        error.done.clone_from(&self.report.done);
+        if !error.done.is_empty() {
+            let stays = failure::stays(&error.done);
+            let of_plan = error.problems.iter_mut().filter(|problem| problem.state.as_deref() == Some(NOTHING_RUN));
+            of_plan.for_each(|problem| problem.state = Some(stays.clone()));
+        }
+        error
     }
 }
 
@@ -459,12 +508,22 @@ enum Progress {
     Overtaken,
 }
 
+/// Whether somebody is at work on a started row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alive {
+    Yes,
+    No,
+}
+
 /// Returns whether somebody is at work on a started row: its lease is not over, or the server still works on it.
-fn is_alive(row: &HistoryRow, session: &mut Session<'_>) -> Result<bool> {
+fn is_alive(row: &HistoryRow, session: &mut Session<'_>) -> Result<Alive> {
     if row.lease_ms.is_some_and(|left| left > 0) {
-        return Ok(true);
+        return Ok(Alive::Yes);
     }
     let attempt = runner::attempt_name(session, row.position);
     let alive = session.connection.alive(&attempt);
-    Ok(alive.map_err(|error| failure::lost(&error))? == Liveness::Alive)
+    Ok(match alive.map_err(|error| failure::lost(&error))? {
+        Liveness::Alive => Alive::Yes,
+        _ => Alive::No,
+    })
 }

@@ -2,9 +2,9 @@
 
 use whimbrel_adapter_api::{Connection, NewRow, RowDirection, RowState};
 
-use super::{Migrator, Run, is_alive, prepare};
-use crate::error::{Name, Problem, Result};
-use crate::history::{History, HistoryRow, Session, Standing, Table};
+use super::{Alive, Migrator, Run, failure, is_alive, prepare};
+use crate::error::{Error, Name, Problem, Result};
+use crate::history::{History, HistoryRow, Session, Standing, StoredDown, Table};
 use crate::plan;
 use crate::runner::{self, Recorded};
 use crate::source::{Id, Migration};
@@ -30,26 +30,28 @@ impl Migrator {
     pub fn repair(&self, connection: &mut dyn Connection, id: &Id, settlement: Settlement) -> Result<()> {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
         let migration = self.migrations.list.iter().find(|migration| migration.id == *id);
+        let mut silent = runner::Silent;
+        let mut run = Run::new(self, &mut silent);
         loop {
-            let row = history.last_row(&id.0);
-            if let (Some(row), Standing::Started(_)) = (row, history.standing(&id.0))
-                && is_alive(row, &mut session)?
+            if let Standing::Started(row) = history.standing(&id.0)
+                && is_alive(row, &mut session)? == Alive::Yes
             {
                 return Err(at_work(row, &self.options.database).into());
             }
             self.check(id, migration, &history, settlement)?;
-            if self.create_if_absent(&mut session, &mut history)? == Recorded::FenceTaken {
-                history = session.read_history()?;
-                continue;
+            if self.create_if_absent(&mut run, &mut session, &mut history)? == Recorded::Yes {
+                let stored = match migration {
+                    Some(migration) => Stored::of(migration)?,
+                    None => Stored::last_of(id, &history, &mut session)?,
+                };
+                let mut new = self.repaired(id, &history, settlement);
+                new.checksum = stored.checksum.as_deref();
+                new.down_script = stored.down.as_deref().filter(|_| settlement != Settlement::Reverted);
+                if runner::record(&[new], &mut session)? == Recorded::Yes {
+                    return Ok(());
+                }
             }
-            let checksum = migration.map(|migration| migration.checksum.to_string());
-            let down = migration.map(stored_down).transpose()?.flatten();
-            let mut new = self.repaired(id, &history, settlement);
-            new.checksum = checksum.as_deref();
-            new.down_script = down.as_deref().filter(|_| settlement != Settlement::Reverted);
-            if runner::record(&[new], &mut session)? == Recorded::Yes {
-                return Ok(());
-            }
+            run.give_way()?;
             history = session.read_history()?;
         }
     }
@@ -63,33 +65,57 @@ impl Migrator {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
         let reach = self.migrations.list.iter().position(|migration| migration.id == *id);
         let reach = reach.ok_or_else(|| unknown(id))?;
+        let reached = &self.migrations.list[..=reach];
+        let mut silent = runner::Silent;
+        let mut run = Run::new(self, &mut silent);
         loop {
-            let pending: Vec<&Migration> = self.migrations.list[..=reach]
-                .iter()
-                .filter(|migration| history.standing(&migration.id.0) == Standing::Pending)
-                .collect();
+            self.check_settled(reached, &history, &mut session)?;
+            let is_pending =
+                |migration: &&Migration| history.standing(&migration.id.0) == Standing::Pending;
+            let pending: Vec<&Migration> = reached.iter().filter(is_pending).collect();
             if pending.is_empty() {
                 return Ok(Vec::new());
             }
-            if self.create_if_absent(&mut session, &mut history)? == Recorded::FenceTaken {
-                history = session.read_history()?;
-                continue;
+            if self.create_if_absent(&mut run, &mut session, &mut history)? == Recorded::Yes {
+                let stored = pending.iter().map(|migration| Stored::of(migration));
+                let stored = stored.collect::<Result<Vec<_>>>()?;
+                let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
+                if runner::record(&rows, &mut session)? == Recorded::Yes {
+                    return Ok(pending.iter().map(|migration| migration.id.clone()).collect());
+                }
             }
-            let stored = pending.iter().map(|migration| Stored::of(migration));
-            let stored = stored.collect::<Result<Vec<_>>>()?;
-            let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
-            if runner::record(&rows, &mut session)? == Recorded::Yes {
-                return Ok(pending.iter().map(|migration| migration.id.clone()).collect());
-            }
+            run.give_way()?;
             history = session.read_history()?;
         }
     }
 
-    fn create_if_absent(&self, session: &mut Session<'_>, history: &mut History) -> Result<Recorded> {
+    /// Checks that none of these migrations is under way or half done: it is neither pending nor applied.
+    fn check_settled(&self, reached: &[Migration], history: &History, session: &mut Session<'_>) -> Result<()> {
+        let database = &self.options.database;
+        let mut problems = Vec::new();
+        for migration in reached {
+            match history.standing(&migration.id.0) {
+                Standing::Failed(row) => problems.push(plan::half_done_problem(row, database)),
+                Standing::Started(row) => problems.push(match is_alive(row, session)? {
+                    Alive::Yes => at_work(row, database),
+                    Alive::No => failure::abandoned(row, database),
+                }),
+                Standing::Pending | Standing::Applied(_) | Standing::Skipped(_) => {}
+            }
+        }
+        Error::unless_empty(problems)
+    }
+
+    fn create_if_absent(
+        &self,
+        run: &mut Run<'_>,
+        session: &mut Session<'_>,
+        history: &mut History,
+    ) -> Result<Recorded> {
         if history.table == Table::Present {
             return Ok(Recorded::Yes);
         }
-        let created = Run::new(self, &mut runner::Silent).create_history(session)?;
+        let created = run.create_history(session)?;
         if created == Recorded::Yes {
             *history = History::new(Vec::new());
         }
@@ -141,13 +167,23 @@ impl Migrator {
 
 /// What the history keeps of a migration's files.
 struct Stored {
-    checksum: String,
+    checksum: Option<String>,
     down: Option<String>,
 }
 
 impl Stored {
     fn of(migration: &Migration) -> Result<Self> {
-        Ok(Stored { checksum: migration.checksum.to_string(), down: stored_down(migration)? })
+        let down = prepare::down_text(migration.down.as_ref(), migration.down_transaction)?;
+        Ok(Stored { checksum: Some(migration.checksum.to_string()), down })
+    }
+
+    /// Returns what the history kept last of a migration whose file is gone.
+    fn last_of(id: &Id, history: &History, session: &mut Session<'_>) -> Result<Self> {
+        let rows = || history.rows.iter().rev().filter(|row| row.migration == id.0);
+        let checksum = rows().find_map(|row| row.checksum.clone());
+        let down = rows().find(|row| row.down == StoredDown::Present);
+        let down = down.map(|row| session.read_down_script(row.position)).transpose()?;
+        Ok(Stored { checksum, down })
     }
 }
 
@@ -163,16 +199,12 @@ fn baseline_rows<'a>(
         let id = &migration.id.0;
         let mut row = NewRow::new(position, id, history.next_attempt(id));
         row.state = RowState::Baseline;
-        row.checksum = Some(&stored.checksum);
+        row.checksum = stored.checksum.as_deref();
         row.down_script = stored.down.as_deref();
         row.applied_by = by;
         row
     };
     numbered.map(row).collect()
-}
-
-fn stored_down(migration: &Migration) -> Result<Option<String>> {
-    prepare::down_text(migration.down.as_ref(), migration.down_transaction)
 }
 
 fn unknown(id: &Id) -> Problem {

@@ -109,7 +109,7 @@ impl<'a> Heard<'a> {
         };
         let ending = match (failure, self.unreadable) {
             (Some(failure), Some(problem)) => Ending::Unreadable(failure, problem),
-            (Some(failure), None) if is_fence_taken(&failure) => Ending::FenceTaken,
+            (Some(failure), None) if is_fence_taken(&failure) => Ending::FenceTaken(failure),
             (Some(failure), None) if failure.error.kind == ErrorKind::Stopped => {
                 Ending::Stopped(Some(failure))
             }

@@ -91,7 +91,7 @@ pub enum Ending {
     /// Everything is done.
     Done,
     /// Another runner was first: read the history again.
-    FenceTaken,
+    FenceTaken(Failure),
     /// The run was asked to stop.
     Stopped(Option<Failure>),
     /// A script could not be read, or is not what was planned.

@@ -260,7 +260,7 @@ fn a_lost_fence_in_the_opening_is_no_failure() {
         })
         .ending
     };
-    assert!(matches!(fence(Phase::Opening), Ending::FenceTaken));
+    assert!(matches!(fence(Phase::Opening), Ending::FenceTaken(_)));
     assert!(
         matches!(fence(Phase::Statement(0)), Ending::Failed(_)),
         "nobody takes a fence in the middle of a script"
