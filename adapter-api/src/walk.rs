@@ -10,6 +10,8 @@ use crate::error::{Error, ErrorKind, Session};
 use crate::work::{Done, Events, Failure, Head, Marking, Mode, Next, Phase, PieceKind, State, Stop, Work};
 
 /// An engine that takes one statement at a time.
+///
+/// After an error that lost the session, [`walk`] calls none of these any more.
 pub trait OneByOne {
     /// Executes one statement, throws its rows away and returns how many rows it changed.
     ///
@@ -17,6 +19,17 @@ pub trait OneByOne {
     ///
     /// The engine's, with the position in bytes from the start of `statement`.
     fn execute(&mut self, statement: &str) -> Result<u64, Error>;
+
+    /// Returns whether the last statement of a stepwise batch, and every one before it, stays in the database whatever
+    /// comes next: [`Failure::committed`] counts up to here.
+    ///
+    /// The host leaves unmarked what stands inside a transaction of the script's own, and marks the statement that ends
+    /// it, so that the marking is the answer of most engines. It is too low for an engine whose patterns have
+    /// `LockTables` or `ReadsPrevious`, which leave statements outside a transaction unmarked too: such an engine answers
+    /// whether it is outside a transaction.
+    fn is_kept(&self, marking: Marking) -> bool {
+        marking == Marking::Marked
+    }
 
     /// Rolls back the open transaction, if there is one, and says what is left of it.
     fn roll_back(&mut self) -> State;
@@ -75,19 +88,22 @@ fn batch(
     work: &mut dyn Work,
     events: &mut dyn Events,
 ) -> Result<Done, Failure> {
-    let mut completed = 0;
-    let outcome = steps(engine, head, number, work, events, &mut completed);
-    let outcome = outcome.map_err(|(phase, error)| failure(engine, head, phase, error, completed));
-    if let Err(failure) = &outcome {
-        let past_opening = failure.phase != Phase::Opening;
-        let record = head.failed.iter().filter(|_| past_opening);
-        for text in record.chain(&head.cleanup) {
-            // The outcome is decided and is what the host must hear; the session is put in order as far as it goes.
-            let _ = engine.execute(&text.replace("{done}", &failure.committed.to_string()));
-        }
+    let mut reached = Reached::default();
+    let outcome = steps(engine, head, number, work, events, &mut reached);
+    let outcome = outcome.map_err(|(phase, error)| failure(engine, head, phase, error, &reached));
+    match &outcome {
+        Ok(()) => engine.leave(),
+        Err(failure) => put_in_order(engine, head, failure),
     }
-    engine.leave();
-    outcome.map(|()| Done::new(completed))
+    outcome.map(|()| Done::new(reached.completed))
+}
+
+/// How far a batch came.
+#[derive(Default)]
+struct Reached {
+    completed: u64,
+    /// How many of those stay whatever comes next. None in an atomic batch.
+    kept: u64,
 }
 
 fn steps(
@@ -96,7 +112,7 @@ fn steps(
     number: u32,
     work: &mut dyn Work,
     events: &mut dyn Events,
-    completed: &mut u64,
+    reached: &mut Reached,
 ) -> Result<(), (Phase, Error)> {
     engine.enter(&head.outside).map_err(|error| (Phase::Opening, error))?;
     for text in &head.opening {
@@ -104,24 +120,27 @@ fn steps(
     }
     let mut bytes = 0;
     loop {
-        let piece = work.next_piece().map_err(|Stop| (Phase::Statement(*completed), stopped()))?;
+        let piece = work.next_piece().map_err(|Stop| (Phase::Statement(reached.completed), stopped()))?;
         let Some(piece) = piece else { break };
         if piece.kind != PieceKind::Sql {
             let error = Error::unsupported("data inside a script");
-            return Err((Phase::Statement(*completed), error));
+            return Err((Phase::Statement(reached.completed), error));
         }
         for span in piece.spans {
-            let at = Phase::Statement(*completed);
+            let at = Phase::Statement(reached.completed);
             let statement = piece.statement(span).map_err(|error| (at, error))?;
             engine.execute(statement).map_err(|error| (at, error))?;
-            *completed += 1;
+            reached.completed += 1;
+            if head.mode == Mode::Stepwise && engine.is_kept(span.marking()) {
+                reached.kept = reached.completed;
+            }
             if let (Some(mark), Marking::Marked) = (&head.mark, span.marking()) {
-                let mark = mark.replace("{done}", &completed.to_string());
+                let mark = mark.replace("{done}", &reached.completed.to_string());
                 engine.execute(&mark).map_err(|error| (Phase::Closing, error))?;
             }
         }
         bytes += piece.text.len() as u64;
-        events.progress(number, *completed, bytes);
+        events.progress(number, reached.completed, bytes);
     }
     close(engine, head)
 }
@@ -142,15 +161,40 @@ fn close(engine: &mut dyn OneByOne, head: &Head) -> Result<(), (Phase, Error)> {
     Ok(())
 }
 
-fn failure(engine: &mut dyn OneByOne, head: &Head, phase: Phase, error: Error, completed: u64) -> Failure {
-    let rolled_back = engine.roll_back();
-    let (committed, state) = match (head.mode, phase, error.kind) {
-        (_, _, ErrorKind::TransactionEnded) => (0, State::Unknown),
-        (Mode::Atomic, _, _) => (0, rolled_back),
-        (Mode::Stepwise, Phase::Opening, _) => (0, State::RolledBack),
-        (Mode::Stepwise, _, _) => (completed, State::Committed),
+/// Ends the transaction of a batch that failed, and says what became of it.
+fn failure(engine: &mut dyn OneByOne, head: &Head, phase: Phase, error: Error, reached: &Reached) -> Failure {
+    let state = match (error.session, head.mode, phase) {
+        // The database rolls back what was not asked to commit.
+        (Session::Lost, Mode::Atomic, Phase::Commit) | (Session::Lost, Mode::Stepwise, _) => State::InDoubt,
+        (Session::Lost, Mode::Atomic, _) => State::RolledBack,
+        (Session::Usable, mode, phase) => {
+            let rolled_back = engine.roll_back();
+            match (mode, phase) {
+                _ if error.kind == ErrorKind::TransactionEnded => State::Unknown,
+                (Mode::Atomic, _) => rolled_back,
+                (Mode::Stepwise, Phase::Opening) => State::RolledBack,
+                (Mode::Stepwise, _) => State::Committed,
+            }
+        }
     };
-    Failure::new(phase, error, completed, committed, state)
+    Failure::new(phase, error, reached.completed, reached.kept, state)
+}
+
+/// Leaves the session of a batch that failed as it was found, as far as the session allows.
+fn put_in_order(engine: &mut dyn OneByOne, head: &Head, failure: &Failure) {
+    if failure.error.session == Session::Lost {
+        return;
+    }
+    let past_opening = failure.phase != Phase::Opening;
+    let record = head.failed.iter().filter(|_| past_opening);
+    for text in record.chain(&head.cleanup) {
+        // The outcome is decided and is what the host must hear; only a lost session is of interest.
+        let executed = engine.execute(&text.replace("{done}", &failure.committed.to_string()));
+        if executed.is_err_and(|error| error.session == Session::Lost) {
+            return;
+        }
+    }
+    engine.leave();
 }
 
 /// Returns the error of a batch that the host asked to stop.

@@ -156,6 +156,19 @@ pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &R
     Ok(Plan { steps: steps.map(|migration| up_step(migration, history)).collect(), pins, choice, warnings })
 }
 
+/// Returns the steps that [`up`] would plan if nothing stood in the way: their scripts are checked all the same, so that
+/// what is wrong with them is told together with the rest.
+#[must_use]
+pub fn pending_steps(
+    migrations: &Migrations,
+    history: &History,
+    target: &Target,
+    rules: &Rules,
+) -> Vec<Step> {
+    let chosen = pending(migrations, history, target, rules);
+    chosen.iter().map(|migration| up_step(migration, history)).collect()
+}
+
 /// Plans to take back what is applied, last first.
 ///
 /// # Errors
@@ -193,6 +206,7 @@ pub fn disagreements(migrations: &Migrations, history: &History, rules: &Rules) 
     if rules.out_of_order == OutOfOrder::Refuse {
         problems.extend(out_of_order(migrations, history, rules));
     }
+    problems.extend(unmet(&pending(migrations, history, &Target::All, rules), history));
     problems
 }
 

@@ -41,6 +41,8 @@ pub struct Special {
     pub column: u64,
     /// Its text: all of one that is run outside the transaction, the first line of any other.
     pub text: String,
+    /// What a statement that begins or ends a transaction says beyond that: `ISOLATION LEVEL SERIALIZABLE`.
+    pub options: String,
 }
 
 /// How a script is run.
@@ -103,6 +105,7 @@ impl Outline {
                 column: statement.location.column,
                 // Only these are run from here; of the others messages need no more than the first line.
                 text: if statement.class == Class::Outside { statement.text } else { first_line }.to_owned(),
+                options: options(statement),
             });
         }
         if self.without_rollback.is_none() && !tables_without_transactions.is_empty() {
@@ -172,19 +175,48 @@ impl Treatment {
     }
 }
 
+/// The words that a BEGIN or COMMIT may have and still mean no more than that.
+const PLAIN_CONTROL: &[&str] = &[
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "END",
+    "WORK",
+    "TRANSACTION",
+    // How early SQLite takes its locks. Ours takes the write lock at once, and a file alone cannot tell.
+    "DEFERRED",
+    "IMMEDIATE",
+    "EXCLUSIVE",
+];
+
+fn options(statement: &Statement<'_>) -> String {
+    if !controls_transaction(statement.class) {
+        return String::new();
+    }
+    let is_plain = |word: &str| PLAIN_CONTROL.iter().any(|plain| plain.eq_ignore_ascii_case(word));
+    let options: Vec<_> = statement.words().map(|word| word.text).filter(|word| !is_plain(word)).collect();
+    options.join(" ")
+}
+
 fn indexes(outline: &Outline, class: Class) -> impl Iterator<Item = u64> {
     outline.special.iter().filter(move |special| special.class == class).map(|special| special.index)
 }
 
-/// Returns the numbers of a BEGIN and a COMMIT around everything else.
+/// Returns the numbers of a BEGIN and a COMMIT around everything else. What is skipped and settings that are made around
+/// the transaction anyway may stand outside the pair: `PRAGMA foreign_keys=OFF; BEGIN TRANSACTION;`, as dumps begin.
 fn outer_transaction(outline: &Outline) -> Option<(u64, u64)> {
     let mut control = outline.special.iter().filter(|special| controls_transaction(special.class));
     let (first, last) = (control.next()?, control.next()?);
-    let is_skipped = |index: u64| indexes(outline, Class::Skipped).any(|skipped| skipped == index);
-    let nothing_before = (0..first.index).all(is_skipped);
-    let nothing_after = (last.index + 1..outline.statements).all(is_skipped);
+    let is_scenery = |index: u64| scenery(outline).any(|special| special.index == index);
+    let nothing_before = (0..first.index).all(is_scenery);
+    let nothing_after = (last.index + 1..outline.statements).all(is_scenery);
     let is_pair = first.class == Class::Begin && last.class == Class::Commit && control.next().is_none();
     (is_pair && nothing_before && nothing_after).then_some((first.index, last.index))
+}
+
+/// Returns the statements that only set the scene for the others.
+fn scenery(outline: &Outline) -> impl Iterator<Item = &Special> {
+    outline.special.iter().filter(|special| matches!(special.class, Class::Skipped | Class::Outside))
 }
 
 fn controls_transaction(class: Class) -> bool {
@@ -211,12 +243,14 @@ fn refused(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>
     outline.special.iter().filter_map(problem).collect()
 }
 
-/// Returns a problem for each statement that ends or begins a transaction in the middle of the script.
+/// Returns a problem for each statement that ends or begins a transaction in the middle of the script, or asks of the
+/// outer one what ours does not give.
 fn transaction_control(outline: &Outline, script: &Script, outer: Option<(u64, u64)>) -> Vec<Problem> {
-    if outer.is_some() {
-        return Vec::new();
-    }
     let control = outline.special.iter().filter(|special| controls_transaction(special.class));
+    if outer.is_some() {
+        let with_options = control.filter(|special| !special.options.is_empty());
+        return with_options.map(|special| lost_options(special, script)).collect();
+    }
     control
         .map(|special| {
             Problem::new(Name::TransactionControl, format!("`{}` inside a migration", special.text))
@@ -226,6 +260,21 @@ fn transaction_control(outline: &Outline, script: &Script, outer: Option<(u64, u
                 .hint("take it out, or split the file; one BEGIN … COMMIT around everything is fine")
         })
         .collect()
+}
+
+/// Returns the problem of an outer BEGIN or COMMIT whose options would be lost without a word.
+fn lost_options(special: &Special, script: &Script) -> Problem {
+    Problem::new(
+        Name::TransactionControl,
+        format!("`{}` around a migration: its options cannot be kept", special.text),
+    )
+    .at(special.place(script))
+    .fact("the pair around a file becomes the migration's own transaction, which is begun and ended without options")
+    .state("nothing was run")
+    .hint(format!(
+        "take `{}` out; or add `-- no-transaction`, and the file's transaction runs as it is written",
+        special.options
+    ))
 }
 
 /// Returns the problem of a transaction that a script begins and never ends: our own row would be lost in it.
@@ -254,9 +303,7 @@ fn mode(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>) -
         return Ok(Mode::Atomic);
     };
     // What only sets the scene does not make it a mixture.
-    let scenery =
-        outline.special.iter().filter(|special| matches!(special.class, Class::Skipped | Class::Outside));
-    if 1 + refusing.count() as u64 + scenery.count() as u64 == outline.statements {
+    if 1 + refusing.count() as u64 + scenery(outline).count() as u64 == outline.statements {
         return Ok(Mode::Stepwise);
     }
     Err(Problem::new(Name::MixedTransaction, format!("`{}` cannot run in a transaction, and the rest of the file needs one", first.text))
@@ -284,15 +331,14 @@ fn hoist(outline: &Outline, left_out: &mut BTreeSet<u64>) -> (Vec<String>, Vec<S
     (outside, remarks)
 }
 
-/// Returns what a setting is about: all that is before its value.
+/// Returns what a setting is about: all that is before its value, without the schema that may qualify it. A file may
+/// write `PRAGMA foreign_keys = OFF` at its start and `PRAGMA main.foreign_keys = ON` at its end.
 fn subject(text: &str) -> String {
-    text.split(['=', '('])
-        .next()
-        .unwrap_or(text)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .to_uppercase()
+    let before_value = text.split(['=', '(']).next().unwrap_or(text);
+    let (command, setting) =
+        before_value.trim().split_once(char::is_whitespace).unwrap_or((before_value, ""));
+    let name = setting.rsplit('.').next().unwrap_or(setting);
+    format!("{command} {}", name.split_whitespace().collect::<Vec<_>>().join(" ")).to_uppercase()
 }
 
 /// Returns the statements that no mark may follow: under LOCK TABLES the history cannot be written, inside a

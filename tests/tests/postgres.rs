@@ -84,6 +84,39 @@ fn other_transaction_control_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn options_of_an_outer_transaction_are_refused_and_kept_without_ours() {
+    let text = "BEGIN ISOLATION LEVEL SERIALIZABLE;\n\
+         CREATE TABLE seen AS SELECT current_setting('transaction_isolation') AS level;\nCOMMIT;\n";
+    let (_, outcome) = up_with(text);
+    assert_snapshot!(outcome.redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[transaction-control]: `BEGIN ISOLATION LEVEL SERIALIZABLE` around a migration: its options cannot be kept
+      --> migrations/postgres/001_file.sql:1:1
+      1 | BEGIN ISOLATION LEVEL SERIALIZABLE;
+        | ^
+      the pair around a file becomes the migration's own transaction, which is begun and ended without options
+    state: nothing was run
+    hint: take `ISOLATION LEVEL SERIALIZABLE` out; or add `-- no-transaction`, and the file's transaction runs as it is written
+    ");
+    let (database, outcome) = up_with(&format!("-- no-transaction\n{text}"));
+    let _ = outcome.exits(0);
+    assert_eq!(database.lines("SELECT level FROM seen"), ["serializable"]);
+}
+
+#[test]
+fn a_transaction_that_is_only_prepared_or_chained_is_not_taken_for_committed() {
+    for last in ["PREPARE TRANSACTION 'half'", "COMMIT AND CHAIN"] {
+        let (database, outcome) = up_with(&format!("BEGIN;\nCREATE TABLE lost (id integer);\n{last};\n"));
+        let outcome = outcome.exits(4);
+        let said = format!("error[transaction-control]: `{last}` inside a migration");
+        assert!(outcome.stderr.contains(&said), "{}", outcome.stderr);
+        assert_eq!(database.lines("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), ["0"]);
+    }
+}
+
+#[test]
 fn an_index_that_is_built_concurrently_runs_by_itself() {
     let database = Postgres::fresh();
     let project = project(&[

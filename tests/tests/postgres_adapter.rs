@@ -1318,9 +1318,11 @@ fn statements_about_the_transaction_and_for_the_client_are_recognised() {
     for (script, class) in [
         ("begin work", Class::Begin),
         ("START TRANSACTION READ ONLY", Class::Begin),
-        ("commit and chain", Class::Commit),
+        ("commit and chain", Class::Begin),
+        ("ROLLBACK WORK AND CHAIN", Class::Begin),
+        ("COMMIT AND NO CHAIN", Class::Commit),
         ("END", Class::Commit),
-        ("PREPARE TRANSACTION 'x'", Class::Commit),
+        ("PREPARE TRANSACTION 'x'", Class::Rollback),
         ("rollback", Class::Rollback),
         ("ABORT", Class::Rollback),
         ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", Class::Plain),

@@ -375,6 +375,27 @@ fn without_a_transaction_a_failure_is_exact_to_the_statement() {
     ");
 }
 
+/// The failure rolls back what the script began, and the count must not promise it.
+#[test]
+fn without_a_transaction_of_ours_the_scripts_own_is_counted_once_it_is_committed() {
+    let project = one("-- no-transaction\nCREATE TABLE b (x);\nBEGIN;\nINSERT INTO b VALUES (1);\n\
+         INSERT INTO b VALUES (2);\nINSERT INTO nowhere VALUES (3);\nCOMMIT;\n");
+    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_one` stopped after 1 of 6 statements, and they cannot be undone
+      --> migrations/sqlite/001_one.sql:6:1
+      6 | INSERT INTO nowhere VALUES (3);
+        | ^
+      caused by: no such table: nowhere
+    state: statement 1 of `001_one` is in the database; nothing else runs until it is settled
+    hint: finish or undo it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
+    ");
+    assert_eq!(database(&project).lines("SELECT * FROM b"), [""; 0]);
+    assert_snapshot!(history(&project).join("\n"), @"1|001_one|1|up|failed|1 of 6");
+}
+
 #[test]
 fn a_partly_applied_migration_can_be_settled_as_undone() {
     let project = one("-- no-transaction\nCREATE TABLE a (id);\nCREATE TABLE a (id);\n");
@@ -483,4 +504,52 @@ fn a_violated_constraint_is_told_in_the_databases_words() {
     state: `001_one` was rolled back
     hint: fix the file and run `whimbrel up sqlite` again
     ");
+}
+
+/// What `.dump` of the shell writes, and the manual's recipe for a rebuild: a setting, and then the transaction.
+#[test]
+fn a_dump_sets_foreign_keys_before_its_transaction() {
+    let project = one(format!(
+        "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE child_first (parent REFERENCES later (id));\n\
+         INSERT INTO child_first VALUES (1);\n{PARENT_AND_CHILD}CREATE TABLE later (id INTEGER PRIMARY KEY);\n\
+         INSERT INTO later VALUES (1);\nCOMMIT;\n"
+    ))
+    .file(
+        "migrations/sqlite/002_rebuild.sql",
+        REBUILD.replace("OFF;", "OFF;\nBEGIN;").replace("PRAGMA foreign_keys = ON;", "COMMIT;\nPRAGMA main.foreign_keys(ON);"),
+    );
+    succeed(&project, &["up"]);
+    assert_eq!(history(&project), ["1|001_one|1|up|applied|8 of 8", "2|002_rebuild|1|up|applied|4 of 4"]);
+    assert_eq!(database(&project).lines("SELECT * FROM child"), ["10|1", "20|2"]);
+}
+
+#[test]
+fn a_setting_with_a_schema_is_made_around_the_transaction_and_put_back() {
+    let project = one(PARENT_AND_CHILD)
+        .file(
+            "migrations/sqlite/002_rebuild.sql",
+            format!(
+                "PRAGMA main.synchronous = OFF;\n{}",
+                REBUILD.replace("foreign_keys", "Main . foreign_keys")
+            ),
+        )
+        .file(
+            "migrations/sqlite/003_next.sql",
+            "CREATE TABLE seen AS SELECT (SELECT foreign_keys FROM pragma_foreign_keys) AS keys, \
+             (SELECT synchronous FROM pragma_synchronous) AS synchronous;\n",
+        );
+    succeed(&project, &["up"]);
+    assert_eq!(database(&project).lines("SELECT * FROM child"), ["10|1", "20|2"]);
+    assert_eq!(database(&project).lines("SELECT keys, synchronous > 0 FROM seen"), ["1|1"]);
+}
+
+#[test]
+fn a_rebuild_with_a_schema_before_the_setting_is_checked_as_well() {
+    let lossy = REBUILD
+        .replace("foreign_keys", "main.foreign_keys")
+        .replace("FROM parent;", "FROM parent WHERE id = 1;");
+    let project = one(PARENT_AND_CHILD).file("migrations/sqlite/002_rebuild.sql", lossy);
+    let outcome = project.run(["up"]).exits(1);
+    assert!(outcome.stderr.contains("foreign key check: `child`"), "{}", outcome.stderr);
+    assert_eq!(database(&project).lines("SELECT * FROM parent"), ["1|one", "2|two"]);
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use insta::assert_snapshot;
 use whimbrel_tests::birds::{database, history, project, tables};
-use whimbrel_tests::{Database, Fault, Networked, Postgres, Project, Proxy};
+use whimbrel_tests::{Database, Fault, Postgres, Project, Proxy};
 
 /// Returns the project with its three migrations applied.
 fn applied() -> Project {
@@ -41,10 +41,8 @@ fn redo_takes_nothing_back_whose_file_is_gone() {
 #[test]
 fn redo_takes_nothing_back_that_is_meant_for_another_environment() {
     let project = applied();
-    project.write(
-        "migrations/sqlite/003_counts/up.sql",
-        "-- env: dev\nCREATE TABLE counts (seen INTEGER);\n",
-    );
+    project
+        .write("migrations/sqlite/003_counts/up.sql", "-- env: dev\nCREATE TABLE counts (seen INTEGER);\n");
     let outcome = project.run(["redo"]).exits(7);
     assert!(outcome.stderr.contains("meant for dev"), "{outcome:?}");
     assert_eq!(history(&project).len(), 3, "nothing was run");
@@ -159,8 +157,8 @@ fn a_script_without_transaction_that_loses_its_session_says_what_may_be_in() {
 fn a_lost_answer_to_a_commit_is_in_doubt_and_the_next_run_knows() {
     let database = Postgres::fresh();
     let proxy = Proxy::before(&database);
-    let project =
-        Project::new().file("migrations/postgres/001_kept.sql", "CREATE TABLE kept (id integer PRIMARY KEY);\n");
+    let project = Project::new()
+        .file("migrations/postgres/001_kept.sql", "CREATE TABLE kept (id integer PRIMARY KEY);\n");
     let url = format!("{}?sslmode=disable", proxy.url(&database));
     proxy.fault(Fault::LostReply { text: "insert into".into() });
     let outcome = project.run(["up", "postgres", "--url", &url]);

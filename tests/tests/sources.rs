@@ -381,3 +381,17 @@ fn a_migration_whose_dependency_is_not_there_is_refused() {
     hint: name a migration of this folder by its id
     ");
 }
+
+#[test]
+fn what_is_wrong_with_files_history_and_scripts_is_told_together() {
+    let project = project();
+    let _ = project.run(["up", "--to", "001"]).exits(0);
+    project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (edited INTEGER);\n");
+    project.write("migrations/sqlite/004_open.sql", "SELECT 'never closed;\n");
+    for command in [["up"], ["verify"]] {
+        let outcome = project.run(command);
+        for name in ["error[edited-after-apply]", "error[script]"] {
+            assert!(outcome.stderr.contains(name), "{command:?} {outcome:?}");
+        }
+    }
+}

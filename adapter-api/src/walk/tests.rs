@@ -10,6 +10,15 @@ struct Engine {
     /// The text that changes no row.
     changes_nothing: Option<&'static str>,
     in_transaction: bool,
+    keeps: Keeps,
+}
+
+/// How the engine knows what stays.
+#[derive(Default)]
+enum Keeps {
+    #[default]
+    WhatIsMarked,
+    WhatIsOutsideTransactions,
 }
 
 impl OneByOne for Engine {
@@ -22,6 +31,13 @@ impl OneByOne for Engine {
         }
         self.in_transaction = (self.in_transaction || statement == "begin") && statement != "commit";
         Ok(u64::from(self.changes_nothing != Some(statement)))
+    }
+
+    fn is_kept(&self, marking: Marking) -> bool {
+        match self.keeps {
+            Keeps::WhatIsMarked => marking == Marking::Marked,
+            Keeps::WhatIsOutsideTransactions => !self.in_transaction,
+        }
     }
 
     fn roll_back(&mut self) -> State {
@@ -201,6 +217,82 @@ fn a_row_that_does_not_settle_means_that_the_transaction_was_not_ours() {
     let failure = outcomes[0].as_ref().expect_err("it did not settle");
     assert_eq!((failure.phase, failure.error.kind), (Phase::Closing, ErrorKind::TransactionEnded));
     assert_eq!(failure.state, State::Unknown);
+}
+
+/// Fails statement `bad` of a stepwise `script` whose statements `unmarked` have no mark behind them.
+fn failing_script(keeps: Keeps, script: &'static str, unmarked: std::ops::Range<usize>) -> (String, Failure) {
+    let mut engine = Engine { fails: Some(("bad", ErrorKind::Syntax)), keeps, ..Engine::default() };
+    let mut batches = Batches::new(vec![stepwise()], script);
+    for span in &mut batches.spans[unmarked] {
+        span.marking = Marking::Unmarked.code();
+    }
+    let mut heard = Heard::default();
+    walk(&mut engine, &mut batches, &mut heard).expect("the session is not lost");
+    (engine.heard.join(" "), heard.finished.remove(0).1.expect_err("it fails"))
+}
+
+#[test]
+fn what_the_rollback_takes_back_is_not_counted_as_committed() {
+    let (heard, failure) = failing_script(Keeps::WhatIsMarked, "a begin b bad commit", 1..4);
+    assert_eq!(heard, "record a mark1 begin b bad rollback failed1 reset leave");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(3), 3, 1));
+    assert_eq!(failure.state, State::Committed);
+}
+
+#[test]
+fn a_transaction_that_the_script_ended_is_counted_whole() {
+    let (heard, failure) = failing_script(Keeps::WhatIsMarked, "a begin b commit bad", 1..3);
+    assert_eq!(heard, "record a mark1 begin b commit mark4 bad failed4 reset leave");
+    assert_eq!((failure.completed, failure.committed), (4, 4));
+}
+
+#[test]
+fn an_engine_that_knows_its_transactions_counts_unmarked_statements_outside_them() {
+    let (heard, failure) = failing_script(Keeps::WhatIsOutsideTransactions, "a b bad", 1..2);
+    assert_eq!(heard, "record a mark1 b bad failed2 reset leave");
+    assert_eq!((failure.completed, failure.committed), (2, 2));
+    let (_, failure) = failing_script(Keeps::WhatIsOutsideTransactions, "a begin b bad commit", 1..4);
+    assert_eq!((failure.completed, failure.committed), (3, 1));
+}
+
+#[test]
+fn a_session_lost_before_the_commit_leaves_nothing_and_is_not_used_again() {
+    let (heard, failure) = failing("b", ErrorKind::ConnectionLost, atomic());
+    assert_eq!(heard, "begin record a b");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 0));
+    assert_eq!(failure.state, State::RolledBack);
+}
+
+#[test]
+fn a_session_lost_at_the_commit_is_in_doubt() {
+    let (heard, failure) = failing("commit", ErrorKind::ConnectionLost, atomic());
+    assert_eq!(heard, "begin record a b reset finish check commit");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Commit, 2, 0));
+    assert_eq!(failure.state, State::InDoubt);
+}
+
+#[test]
+fn a_session_lost_between_the_steps_is_in_doubt_behind_what_is_kept() {
+    let (heard, failure) = failing("b", ErrorKind::ConnectionLost, stepwise());
+    assert_eq!(heard, "record a mark1 b");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 1));
+    assert_eq!(failure.state, State::InDoubt);
+}
+
+#[test]
+fn a_session_lost_while_the_failure_is_recorded_is_not_used_again() {
+    let mut head = stepwise();
+    head.closing = texts("nothing");
+    head.failed = texts("lost");
+    let engine = Engine {
+        fails: Some(("lost", ErrorKind::ConnectionLost)),
+        changes_nothing: Some("nothing"),
+        ..Engine::default()
+    };
+    let (heard, outcomes, _) = walked(engine, vec![head]);
+    assert_eq!(heard, "record a mark1 b mark2 nothing lost");
+    let failure = outcomes[0].as_ref().expect_err("it did not settle");
+    assert_eq!((failure.error.kind, failure.committed), (ErrorKind::TransactionEnded, 2));
 }
 
 #[test]

@@ -19,6 +19,8 @@ const PATTERNS: &[(&str, Class)] = &[
     ("BEGIN NOT ATOMIC", Class::ImplicitCommit),
     ("BEGIN", Class::Begin),
     ("START TRANSACTION", Class::Begin),
+    // The next transaction begins at once, so after these one is open.
+    ("COMMIT|ROLLBACK [WORK] AND CHAIN", Class::Begin),
     ("COMMIT", Class::Commit),
     ("ROLLBACK [WORK] TO", Class::Plain),
     ("ROLLBACK", Class::Rollback),

@@ -37,10 +37,14 @@ const FEATURES: &[Feature] = &[
 ];
 
 const PATTERNS: &[(&str, Class)] = &[
-    // The second half of two-phase commit stands for itself; the first ends the transaction.
+    // The second half of two-phase commit stands for itself. The first ends the transaction and commits nothing yet, so
+    // to the session it is a rollback.
     ("COMMIT PREPARED", NoTransaction),
     ("ROLLBACK PREPARED", NoTransaction),
-    ("PREPARE TRANSACTION", Commit),
+    ("PREPARE TRANSACTION", Rollback),
+    // The next transaction begins at once, so after these one is open.
+    ("COMMIT|END [WORK|TRANSACTION] AND CHAIN", Begin),
+    ("ROLLBACK|ABORT [WORK|TRANSACTION] AND CHAIN", Begin),
     ("ROLLBACK [WORK|TRANSACTION] TO", Plain),
     ("BEGIN", Begin),
     ("START TRANSACTION", Begin),

@@ -10,17 +10,10 @@ const PATTERNS: &[(&str, Class)] = &[
     ("END", Class::Commit),
     ("ROLLBACK [TRANSACTION] TO", Class::Plain),
     ("ROLLBACK", Class::Rollback),
-    // Without a value these only read.
-    ("PRAGMA FOREIGN_KEYS =", Class::Outside),
-    ("PRAGMA FOREIGN_KEYS (", Class::Outside),
-    ("PRAGMA SYNCHRONOUS =", Class::Outside),
-    ("PRAGMA SYNCHRONOUS (", Class::Outside),
-    ("PRAGMA TEMP_STORE =", Class::Outside),
-    ("PRAGMA TEMP_STORE (", Class::Outside),
+    // Without a value these only read. With a schema before them they are the same settings.
+    ("PRAGMA [* .] FOREIGN_KEYS|SYNCHRONOUS|TEMP_STORE =|(", Class::Outside),
     // Changes the file itself and does not roll back.
-    ("PRAGMA * . JOURNAL_MODE =", Class::NoTransaction),
-    ("PRAGMA JOURNAL_MODE =", Class::NoTransaction),
-    ("PRAGMA JOURNAL_MODE (", Class::NoTransaction),
+    ("PRAGMA [* .] JOURNAL_MODE =|(", Class::NoTransaction),
     ("VACUUM", Class::NoTransaction),
     ("ATTACH", Class::NoTransaction),
     ("DETACH", Class::NoTransaction),

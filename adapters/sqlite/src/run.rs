@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
 use whimbrel_adapter_api::walk::OneByOne;
-use whimbrel_adapter_api::{Error, ErrorKind, State};
+use whimbrel_adapter_api::{Error, ErrorKind, Marking, State};
 
 use crate::connection::SqliteConnection;
 use crate::error::from_driver;
@@ -38,15 +38,15 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
 
     fn enter(&mut self, outside: &[String]) -> Result<(), Error> {
         for statement in outside {
-            let name = pragma(statement)?;
+            let setting = setting(statement)?;
             let before: i64 = self
                 .handle()
-                .pragma_query_value(None, &name, |row| row.get(0))
+                .query_row(&format!("PRAGMA {setting}"), [], |row| row.get(0))
                 .map_err(|error| from_driver(&error))?;
-            if name == "foreign_keys" && self.outside.dangling_before.is_none() {
+            if is_foreign_keys(setting) && self.outside.dangling_before.is_none() {
                 self.outside.dangling_before = Some(dangling(self.handle())?);
             }
-            self.outside.put_back.push(format!("PRAGMA {name} = {before}"));
+            self.outside.put_back.push(format!("PRAGMA {setting} = {before}"));
             execute(self.handle(), statement)?;
         }
         Ok(())
@@ -75,6 +75,11 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
             // A setting that was read before can be written again; nothing else is left to try if not.
             let _ = execute(self.handle(), statement);
         }
+    }
+
+    fn is_kept(&self, _marking: Marking) -> bool {
+        // SQLite itself knows: SAVEPOINT opens a transaction too.
+        self.handle().is_autocommit()
     }
 
     fn opening_error(&self, mut error: Error) -> Error {
@@ -107,14 +112,19 @@ pub(crate) fn execute(connection: &Connection, text: &str) -> Result<u64, Error>
     Ok(changed)
 }
 
-/// Returns the name of the setting that `PRAGMA name = value` changes.
-fn pragma(statement: &str) -> Result<String, Error> {
-    let mut words = statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-    let mut words = words.by_ref().filter(|word| !word.is_empty());
-    match (words.next(), words.next()) {
-        (Some(pragma), Some(name)) if pragma.eq_ignore_ascii_case("pragma") => Ok(name.to_ascii_lowercase()),
+/// Returns the setting that `PRAGMA schema.name = value` changes, as it is written: `schema.name`.
+fn setting(statement: &str) -> Result<&str, Error> {
+    let before_value = statement.split(['=', '(']).next().unwrap_or(statement);
+    match before_value.trim().split_at_checked("PRAGMA".len()) {
+        Some((pragma, setting)) if pragma.eq_ignore_ascii_case("PRAGMA") => Ok(setting.trim()),
         _ => Err(Error::unsupported("this statement outside a transaction")),
     }
+}
+
+/// The schema before it means nothing: foreign keys are checked in all of them or in none.
+fn is_foreign_keys(setting: &str) -> bool {
+    let name = setting.rsplit('.').next().unwrap_or(setting);
+    name.trim().eq_ignore_ascii_case("foreign_keys")
 }
 
 fn dangling(connection: &Connection) -> Result<Dangling, Error> {

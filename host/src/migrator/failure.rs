@@ -39,7 +39,8 @@ pub(super) fn problem(
 /// Returns the problem of a row that a living runner is at work on, for `verify`.
 pub(super) fn under_way(row: &HistoryRow, database: &str) -> Problem {
     let began = row.started_at.as_deref().unwrap_or("at an unknown time");
-    let message = format!("another run is at work on `{}` ({}, since {began})", row.migration, row.applied_by);
+    let message =
+        format!("another run is at work on `{}` ({}, since {began})", row.migration, row.applied_by);
     Problem::new(Name::LockHeld, message)
         .hint(format!("look again with `whimbrel status {database}` when it is done"))
 }

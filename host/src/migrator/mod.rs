@@ -217,13 +217,14 @@ impl Migrator {
                 Alive::No => failure::abandoned(row, database),
             });
         }
-        let rules = Rules { out_of_order: OutOfOrder::Allow, ..self.rules() };
-        if let Ok(plan) = plan::up(&self.migrations, &history, &Target::All, &rules)
-            && let Err(error) = prepare::jobs(&plan.steps, &mut session, &self.options)
-        {
-            problems.extend(error.problems);
-        }
+        problems.extend(self.script_problems(&history, &Target::All, &mut session));
         Ok(problems)
+    }
+
+    /// Returns what is wrong with the scripts that `up` would run.
+    fn script_problems(&self, history: &History, target: &Target, session: &mut Session<'_>) -> Vec<Problem> {
+        let steps = plan::pending_steps(&self.migrations, history, target, &self.rules());
+        prepare::jobs(&steps, session, &self.options).err().map(|error| error.problems).unwrap_or_default()
     }
 
     fn go(
@@ -349,9 +350,16 @@ impl<'a> Run<'a> {
     ) -> Result<History> {
         let mut chosen = target.clone();
         loop {
-            let plan = self.plan(direction, &history, &chosen, target)?;
-            for warning in &plan.warnings {
-                self.observer.warning(warning);
+            let plan = match (self.plan(direction, &history, &chosen, target), direction) {
+                (Err(mut error), Direction::Up) => {
+                    error.problems.extend(self.migrator.script_problems(&history, &chosen, session));
+                    return Err(error);
+                }
+                (plan, _) => plan?,
+            };
+            // Said once: a later plan of the same run has nothing new to say.
+            if chosen == *target {
+                plan.warnings.iter().for_each(|warning| self.observer.warning(warning));
             }
             // What was chosen at the first read stays chosen: a lost fence or a wait never moves the target.
             chosen = Target::Pinned(plan.pins);
@@ -488,7 +496,8 @@ impl<'a> Run<'a> {
         error.done.clone_from(&self.report.done);
         if !error.done.is_empty() {
             let stays = failure::stays(&error.done);
-            let of_plan = error.problems.iter_mut().filter(|problem| problem.state.as_deref() == Some(NOTHING_RUN));
+            let of_plan =
+                error.problems.iter_mut().filter(|problem| problem.state.as_deref() == Some(NOTHING_RUN));
             of_plan.for_each(|problem| problem.state = Some(stays.clone()));
         }
         error

@@ -70,8 +70,7 @@ impl Migrator {
         let mut run = Run::new(self, &mut silent);
         loop {
             self.check_settled(reached, &history, &mut session)?;
-            let is_pending =
-                |migration: &&Migration| history.standing(&migration.id.0) == Standing::Pending;
+            let is_pending = |migration: &&Migration| history.standing(&migration.id.0) == Standing::Pending;
             let pending: Vec<&Migration> = reached.iter().filter(is_pending).collect();
             if pending.is_empty() {
                 return Ok(Vec::new());
@@ -90,7 +89,12 @@ impl Migrator {
     }
 
     /// Checks that none of these migrations is under way or half done: it is neither pending nor applied.
-    fn check_settled(&self, reached: &[Migration], history: &History, session: &mut Session<'_>) -> Result<()> {
+    fn check_settled(
+        &self,
+        reached: &[Migration],
+        history: &History,
+        session: &mut Session<'_>,
+    ) -> Result<()> {
         let database = &self.options.database;
         let mut problems = Vec::new();
         for migration in reached {

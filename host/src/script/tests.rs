@@ -7,7 +7,11 @@ use super::*;
 use crate::source::Content;
 
 const PATTERNS: &[(&str, Class)] = &[
+    ("COMMIT AND CHAIN", Class::Begin),
     ("BEGIN", Class::Begin),
+    ("START TRANSACTION", Class::Begin),
+    ("PREPARE TRANSACTION", Class::Rollback),
+    ("END", Class::Commit),
     ("COMMIT", Class::Commit),
     ("ROLLBACK", Class::Rollback),
     ("VACUUM", Class::NoTransaction),
@@ -93,6 +97,64 @@ fn lines_that_are_skipped_do_not_stand_outside_the_outer_transaction() {
 }
 
 #[test]
+fn settings_around_the_transaction_may_stand_outside_the_outer_one() {
+    let treatment =
+        whole("PRAGMA fk = OFF; BEGIN; INSERT 1; COMMIT; PRAGMA main.FK (1);").expect("a treatment");
+    assert_eq!(
+        (treatment.mode, numbers(&treatment.left_out), treatment.statements),
+        (Mode::Atomic, vec![0, 1, 3, 4], 1)
+    );
+    assert_eq!(treatment.outside, ["PRAGMA fk = OFF"]);
+}
+
+#[test]
+fn an_outer_transaction_is_understood_in_all_its_plain_spellings() {
+    for (begin, commit) in [
+        ("begin work", "commit work"),
+        ("BEGIN TRANSACTION", "COMMIT TRANSACTION"),
+        ("BEGIN IMMEDIATE", "END"),
+        ("BEGIN /* at once */ EXCLUSIVE TRANSACTION", "END TRANSACTION"),
+        ("BEGIN DEFERRED", "END WORK"),
+        ("START\nTRANSACTION", "COMMIT -- SERIALIZABLE\n"),
+    ] {
+        let treatment = whole(&format!("{begin}; INSERT 1; {commit};")).expect(begin);
+        assert_eq!(numbers(&treatment.left_out), [0, 2], "{begin}");
+    }
+}
+
+/// `BEGIN ISOLATION LEVEL SERIALIZABLE` ran at the default level, and nothing said so.
+#[test]
+fn options_of_the_outer_transaction_are_refused_and_kept_on_request() {
+    for (begin, commit) in [
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "COMMIT"),
+        ("BEGIN\nREAD ONLY", "COMMIT"),
+        ("START TRANSACTION WITH CONSISTENT SNAPSHOT", "COMMIT"),
+        ("BEGIN", "COMMIT RELEASE"),
+        ("BEGIN", "END AND NO CHAIN"),
+    ] {
+        let text = format!("{begin}; INSERT 1; {commit};");
+        assert_eq!(whole(&text), Err(vec![Name::TransactionControl]), "{text}");
+        assert!(stepwise(&text).left_out.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_prepared_transaction_is_ended_but_never_taken_for_committed() {
+    let text = "BEGIN; INSERT 1; PREPARE TRANSACTION 'x';";
+    assert_eq!(whole(text), Err(vec![Name::TransactionControl, Name::TransactionControl]));
+    assert_eq!(numbers(&stepwise(text).unmarked), [0, 1]);
+}
+
+#[test]
+fn a_chained_transaction_must_end_as_well() {
+    let text = "BEGIN; INSERT 1; COMMIT AND CHAIN;";
+    assert_eq!(whole(text), Err(vec![Name::TransactionControl, Name::TransactionControl]));
+    assert_eq!(treat(text, Transaction::None), Err(vec![Name::TransactionControl]));
+    let ended = stepwise("BEGIN; INSERT 1; COMMIT AND CHAIN; INSERT 2; COMMIT;");
+    assert_eq!(numbers(&ended.unmarked), [0, 1, 2, 3]);
+}
+
+#[test]
 fn any_other_transaction_control_is_refused() {
     for text in [
         "INSERT 1; COMMIT; INSERT 2;",
@@ -100,6 +162,7 @@ fn any_other_transaction_control_is_refused() {
         "BEGIN; INSERT 1; ROLLBACK;",
         "BEGIN; INSERT 1; COMMIT; INSERT 2;",
         "INSERT 0; BEGIN; INSERT 1; COMMIT;",
+        "BEGIN; INSERT 1; PRAGMA fk = OFF; COMMIT; INSERT 2;",
         "BEGIN; INSERT 1; COMMIT; BEGIN; INSERT 2; COMMIT;",
     ] {
         let names = whole(text).expect_err(text);
