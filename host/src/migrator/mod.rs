@@ -422,6 +422,7 @@ impl<'a> Run<'a> {
         self.report.done.extend(settled);
         if !outcome.finished.is_empty() {
             self.patience.renew();
+            self.lost_to = None;
         }
         let job = jobs.get(outcome.finished.len());
         match outcome.ending {
