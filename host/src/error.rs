@@ -36,11 +36,11 @@ impl Error {
         if problems.is_empty() { Ok(()) } else { Err(Error { problems, done: Vec::new() }) }
     }
 
-    /// Says of every problem without a state that nothing was run.
+    /// Sets what the database is like now, for every problem that does not say it.
     #[must_use]
-    pub fn before_anything_ran(mut self) -> Self {
+    pub fn with_state(mut self, state: &str) -> Self {
         for problem in &mut self.problems {
-            problem.state.get_or_insert_with(|| "nothing was run".to_owned());
+            problem.state.get_or_insert_with(|| state.to_owned());
         }
         self
     }

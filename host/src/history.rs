@@ -323,7 +323,7 @@ fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName
             "to use that one, `--table {found}.{}`; to begin a new one, create it in `{}` first",
             table.name, facts.schema
         );
-        return Err(Problem::new(Name::HistoryElsewhere, message).state("nothing was run").hint(hint).into());
+        return Err(Problem::new(Name::HistoryElsewhere, message).hint(hint).into());
     }
     Ok(match &table.schema {
         Some(_) => table.clone(),
@@ -364,7 +364,6 @@ fn not_ours(table: &TableName, cells: &[Value<'static>]) -> Problem {
         Name::HistoryUnreadable,
         format!("row {position} of the history table `{table}` cannot be understood"),
     )
-    .state("nothing was run")
     .hint("was it written by hand, or by a newer version of whimbrel?")
 }
 
@@ -375,7 +374,6 @@ fn unreadable(table: &TableName, error: &whimbrel_adapter_api::Error) -> Problem
             sqlstate: error.sqlstate.clone(),
             ..Problem::new(Name::HistoryUnreadable, format!("cannot read the history table `{table}`"))
                 .caused_by(error.message.clone())
-                .state("nothing was run")
                 .hint(format!(
                     "if `{table}` belongs to another tool, keep the history elsewhere with `--table NAME`"
                 ))

@@ -216,7 +216,6 @@ pub fn not_to_be_applied_again(migrations: &Migrations, ids: &[&Id], rules: &Rul
     let check = |id: &&Id| match migrations.list.iter().find(|migration| migration.id == **id) {
         None => Some(
             Problem::new(Name::FileMissing, format!("`{id}` cannot be applied again: its file is gone"))
-                .state("nothing was run")
                 .hint(format!("to take it back for good, `whimbrel down {}`", rules.database)),
         ),
         Some(migration) if !is_meant_for(migration, rules.environment.as_deref()) => {
@@ -225,7 +224,6 @@ pub fn not_to_be_applied_again(migrations: &Migrations, ids: &[&Id], rules: &Rul
             Some(
                 Problem::new(Name::Refused, message)
                     .at(Place::file(&migration.up.path))
-                    .state("nothing was run")
                     .hint("name the environment with `--env`"),
             )
         }
@@ -298,9 +296,7 @@ fn target_not_applied(history: &History, target: &Target) -> Option<Problem> {
     let stands = matches!(history.settled_standing(&id.0), Standing::Applied(_));
     let message = format!("`{id}` is not applied, so nothing can be taken back to it");
     (!stands).then(|| {
-        Problem::new(Name::MigrationUnknown, message)
-            .state("nothing was run")
-            .hint("`whimbrel status` shows what is applied")
+        Problem::new(Name::MigrationUnknown, message).hint("`whimbrel status` shows what is applied")
     })
 }
 
@@ -382,7 +378,6 @@ fn edited_problem(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Pro
         "applied {when} with checksum {then}, the file now has {}",
         migration.checksum.short()
     ))
-    .state("nothing was run")
     .hint(format!(
         "restore the file and put the change in a new migration; to keep the edit, `whimbrel repair {} {id} \
              --accept-checksum`",
@@ -397,7 +392,6 @@ fn missing(migrations: &Migrations, history: &History) -> Vec<Problem> {
         let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
         Problem::new(Name::FileMissing, format!("`{}` is applied and its file is gone", row.migration))
             .fact(format!("applied {when} by {}", row.applied_by))
-            .state("nothing was run")
             .hint("restore the file: was it renamed, or is it on another branch?")
     })
     .collect()
@@ -421,7 +415,6 @@ fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Ve
             )
             .at(Place::file(&migration.up.path))
             .fact(format!("`{}` is already applied", newest.id))
-            .state("nothing was run")
             .hint("give it a version after the newest one, or run it late with `--allow-out-of-order`")
         })
         .collect()
@@ -481,11 +474,7 @@ fn unmet(chosen: &[&Migration], history: &History) -> Vec<Problem> {
     let check = |migration: &&Migration| {
         let needed = migration.depends.iter().find(|id| !met.contains(id.0.as_str()))?;
         let message = format!("`{}` depends on `{needed}`, which is not applied", migration.id);
-        Some(
-            Problem::new(Name::DependencyMissing, message)
-                .at(Place::file(&migration.up.path))
-                .state("nothing was run"),
-        )
+        Some(Problem::new(Name::DependencyMissing, message).at(Place::file(&migration.up.path)))
     };
     chosen.iter().filter_map(check).collect()
 }
@@ -496,9 +485,7 @@ fn irreversible(row: &HistoryRow, migration: Option<&Migration>) -> Problem {
         Some(migration) => problem.at(Place::file(&migration.up.path)),
         None => problem.fact("its file is gone, and the history stores no down script"),
     };
-    problem
-        .state("nothing was run")
-        .hint(format!("write `{}.down.sql`, or a header `-- Rollback: <sql>`", row.migration))
+    problem.hint(format!("write `{}.down.sql`, or a header `-- Rollback: <sql>`", row.migration))
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Report {
     pub done: Vec<Settled>,
     /// The newest migration that is applied now.
     pub now_at: Option<Id>,
+    /// How many migrations are pending now.
+    pub pending: usize,
 }
 
 /// A migration that a run has settled.

@@ -238,7 +238,7 @@ fn refused(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>
             }
             _ => return None,
         };
-        Some(problem.at(special.place(script)).state("nothing was run"))
+        Some(problem.at(special.place(script)))
     };
     outline.special.iter().filter_map(problem).collect()
 }
@@ -256,7 +256,6 @@ fn transaction_control(outline: &Outline, script: &Script, outer: Option<(u64, u
             Problem::new(Name::TransactionControl, format!("`{}` inside a migration", special.text))
                 .at(special.place(script))
                 .fact("every migration runs in a transaction of its own; this would end or split it")
-                .state("nothing was run")
                 .hint("take it out, or split the file; one BEGIN … COMMIT around everything is fine")
         })
         .collect()
@@ -270,7 +269,6 @@ fn lost_options(special: &Special, script: &Script) -> Problem {
     )
     .at(special.place(script))
     .fact("the pair around a file becomes the migration's own transaction, which is begun and ended without options")
-    .state("nothing was run")
     .hint(format!(
         "take `{}` out; or add `-- no-transaction`, and the file's transaction runs as it is written",
         special.options
@@ -283,7 +281,6 @@ fn left_open(outline: &Outline, script: &Script) -> Option<Problem> {
     (last.class == Class::Begin).then(|| {
         Problem::new(Name::TransactionControl, "the transaction that begins here is never ended")
             .at(last.place(script))
-            .state("nothing was run")
             .hint("end it with COMMIT")
     })
 }
@@ -308,7 +305,6 @@ fn mode(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>) -
     }
     Err(Problem::new(Name::MixedTransaction, format!("`{}` cannot run in a transaction, and the rest of the file needs one", first.text))
         .at(first.place(script))
-        .state("nothing was run")
         .hint("move it to a migration of its own; or add `-- no-transaction` and accept that a failure leaves the statements before it in the database"))
 }
 
@@ -456,7 +452,7 @@ fn not_split(error: &SplitError, script: &Script) -> Problem {
                 Some(excerpt) => place.with_excerpt(excerpt),
                 None => place,
             };
-            Problem::new(Name::Script, problem.kind.to_string()).at(place).state("nothing was run")
+            Problem::new(Name::Script, problem.kind.to_string()).at(place)
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Every command of the program on SQLite: what it prints, how it exits, what it leaves in the database.
 
+use std::net::TcpListener;
+use std::path::Path;
+
 use insta::assert_snapshot;
 use whimbrel_tests::birds::{database, empty, history, project, tables};
-use whimbrel_tests::{Database, Outcome, Project};
+use whimbrel_tests::{Database, Outcome, Project, Running};
 
 /// Runs a command that has to succeed and whose output another test shows.
 #[track_caller]
@@ -82,6 +85,29 @@ fn up_goes_as_far_as_it_is_told() {
     ");
 }
 
+// It once said that the database is up to date, which a reader of the log believes.
+#[test]
+fn up_that_has_nothing_to_do_says_what_is_pending_all_the_same() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "2"]);
+    let mut told = String::new();
+    for line in ["up --to 002", "up --to 001", "up --steps 0", "down --to 002"] {
+        told += &project.run(line.split_whitespace()).exits(0).stdout;
+    }
+    succeed(&project, &["down", "--to", "0"]);
+    told += &project.run(["up", "--steps", "0"]).exits(0).stdout;
+    succeed(&project, &["up"]);
+    told += &project.run(["up", "--to", "002"]).exits(0).stdout;
+    assert_snapshot!(told, @r"
+    nothing to do on sqlite, at 002_sites; 1 migration is pending
+    nothing to do on sqlite, at 002_sites; 1 migration is pending
+    nothing to do on sqlite, at 002_sites; 1 migration is pending
+    nothing to do on sqlite, at 002_sites; 1 migration is pending
+    nothing to do on sqlite: nothing is applied; 3 migrations are pending
+    sqlite is up to date, at 003_counts
+    ");
+}
+
 #[test]
 fn down_takes_one_step_back_unless_told_otherwise() {
     let project = project();
@@ -120,7 +146,7 @@ fn down_takes_one_step_back_unless_told_otherwise() {
     assert_snapshot!(project.run(["down"]).redacted(), @r"
     exit: 0
     --- stdout
-    nothing to do on sqlite: nothing is applied
+    nothing to do on sqlite: nothing is applied; 3 migrations are pending
     --- stderr
     ");
     assert_eq!(tables(&project), [""; 0]);
@@ -386,6 +412,50 @@ fn a_kept_plan_is_refused_when_something_changed() {
 }
 
 #[test]
+fn a_file_that_is_no_plan_is_told_with_what_is_missing() {
+    let project = project();
+    let mut told = String::new();
+    for text in [
+        "",
+        "{}",
+        "{\"whimbrel_plan\": 1}",
+        "{\"whimbrel_plan\": 2, \"migrations\": []}",
+        "{\"whimbrel_plan\": 1, \"migrations\": [{\"checksum\": null}]}",
+        "{\"database\": \"sqlite\", \"migrations\": [\"001_species\"]}",
+    ] {
+        project.write("plan.json", text);
+        told += &project.run(["up", "--plan", "plan.json"]).exits(2).stderr;
+    }
+    assert_snapshot!(told, @r#"
+    error[usage]: the plan cannot be read
+      --> plan.json
+      caused by: EOF while parsing a value at line 1 column 0
+    hint: write it with `whimbrel plan --out`
+    error[usage]: the plan cannot be read
+      --> plan.json
+      caused by: missing field `whimbrel_plan` at line 1 column 2
+    hint: write it with `whimbrel plan --out`
+    error[usage]: the plan cannot be read
+      --> plan.json
+      caused by: missing field `migrations` at line 1 column 20
+    hint: write it with `whimbrel plan --out`
+    error[usage]: the plan cannot be read
+      --> plan.json
+      caused by: it is of form 2, and this version reads form 1
+    hint: write it with `whimbrel plan --out`
+    error[usage]: the plan cannot be read
+      --> plan.json
+      caused by: missing field `id` at line 1 column 54
+    hint: write it with `whimbrel plan --out`
+    error[usage]: the plan cannot be read
+      --> plan.json
+      caused by: invalid type: string "001_species", expected struct Planned at line 1 column 51
+    hint: write it with `whimbrel plan --out`
+    "#);
+    assert_eq!(tables(&project), [""; 0]);
+}
+
+#[test]
 fn history_shows_every_attempt() {
     let project = project();
     succeed(&project, &["up", "--steps", "2"]);
@@ -419,12 +489,10 @@ fn verify_compares_files_with_history() {
     error[edited-after-apply]: `001_species` changed after it was applied
       --> migrations/sqlite/001_species.up.sql
       applied [TIME] with checksum v1:33e85d81, the file now has v1:592e1f98
-    state: nothing was run
     hint: restore the file and put the change in a new migration; to keep the edit, `whimbrel repair sqlite 001_species --accept-checksum`
 
     error[file-missing]: `002_sites` is applied and its file is gone
       applied [TIME] by [RUNNER]
-    state: nothing was run
     hint: restore the file: was it renamed, or is it on another branch?
     ");
 }
@@ -797,48 +865,253 @@ fn help_shows_commands_options_and_examples() {
 }
 
 #[test]
-fn a_mistake_on_the_command_line_exits_with_2() {
-    assert_snapshot!(empty().run(["upp"]).redacted(), @r"
-    exit: 2
+fn a_mistake_on_the_command_line_is_told_as_every_other_error_is() {
+    let mut told = String::new();
+    for line in [
+        "upp",
+        "frobnicate",
+        "-q",
+        "adapters lst",
+        "up --stesp 1",
+        "--steps 1 up",
+        "status --frobnicate",
+        "status -x",
+        "status sqlite more",
+        "up --to 1 --steps 1",
+        "up -q -v",
+        "up --to 1 --to 2",
+        "up --steps",
+        "up --steps some",
+        "up --wait-for-runner soon",
+        "status --format",
+        "status --format jsn",
+        "status --format xml",
+        "repair 001",
+        "repair --applied",
+        "repair",
+        "repair 001 --applied --reverted",
+        "repair a b c --applied",
+        "migrate --plan a --to 1",
+        "new",
+        "completions",
+        "completions tcsh",
+    ] {
+        let outcome = empty().run(line.split_whitespace()).exits(2);
+        assert_eq!(outcome.stdout, "", "{line}");
+        told += &format!("$ whimbrel {line}\n{}", outcome.stderr);
+    }
+    assert_snapshot!(told, @r"
+    $ whimbrel upp
+    error[usage]: unknown command `upp`
+    hint: did you mean `up`?
+    $ whimbrel frobnicate
+    error[usage]: unknown command `frobnicate`
+    hint: `whimbrel --help` lists the commands and options
+    $ whimbrel -q
+    error[usage]: no command is given
+    hint: `whimbrel --help` lists the commands and options
+    $ whimbrel adapters lst
+    error[usage]: unknown command `lst`
+    hint: did you mean `list`?
+    $ whimbrel up --stesp 1
+    error[usage]: unknown option `--stesp`
+    hint: did you mean `--steps`?
+    $ whimbrel --steps 1 up
+    error[usage]: unknown option `--steps`
+    hint: `whimbrel up --help` shows what it takes
+    $ whimbrel status --frobnicate
+    error[usage]: unknown option `--frobnicate`
+    hint: `whimbrel status --help` shows what it takes
+    $ whimbrel status -x
+    error[usage]: unknown option `-x`
+    hint: `whimbrel status --help` shows what it takes
+    $ whimbrel status sqlite more
+    error[usage]: unexpected argument `more`
+    hint: `whimbrel status --help` shows what it takes
+    $ whimbrel up --to 1 --steps 1
+    error[usage]: `--to` and `--steps` exclude each other
+    hint: leave one of them out
+    $ whimbrel up -q -v
+    error[usage]: `--quiet` and `--verbose` exclude each other
+    hint: leave one of them out
+    $ whimbrel up --to 1 --to 2
+    error[usage]: `--to` is given more than once
+    hint: `whimbrel up --help` shows what it takes
+    $ whimbrel up --steps
+    error[usage]: `--steps` needs a value
+    hint: `whimbrel up --help` shows what it takes
+    $ whimbrel up --steps some
+    error[usage]: `--steps` does not take `some`
+    hint: write a whole number, such as `2`
+    $ whimbrel up --wait-for-runner soon
+    error[usage]: `--wait-for-runner` does not take `soon`
+    hint: write a number and a unit, such as `10m`, `5s` or `500ms`
+    $ whimbrel status --format
+    error[usage]: `--format` needs a value
+    hint: it takes `human`, `json` or `jsonl`
+    $ whimbrel status --format jsn
+    error[usage]: `--format` does not take `jsn`
+    hint: did you mean `json`?
+    $ whimbrel status --format xml
+    error[usage]: `--format` does not take `xml`
+    hint: it takes `human`, `json` or `jsonl`
+    $ whimbrel repair 001
+    error[usage]: `repair` needs `--applied`, `--reverted` or `--accept-checksum`
+    hint: `whimbrel repair --help` shows what it takes
+    $ whimbrel repair --applied
+    error[usage]: `repair` needs `ID`
+    hint: `whimbrel repair --help` shows what it takes
+    $ whimbrel repair
+    error[usage]: `repair` needs `--applied`, `--reverted` or `--accept-checksum`, and `ID`
+    hint: `whimbrel repair --help` shows what it takes
+    $ whimbrel repair 001 --applied --reverted
+    error[usage]: `--applied` and `--reverted` exclude each other
+    hint: leave one of them out
+    $ whimbrel repair a b c --applied
+    error[usage]: unexpected argument `c`
+    hint: `whimbrel repair --help` shows what it takes
+    $ whimbrel migrate --plan a --to 1
+    error[usage]: `--plan` and `--to` exclude each other
+    hint: leave one of them out
+    $ whimbrel new
+    error[usage]: `new` needs `NAME`
+    hint: `whimbrel new --help` shows what it takes
+    $ whimbrel completions
+    error[usage]: `completions` needs `SHELL`
+    hint: `whimbrel completions --help` shows what it takes
+    $ whimbrel completions tcsh
+    error[usage]: `SHELL` does not take `tcsh`
+    hint: did you mean `zsh`?
+    ");
+}
+
+#[test]
+fn nothing_asked_for_shows_the_help() {
+    let outcome = empty().run([""; 0]).exits(2);
+    assert!(outcome.stderr.contains("Usage: whimbrel [OPTIONS] <COMMAND>"), "{}", outcome.redacted());
+}
+
+// A url in the wrong place is the likeliest mistake, and its password would end in the log of a job.
+#[test]
+fn a_mistake_on_the_command_line_is_told_without_what_may_be_a_secret() {
+    let url = "postgres://ana:hunter2@db/birds";
+    for arguments in [
+        &[url][..],
+        &["up", "sqlite", url],
+        &["up", "--ulr", url],
+        &["up", "--ulr=postgres://ana:hunter2@db/birds"],
+        &["up", "--url", url, "--frobnicate"],
+        &["up", "--url", url, "--url", url],
+        &["up", "--wait-for-runner", url],
+        &["up", "--steps", url],
+        &["up", "--steps", "url: hunter2"],
+        &["up", "--format", url],
+        &["repair", "sqlite", "001", url, "--applied"],
+        &["adapters", url],
+        &["up", "--quiet=postgres://ana:hunter2@db/birds"],
+        &["up", "-qpostgres://ana:hunter2@db/birds"],
+    ] {
+        let outcome = empty().run(arguments).exits(2);
+        assert!(outcome.stderr.starts_with("error[usage]: "), "{arguments:?}: {}", outcome.redacted());
+        assert!(!outcome.mentions("hunter2"), "{arguments:?}: {}", outcome.redacted());
+    }
+}
+
+#[test]
+fn a_signal_ends_a_run_that_waits_for_the_database() {
+    // It takes the connection and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = silent.local_addr().expect("it has an address").port();
+    let project = project()
+        .file("migrations/postgres/001_species.sql", "CREATE TABLE species (id int);\n")
+        .env("WHIMBREL_POSTGRES_URL", format!("postgres://ana:hunter2@127.0.0.1:{port}/birds"));
+    let mut told = String::new();
+    for arguments in [
+        &["up", "postgres", "--wait-for-database", "10m"][..],
+        &["repair", "postgres", "001", "--applied"],
+        &["status", "postgres", "--format", "jsonl"],
+    ] {
+        for signal in [Running::interrupt, Running::terminate] {
+            let run = project.spawn(arguments);
+            let _open = silent.accept().expect("the run connects");
+            signal(&run);
+            told += &run.wait().redacted();
+        }
+    }
+    assert_snapshot!(told, @r#"
+    exit: 130
     --- stdout
     --- stderr
-    error: unrecognized subcommand 'upp'
-
-      tip: a similar subcommand exists: 'up'
-
-    Usage: whimbrel [OPTIONS] <COMMAND>
-
-    For more information, try '--help'.
-    ");
-    assert_snapshot!(empty().run(["up", "--to", "1", "--steps", "1"]).redacted(), @r"
-    exit: 2
+    error[interrupted]: interrupted while connecting
+    state: nothing was changed
+    exit: 143
     --- stdout
     --- stderr
-    error: the argument '--to <ID>' cannot be used with '--steps <N>'
-
-    Usage: whimbrel up --to <ID> [DATABASE]
-
-    For more information, try '--help'.
-    ");
-    assert_snapshot!(empty().run(["repair", "001"]).redacted(), @r"
-    exit: 2
+    error[terminated]: interrupted while connecting
+    state: nothing was changed
+    exit: 130
     --- stdout
     --- stderr
-    error: the following required arguments were not provided:
-      <--applied|--reverted|--accept-checksum>
-
-    Usage: whimbrel repair [OPTIONS] [DATABASE] <ID> <--applied|--reverted|--accept-checksum>
-
-    For more information, try '--help'.
-    ");
-    assert_snapshot!(empty().run(["up", "--wait-for-runner", "soon"]).redacted(), @r"
-    exit: 2
+    error[interrupted]: interrupted while connecting
+    state: nothing was changed
+    exit: 143
     --- stdout
     --- stderr
-    error: invalid value 'soon' for '--wait-for-runner <DURATION>': `soon` is no duration: write a number and a unit, such as `10m`, `5s` or `[N]ms`
+    error[terminated]: interrupted while connecting
+    state: nothing was changed
+    exit: 130
+    --- stdout
+    {"event":"error","database":"postgres","adapter":"postgres","error":{"name":"interrupted","message":"interrupted while connecting","file":null,"line":null,"column":null,"sqlstate":null,"state":"nothing was changed","hint":null,"cause":null,"facts":[]},"errors":[{"name":"interrupted","message":"interrupted while connecting","file":null,"line":null,"column":null,"sqlstate":null,"state":"nothing was changed","hint":null,"cause":null,"facts":[]}]}
+    --- stderr
+    error[interrupted]: interrupted while connecting
+    state: nothing was changed
+    exit: 143
+    --- stdout
+    {"event":"error","database":"postgres","adapter":"postgres","error":{"name":"terminated","message":"interrupted while connecting","file":null,"line":null,"column":null,"sqlstate":null,"state":"nothing was changed","hint":null,"cause":null,"facts":[]},"errors":[{"name":"terminated","message":"interrupted while connecting","file":null,"line":null,"column":null,"sqlstate":null,"state":"nothing was changed","hint":null,"cause":null,"facts":[]}]}
+    --- stderr
+    error[terminated]: interrupted while connecting
+    state: nothing was changed
+    "#);
+}
 
-    For more information, try '--help'.
-    ");
+#[test]
+fn a_signal_ends_a_repair_that_waits_for_another_writer() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "1"]);
+    let holder = database(&project).client();
+    holder.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    let runs = [&["repair", "001", "--reverted"][..], &["baseline", "003"]].map(|line| project.spawn(line));
+    for run in &runs {
+        // From here on a signal is heard, wherever the run is: it cannot end before the other writer does.
+        while !has_open(run, &project.path("birds.db")) {
+            std::thread::yield_now();
+        }
+        run.terminate();
+    }
+    for outcome in runs.map(|run| run.wait().exits(143)) {
+        assert!(outcome.stderr.starts_with("error[terminated]: interrupted"), "{}", outcome.redacted());
+        assert!(outcome.stderr.contains("\nstate: nothing was "), "{}", outcome.redacted());
+    }
+    holder.execute_batch("COMMIT").expect("the lock is released");
+    assert_eq!(history(&project), ["1|001_species|1|up|applied|1 of 1"]);
+}
+
+/// Returns whether the run has this file open.
+fn has_open(run: &Running, file: &Path) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", run.pid())).into_iter().flatten().flatten();
+    let file = std::fs::canonicalize(file).expect("the file is there");
+    open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|open| open == file)
+}
+
+#[test]
+fn history_names_the_account_where_no_variable_names_the_user() {
+    let project = project();
+    succeed(&project, &["up", "--steps", "1"]);
+    let _ = project.command(["up", "--steps", "1"]).env("LOGNAME", "ana").run().exits(0);
+    let account = project.program("id", ["--user", "--name"]).run().exits(0).stdout;
+    let users = database(&project)
+        .lines("SELECT substr(applied_by, 1, instr(applied_by, '@') - 1) FROM whimbrel_migrations");
+    assert_eq!(users, [account.trim(), "ana"]);
 }
 
 #[test]

@@ -131,6 +131,47 @@ fn a_command_that_cannot_be_done_is_a_document_too() {
 }
 
 #[test]
+fn a_mistake_on_the_command_line_is_the_document_of_its_command() {
+    let project = project();
+    let error = |message: &str, hint: &str| {
+        json!({
+            "name": "usage",
+            "message": message,
+            "file": null,
+            "line": null,
+            "column": null,
+            "sqlstate": null,
+            "state": null,
+            "hint": hint,
+            "cause": null,
+            "facts": [],
+        })
+    };
+    let unknown = error("unknown option `--stesp`", "did you mean `--steps`?");
+    let report = json!({
+        "database": null,
+        "adapter": null,
+        "applied": [],
+        "reverted": [],
+        "failed": {"id": null, "error": unknown},
+        "errors": [unknown],
+        "state": null,
+    });
+    for arguments in [
+        &["up", "--stesp", "1", "--format", "json"][..],
+        &["--format=json", "--config", "plan", "migrate", "--stesp", "1"],
+    ] {
+        assert_eq!(project.run(arguments).exits(2).json(), report, "{arguments:?}");
+    }
+    let unknown = error("unknown option `--frobnicate`", "`whimbrel status --help` shows what it takes");
+    let outcome = project.run(["--format", "jsonl", "status", "--frobnicate"]).exits(2);
+    assert_eq!(
+        events(&outcome),
+        [json!({"event": "error", "database": null, "adapter": null, "error": unknown, "errors": [unknown]})]
+    );
+}
+
+#[test]
 fn events_come_one_by_one() {
     let project = project();
     let outcome = project.run(["up", "--steps", "2", "--format", "jsonl"]).exits(0);

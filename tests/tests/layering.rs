@@ -67,10 +67,16 @@ const CONFINED: &[(&str, &[&str], &[&str], &str)] = &[
         "nothing reads the environment but `config`",
     ),
     (
-        r"\benv::(current_exe|args|args_os)\b",
+        r"\benv::current_exe\b",
         &["host/src", "adapters", "adapter-api/src"],
         &["host/src/plugin/mod.rs"],
         "nobody but the search for adapters asks where the program is",
+    ),
+    (
+        r"\benv::(args|args_os)\b",
+        &["host/src", "adapters", "adapter-api/src"],
+        &["host/src/cli/mod.rs"],
+        "nobody but `cli` reads the command line",
     ),
     (
         r"\b(Instant|SystemTime|Zoned|Timestamp)::now\b",

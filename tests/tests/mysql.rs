@@ -293,7 +293,7 @@ fn a_certificate_that_cannot_be_verified_is_refused() {
     --- stderr
     error[connection]: cannot reach mysql://owner:****@127.0.0.1:[PORT]/[DATABASE]?ssl-mode=VERIFY_IDENTITY&ssl-ca=[servers]/other-authority.pem
       caused by: invalid peer certificate: UnknownIssuer
-    hint: the url comes from `--url` (command line)
+    hint: name the authority that signed the server's certificate in the url: `ssl-ca=FILE`; the url comes from `--url` (command line)
     ");
 }
 

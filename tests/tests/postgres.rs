@@ -546,7 +546,7 @@ fn a_certificate_that_cannot_be_verified_is_refused() {
     --- stderr
     error[connection]: cannot reach postgres://owner:****@127.0.0.1:[PORT]/[DATABASE]?sslmode=verify-full&sslrootcert=[servers]/other-authority.pem
       caused by: invalid peer certificate: UnknownIssuer
-    hint: the url comes from `--url` (command line)
+    hint: name the authority that signed the server's certificate in the url: `sslrootcert=FILE`; the url comes from `--url` (command line)
     ");
 }
 

@@ -11,6 +11,8 @@ use std::ops::Range;
 use mysql::{DriverError, MySqlError};
 use whimbrel_adapter_api::{Error, ErrorKind, Retry, Session};
 
+use crate::tls;
+
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 pub(crate) const NO_SUCH_SAVEPOINT: i64 = 1305;
 
@@ -94,11 +96,15 @@ pub(crate) fn while_connecting(error: &mysql::Error) -> Error {
 
 /// Returns the error of a stream that broke while the session was opened.
 pub(crate) fn lost_while_connecting(error: &io::Error) -> Error {
+    // The TLS handshake runs inside the first read, so its error arrives as one of the stream.
+    if let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        let refused = Error::new(ErrorKind::Tls, error.to_string());
+        return match tls::hint(cause) {
+            Some(hint) => refused.with_hint(hint),
+            None => refused,
+        };
+    }
     match error.kind() {
-        // The TLS handshake runs inside the first read, so its error arrives as one of the stream.
-        _ if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => {
-            Error::new(ErrorKind::Tls, error.to_string())
-        }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => unreachable("no answer in time"),
         io::ErrorKind::InvalidData => not_this_protocol(&error.to_string()),
         _ => unreachable(&error.to_string()),

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use mysql::{ClientIdentity, Conn, DriverError, LocalInfileHandler, Opts, OptsBuilder, SslOpts};
+use rustls::CertificateError;
 use rustls::crypto::{CryptoProvider, ring};
 use socket2::SockRef;
 use whimbrel_adapter_api::{Error, ErrorKind};
@@ -128,6 +129,16 @@ fn demands(settings: &Settings) -> Result<SslOpts, Error> {
         .with_client_identity(identity.map(|(certificate, key)| ClientIdentity::new(certificate, key)))
         .with_danger_accept_invalid_certs(!verifies)
         .with_danger_skip_domain_validation(settings.tls != TlsMode::VerifyIdentity))
+}
+
+/// Returns the way out of a handshake that failed, where the url has one.
+pub(crate) fn hint(error: &rustls::Error) -> Option<&'static str> {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Some("name the authority that signed the server's certificate in the url: `ssl-ca=FILE`")
+        }
+        _ => None,
+    }
 }
 
 /// The driver's error would not say which file it was.

@@ -11,6 +11,8 @@ use std::error::Error as _;
 use postgres::error::{DbError, ErrorPosition, Severity};
 use whimbrel_adapter_api::{Error, ErrorKind, Notice, Retry, Session};
 
+use crate::tls;
+
 /// Returns the error of something that was sent over an open session.
 pub(crate) fn of_session(error: &postgres::Error) -> Error {
     match error.as_db_error() {
@@ -43,10 +45,17 @@ pub(crate) fn of_connecting(error: &postgres::Error) -> Error {
     if let Some(answer) = error.as_db_error() {
         return of_refusal(answer);
     }
-    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    let source = error.source();
+    let cause = source.map(ToString::to_string).unwrap_or_default();
     // The driver keeps its kinds to itself, so its fixed wording has to do.
     match error.to_string().as_str() {
-        "error performing TLS handshake" => Error::new(ErrorKind::Tls, cause),
+        "error performing TLS handshake" => {
+            let error = Error::new(ErrorKind::Tls, cause);
+            match source.and_then(tls::hint) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        }
         "authentication error" => Error::new(ErrorKind::Authentication, cause),
         "invalid configuration" if cause == "password missing" => {
             Error::new(ErrorKind::Authentication, "the server asks for a password and the url has none")

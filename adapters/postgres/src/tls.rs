@@ -93,6 +93,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     }
 }
 
+/// Returns the way out of a handshake that failed, where the url has one.
+pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match inner?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Some("name the authority that signed the server's certificate in the url: `sslrootcert=FILE`")
+        }
+        _ => None,
+    }
+}
+
 fn unusable(path: &Path, reason: &str) -> Error {
     refused(format!("cannot use {}: {reason}", path.display()))
 }

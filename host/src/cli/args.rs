@@ -155,7 +155,7 @@ pub(crate) struct Reach {
     #[arg(long, value_name = "ID", conflicts_with = "steps")]
     pub(crate) to: Option<String>,
     /// So many migrations
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) steps: Option<usize>,
 }
 
@@ -200,7 +200,7 @@ pub(crate) struct Redo {
     #[command(flatten)]
     pub(crate) database: Database,
     /// So many migrations
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = 1)]
     pub(crate) steps: usize,
 }
 
@@ -280,4 +280,10 @@ pub(crate) struct Adapters {
 pub(crate) enum AdaptersCommand {
     /// Shows the adapters that were found, and where
     List,
+}
+
+/// Reads a number of migrations.
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is no number of migrations: write a whole number, such as `2`"))
 }

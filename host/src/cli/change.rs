@@ -1,24 +1,23 @@
 //! The commands that change a database: up, down, redo, repair, baseline.
 
 use super::args;
-use super::interrupt::Interrupt;
 use super::plan_file;
 use super::target::{Context, Target, Wishes};
 use crate::config::OutOfOrder;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::migrator::Settlement;
 use crate::output::Output;
 use crate::plan::{self, Direction};
-use crate::report::Report;
 use crate::source::Id;
 
 /// `whimbrel up`.
 pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let wishes = Wishes { out_of_order: up.allow_out_of_order.then_some(OutOfOrder::Allow) };
     let database = up.database.database.as_deref();
-    let mut target = match up.dry_run {
-        true => context.open_for_reading_with(database, wishes, output)?,
-        false => context.open_for_writing(database, wishes, output)?,
+    let mut target = if up.dry_run {
+        context.open_for_reading_with(database, wishes, output)?
+    } else {
+        context.open_for_writing(database, wishes, output)?
     };
     let reach = match &up.plan {
         Some(file) => plan_file::check(file, &mut target)?,
@@ -27,34 +26,35 @@ pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> R
     if up.dry_run {
         return preview(&mut target, Direction::Up, &reach, output);
     }
-    run(&mut target, output, |target, output| {
-        target.migrator.up(target.connection.as_mut(), &reach, &mut output.observer())
-    })
+    let report = target.migrator.up(target.connection.as_mut(), &reach, &mut output.observer())?;
+    output.report(&report);
+    Ok(0)
 }
 
 /// `whimbrel down`.
 pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let database = down.database.database.as_deref();
-    let mut target = match down.dry_run {
-        true => context.open_for_reading(database, output)?,
-        false => context.open_for_writing(database, Wishes::default(), output)?,
+    let mut target = if down.dry_run {
+        context.open_for_reading(database, output)?
+    } else {
+        context.open_for_writing(database, Wishes::default(), output)?
     };
     let reach = down_to(&down.reach, &target);
     if down.dry_run {
         return preview(&mut target, Direction::Down, &reach, output);
     }
-    run(&mut target, output, |target, output| {
-        target.migrator.down(target.connection.as_mut(), &reach, &mut output.observer())
-    })
+    let report = target.migrator.down(target.connection.as_mut(), &reach, &mut output.observer())?;
+    output.report(&report);
+    Ok(0)
 }
 
 /// `whimbrel redo`.
 pub(super) fn redo(redo: &args::Redo, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let mut target =
         context.open_for_writing(redo.database.database.as_deref(), Wishes::default(), output)?;
-    run(&mut target, output, |target, output| {
-        target.migrator.redo(target.connection.as_mut(), redo.steps, &mut output.observer())
-    })
+    let report = target.migrator.redo(target.connection.as_mut(), redo.steps, &mut output.observer())?;
+    output.report(&report);
+    Ok(0)
 }
 
 /// `whimbrel repair`.
@@ -80,24 +80,6 @@ pub(super) fn baseline(baseline: &args::Baseline, context: &Context<'_>, output:
     let taken = target.migrator.baseline(target.connection.as_mut(), &id)?;
     output.baselined(&taken);
     Ok(0)
-}
-
-fn run(
-    target: &mut Target,
-    output: &mut Output,
-    work: impl FnOnce(&mut Target, &mut Output) -> Result<Report>,
-) -> Result<u8> {
-    let interrupt = Interrupt::watch(target)?;
-    match work(target, output) {
-        Ok(report) => {
-            output.report(&report);
-            Ok(0)
-        }
-        Err(error) => {
-            let error: Error = interrupt.name(error);
-            Ok(output.failed_report(&error))
-        }
-    }
 }
 
 fn preview(

@@ -13,44 +13,57 @@ mod look;
 mod new;
 mod plan_file;
 mod target;
+mod usage;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use self::args::{AdaptersCommand, Arguments, Command, Common, Format};
+use self::interrupt::Interrupt;
 use crate::config::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{Colour, Output, Verbosity};
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // clap answers `--help`, `--version` and what it cannot understand by itself, with 0 or 2.
-    let arguments = Arguments::parse();
     let environment = Environment::of_process();
-    let mut output = output(&arguments.common, &environment);
-    let answer = run(&arguments, &environment, &mut output);
-    ExitCode::from(answer.unwrap_or_else(|error| output.error(&error)))
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let code = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => run(&arguments, &environment),
+        // Help and version: an answer of clap's, on standard output unless nothing was asked for.
+        Err(answer) if usage::is_answer(&answer) => answer.exit(),
+        Err(error) => usage::refuse(&error, &words, &environment),
+    };
+    ExitCode::from(code)
 }
 
 /// Runs a command and returns the exit code.
-fn run(arguments: &Arguments, environment: &Environment, output: &mut Output) -> Result<u8> {
+fn run(arguments: &Arguments, environment: &Environment) -> u8 {
     let common = &arguments.common;
-    let context = target::Context { common, environment };
-    match &arguments.command {
-        Command::Up(up) => Ok(settled(change::up(up, &context, output), output)),
-        Command::Down(down) => Ok(settled(change::down(down, &context, output), output)),
-        Command::Redo(redo) => Ok(settled(change::redo(redo, &context, output), output)),
-        Command::Status(status) => look::status(status, &context, output),
-        Command::Plan(plan) => look::plan(plan, &context, output),
-        Command::History(database) => look::history(database, &context, output),
-        Command::Verify(database) => look::verify(database, &context, output),
-        Command::Repair(repair) => change::repair(repair, &context, output),
-        Command::Baseline(baseline) => change::baseline(baseline, &context, output),
-        Command::New(new) => new::new(new, &context, output),
+    let mut output = output(common, environment);
+    let interrupt = Interrupt::default();
+    let context = target::Context { common, environment, interrupt: &interrupt };
+    let answer = answer(&arguments.command, &context, &mut output).map_err(|error| interrupt.name(error));
+    answer.unwrap_or_else(|error| Answer::of(&arguments.command).show(&error, &output))
+}
+
+fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output) -> Result<u8> {
+    match command {
+        Command::Up(up) => change::up(up, context, output),
+        Command::Down(down) => change::down(down, context, output),
+        Command::Redo(redo) => change::redo(redo, context, output),
+        Command::Status(status) => look::status(status, context, output),
+        Command::Plan(plan) => look::plan(plan, context, output),
+        Command::History(database) => look::history(database, context, output),
+        Command::Verify(database) => look::verify(database, context, output),
+        Command::Repair(repair) => change::repair(repair, context, output),
+        Command::Baseline(baseline) => change::baseline(baseline, context, output),
+        Command::New(new) => new::new(new, context, output),
         Command::Adapters(adapters) => match adapters.command {
-            Some(AdaptersCommand::List) | None => adapters::list(&context, output),
+            Some(AdaptersCommand::List) | None => adapters::list(context, output),
         },
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -61,22 +74,49 @@ fn run(arguments: &Arguments, environment: &Environment, output: &mut Output) ->
     }
 }
 
-/// Whatever kept a run from its end, a program that reads json finds the same document.
-fn settled(answer: Result<u8>, output: &Output) -> u8 {
-    answer.unwrap_or_else(|error| output.failed_report(&error))
-}
-
 fn output(common: &Common, environment: &Environment) -> Output {
-    let colour = match common.no_color || environment.forbids_colour() {
-        true => Colour::Never,
-        false => Colour::OnTerminals,
-    };
+    let colour =
+        if common.no_color || environment.forbids_colour() { Colour::Never } else { Colour::OnTerminals };
     let verbosity = match (common.quiet, common.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, 0) => Verbosity::Normal,
         _ => Verbosity::Verbose,
     };
     Output::new(common.format.into(), colour, verbosity)
+}
+
+/// The document that a command answers with when it cannot be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// That of a run: whatever kept it from its end, a program that reads json finds the same keys.
+    Report,
+    /// The errors alone.
+    Error,
+}
+
+impl Answer {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Up(_) | Command::Down(_) | Command::Redo(_) => Answer::Report,
+            _ => Answer::Error,
+        }
+    }
+
+    /// Returns the same for a command of which no more than the name was understood.
+    fn of_name(command: &str) -> Self {
+        match command {
+            "up" | "down" | "redo" => Answer::Report,
+            _ => Answer::Error,
+        }
+    }
+
+    /// Shows why it cannot be done. Returns the exit code.
+    fn show(self, error: &Error, output: &Output) -> u8 {
+        match self {
+            Answer::Report => output.failed_report(error),
+            Answer::Error => output.error(error),
+        }
+    }
 }
 
 impl From<Format> for crate::output::Format {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use whimbrel_adapter_api::{
-    Access, Canceller, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName,
-};
+use whimbrel_adapter_api::{Access, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName};
 
 use super::args::Common;
+use super::interrupt::Interrupt;
 use crate::config::{Config, DatabaseConfig, Environment, Flags, Mode, OutOfOrder, Stage};
-use crate::error::{Error, Name, Problem, Result, of_connection};
+use crate::error::{Name, Problem, Result, of_connection};
 use crate::factory::{AdapterFactory, Choice, Provider, redact};
 use crate::migrator::{Migrator, Options};
 use crate::output::Output;
@@ -20,6 +19,7 @@ use crate::source::Migrations;
 pub(super) struct Context<'a> {
     pub(super) common: &'a Common,
     pub(super) environment: &'a Environment,
+    pub(super) interrupt: &'a Interrupt,
 }
 
 /// What is only known to one command.
@@ -33,8 +33,6 @@ pub(super) struct Wishes {
 pub(super) struct Target {
     pub(super) migrator: Migrator,
     pub(super) connection: Box<dyn Connection>,
-    pub(super) canceller: Arc<dyn Canceller>,
-    pub(super) cancellation: Arc<Cancellation>,
 }
 
 impl Context<'_> {
@@ -84,26 +82,20 @@ impl Context<'_> {
         config.require_folder(database)?;
         only_strict(database)?;
         // Files first: what is wrong with them is said before a server is asked for anything.
-        let migrations = Migrations::read(&database.folder).map_err(Error::before_anything_ran)?;
+        let migrations =
+            Migrations::read(&database.folder).map_err(|error| error.with_state("nothing was run"))?;
         let choice = AdapterFactory::from_config(config).choose(database)?;
         say_choice(&choice, output);
-        let cancellation = Arc::new(Cancellation::default());
-        let opened = connect(&choice, database, access, &cancellation)?;
-        let options = self.options(database, &choice, &cancellation);
-        Ok(Target {
-            migrator: Migrator::new(migrations, options),
-            connection: opened.connection,
-            canceller: opened.canceller,
-            cancellation,
-        })
+        let options = self.options(database, &choice);
+        let cancellation = Arc::clone(&options.cancellation);
+        self.interrupt.watch()?;
+        let patience = Patience::new(database.wait_for_database.value);
+        let opened = self.interrupt.unless_signalled(move || connect(&choice, access, patience))??;
+        self.interrupt.cancels(cancellation, opened.canceller);
+        Ok(Target { migrator: Migrator::new(migrations, options), connection: opened.connection })
     }
 
-    fn options(
-        &self,
-        database: &DatabaseConfig,
-        choice: &Choice,
-        cancellation: &Arc<Cancellation>,
-    ) -> Options {
+    fn options(&self, database: &DatabaseConfig, choice: &Choice) -> Options {
         let info = choice.adapter.info();
         let mut options = Options::new(&database.name.value, info);
         options.table = table_name(&database.table.value);
@@ -119,7 +111,6 @@ impl Context<'_> {
         };
         options.wait_for_runner = database.wait_for_runner.value;
         options.applied_by = self.applied_by(&options);
-        options.cancellation = Arc::clone(cancellation);
         options
     }
 
@@ -127,7 +118,7 @@ impl Context<'_> {
         let host = gethostname::gethostname();
         format!(
             "{}@{} pid {}, whimbrel {}, {} {}",
-            self.environment.user().unwrap_or("unknown"),
+            self.environment.user(),
             host.to_string_lossy(),
             std::process::id(),
             env!("CARGO_PKG_VERSION"),
@@ -199,22 +190,18 @@ fn say_choice(choice: &Choice, output: &mut Output) {
 }
 
 /// Connects, and waits for a server that is starting as long as was asked for.
-fn connect(
-    choice: &Choice,
-    database: &DatabaseConfig,
-    access: Access,
-    cancellation: &Cancellation,
-) -> Result<Opened> {
+fn connect(choice: &Choice, access: Access, mut patience: Patience) -> Result<Opened> {
     let mut options = ConnectOptions::new(choice.url.value.clone());
     options.access = access;
-    let mut patience = Patience::new(database.wait_for_database.value);
+    // A signal does not wait for the end of this, so there is nobody to stop it.
+    let cancellation = Cancellation::default();
     loop {
         let error = match choice.adapter.connect(&options) {
             Ok(opened) => return Ok(opened),
             Err(error) => error,
         };
         let may_pass = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotReady);
-        if !may_pass || patience.pause(cancellation) == Waited::LongEnough {
+        if !may_pass || patience.pause(&cancellation) == Waited::LongEnough {
             return Err(cannot_connect(&error, choice, patience.waited().as_secs()).into());
         }
     }

@@ -11,6 +11,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Uid, User, getuid};
+
 use super::origin::{Located, Origin};
 use crate::error::{Name, Problem, Result};
 
@@ -46,12 +48,15 @@ impl Environment {
         self.variables.get(&OsString::from("NO_COLOR")).is_some_and(|value| !value.is_empty())
     }
 
-    /// Returns the name of the user, for the history.
+    /// Returns the name of the user, for the history. Where no variable has it, as in containers, that of the account
+    /// which this process runs under.
     #[must_use]
-    pub fn user(&self) -> Option<&str> {
-        ["USER", "LOGNAME", "USERNAME"]
-            .into_iter()
-            .find_map(|name| self.variables.get(&OsString::from(name))?.to_str())
+    pub fn user(&self) -> String {
+        let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| match self.get(name) {
+            Variable::Set(user) => Some(user),
+            Variable::Unset | Variable::Empty | Variable::NotText => None,
+        });
+        named.unwrap_or_else(|| account(getuid()))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -76,6 +81,14 @@ impl fmt::Debug for Environment {
             .field("directory", &self.directory)
             .field("names", &names)
             .finish()
+    }
+}
+
+/// Returns the account's name, or its number: a container may run under one that nobody has named.
+fn account(id: Uid) -> String {
+    match User::from_uid(id) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => format!("uid {id}"),
     }
 }
 
@@ -204,4 +217,24 @@ pub(super) fn read_if_present(path: &Path) -> Result<Option<String>> {
     }
     let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not valid UTF-8".to_owned()))?;
     Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_a_name_has_its_number() {
+        assert_eq!(account(Uid::from_raw(0)), "root");
+        assert_eq!(account(Uid::from_raw(4_000_000_001)), "uid 4000000001");
+    }
+
+    #[test]
+    fn the_user_is_the_first_that_a_variable_names() {
+        let user = |variables: &[(&str, &str)]| Environment::new("", variables.iter().copied()).user();
+        assert_eq!(user(&[("USER", "ana"), ("LOGNAME", "ben")]), "ana");
+        assert_eq!(user(&[("USER", ""), ("LOGNAME", "ben")]), "ben");
+        assert_eq!(user(&[("USERNAME", "eva")]), "eva");
+        assert_eq!(user(&[]), account(getuid()));
+    }
 }

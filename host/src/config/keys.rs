@@ -249,7 +249,7 @@ pub const ENVIRONMENT: &[Variable] = &[
         name: "USER",
         flag: None,
         dot_env: DotEnv::Ignored,
-        meaning: "Who ran a migration, for the history; else `LOGNAME`, else `USERNAME`.",
+        meaning: "Who ran a migration, for the history; else `LOGNAME`, else `USERNAME`, else the name of the account.",
     },
 ];
 

@@ -25,7 +25,6 @@ use crate::source::{Id, Migration, Migrations};
 
 pub use settle::Settlement;
 
-/// The state in the problems of a plan.
 const NOTHING_RUN: &str = "nothing was run";
 
 /// The name of the history table, unless told otherwise.
@@ -144,8 +143,9 @@ impl Migrator {
         steps: usize,
         observer: &mut dyn Observer,
     ) -> Result<Report> {
-        let (mut session, history) = Session::open(connection, &self.options.table)?;
-        self.check_way_back(&history, steps, &mut session)?;
+        let (mut session, history) = self.open(connection)?;
+        let way_back = self.check_way_back(&history, steps, &mut session);
+        way_back.map_err(|error| error.with_state(NOTHING_RUN))?;
         let mut run = Run::new(self, observer);
         run.go(&mut session, history, Direction::Down, &Target::Steps(steps))?;
         let history = session.read_history().map_err(|error| run.with_done(error))?;
@@ -177,10 +177,13 @@ impl Migrator {
         direction: Direction,
         target: &Target,
     ) -> Result<Preview> {
-        let (mut session, history) = Session::open(connection, &self.options.table)?;
-        let plan = self.plan(direction, &history, target)?;
-        let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
-        Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
+        let mut preview = || {
+            let (mut session, history) = Session::open(connection, &self.options.table)?;
+            let plan = self.plan(direction, &history, target)?;
+            let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
+            Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
+        };
+        preview().map_err(|error: Error| error.with_state(NOTHING_RUN))
     }
 
     /// Returns how every migration stands. Writes nothing.
@@ -234,10 +237,15 @@ impl Migrator {
         target: &Target,
         observer: &mut dyn Observer,
     ) -> Result<Report> {
-        let (mut session, history) = Session::open(connection, &self.options.table)?;
+        let (mut session, history) = self.open(connection)?;
         let mut run = Run::new(self, observer);
         let history = run.go(&mut session, history, direction, target)?;
         Ok(run.finish(&history))
+    }
+
+    /// Opens the session of a command that changes the database.
+    fn open<'a>(&self, connection: &'a mut dyn Connection) -> Result<(Session<'a>, History)> {
+        Session::open(connection, &self.options.table).map_err(|error| error.with_state(NOTHING_RUN))
     }
 
     fn plan(&self, direction: Direction, history: &History, target: &Target) -> Result<Plan> {
@@ -327,6 +335,13 @@ impl<'a> Run<'a> {
         }
         let newest = migrations.iter().rev().find(|migration| applied.contains(&&migration.id));
         self.report.now_at = newest.map(|migration| migration.id.clone());
+        let reverted = |id: &Id| self.report.done.iter().any(|settled| settled.id == *id);
+        let is_pending = |migration: &&Migration| {
+            let before = self.migrator.state_of(migration, history);
+            !applied.contains(&&migration.id)
+                && (before == MigrationState::Pending || reverted(&migration.id))
+        };
+        self.report.pending = migrations.iter().filter(is_pending).count();
         self.report
     }
 
@@ -491,17 +506,10 @@ impl<'a> Run<'a> {
         Problem { cause: self.lost_to.clone().filter(|_| whom.is_none()), ..problem }
     }
 
-    /// Says of an error what the run did before it. A later plan of the run may have found that nothing was run, and
-    /// only means itself.
+    /// Says of an error what the run did before it. Plan and scripts know nothing of that: they only mean themselves.
     fn with_done(&self, mut error: Error) -> Error {
         error.done.clone_from(&self.report.done);
-        if !error.done.is_empty() {
-            let stays = failure::stays(&error.done);
-            let of_plan =
-                error.problems.iter_mut().filter(|problem| problem.state.as_deref() == Some(NOTHING_RUN));
-            of_plan.for_each(|problem| problem.state = Some(stays.clone()));
-        }
-        error
+        error.with_state(&failure::stays(&self.report.done))
     }
 }
 

@@ -82,7 +82,6 @@ pub(super) fn unreadable(script: &Script, error: &io::Error) -> Problem {
     Problem::new(Name::FileUnreadable, format!("cannot read `{}`", script.path.display()))
         .at(Place::file(&script.path))
         .caused_by(error.to_string())
-        .state("nothing was run")
 }
 
 /// Opens the scripts of jobs, and hashes each again while it is sent: what was planned is what is applied.

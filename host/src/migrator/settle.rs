@@ -9,6 +9,8 @@ use crate::plan;
 use crate::runner::{self, Recorded};
 use crate::source::{Id, Migration};
 
+const NOTHING_CHANGED: &str = "nothing was changed";
+
 /// What a person says about a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
@@ -28,6 +30,10 @@ impl Migrator {
     /// `MigrationUnknown` when neither files nor history know it, `LockHeld` when a runner is at work on it, `Refused`
     /// when it already stands as said.
     pub fn repair(&self, connection: &mut dyn Connection, id: &Id, settlement: Settlement) -> Result<()> {
+        self.try_to_repair(connection, id, settlement).map_err(|error| error.with_state(NOTHING_CHANGED))
+    }
+
+    fn try_to_repair(&self, connection: &mut dyn Connection, id: &Id, settlement: Settlement) -> Result<()> {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
         let migration = self.migrations.list.iter().find(|migration| migration.id == *id);
         let mut silent = runner::Silent;
@@ -62,6 +68,10 @@ impl Migrator {
     ///
     /// The server's.
     pub fn baseline(&self, connection: &mut dyn Connection, id: &Id) -> Result<Vec<Id>> {
+        self.try_to_baseline(connection, id).map_err(|error| error.with_state(NOTHING_CHANGED))
+    }
+
+    fn try_to_baseline(&self, connection: &mut dyn Connection, id: &Id) -> Result<Vec<Id>> {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
         let reach = self.migrations.list.iter().position(|migration| migration.id == *id);
         let reach = reach.ok_or_else(|| unknown(id))?;
@@ -155,7 +165,7 @@ impl Migrator {
             },
             _ => return Ok(()),
         };
-        Err(Problem::new(Name::Refused, message).state("nothing was changed").into())
+        Err(Problem::new(Name::Refused, message).into())
     }
 
     fn repaired<'a>(&'a self, id: &'a Id, history: &History, settlement: Settlement) -> NewRow<'a> {
@@ -212,7 +222,7 @@ fn baseline_rows<'a>(
 }
 
 fn unknown(id: &Id) -> Problem {
-    Problem::new(Name::MigrationUnknown, format!("there is no migration `{id}`")).state("nothing was changed")
+    Problem::new(Name::MigrationUnknown, format!("there is no migration `{id}`"))
 }
 
 fn at_work(row: &HistoryRow, database: &str) -> Problem {
@@ -220,6 +230,5 @@ fn at_work(row: &HistoryRow, database: &str) -> Problem {
         Name::LockHeld,
         format!("a run is at work on `{}` of `{database}` ({})", row.migration, row.applied_by),
     )
-    .state("nothing was changed")
     .hint("let it finish, or end it first")
 }

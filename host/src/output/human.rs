@@ -1,10 +1,10 @@
 //! Results as text for people.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 use anstyle::{AnsiColor, Effects};
 
-use super::Subject;
+use super::{Colour, Subject};
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::History;
 use crate::migrator::Preview;
@@ -22,8 +22,12 @@ pub(super) enum Style {
 }
 
 impl Style {
-    pub(super) fn of(coloured: bool) -> Self {
-        if coloured { Style::Coloured } else { Style::Plain }
+    /// Returns the style of what is written to `stream`.
+    pub(super) fn of(colour: Colour, stream: &impl IsTerminal) -> Self {
+        match colour {
+            Colour::OnTerminals if stream.is_terminal() => Style::Coloured,
+            Colour::OnTerminals | Colour::Never => Style::Plain,
+        }
     }
 
     pub(super) fn error(self, text: &str) -> String {
@@ -69,7 +73,12 @@ pub(super) fn report(report: &Report, subject: &Subject, style: Style) -> String
     let count = |direction| report.done.iter().filter(|settled| settled.direction == direction).count();
     let (applied, reverted) = (count(Direction::Up), count(Direction::Down));
     let what = match (applied, reverted) {
-        (0, 0) if report.now_at.is_none() => return format!("nothing to do on {name}: nothing is applied\n"),
+        (0, 0) if report.now_at.is_none() => {
+            return format!("nothing to do on {name}: nothing is applied{}\n", pending(report));
+        }
+        (0, 0) if report.pending > 0 => {
+            return format!("nothing to do on {name}{}{}\n", now_at(report, ", at "), pending(report));
+        }
         (0, 0) => return format!("{name} is up to date{}\n", now_at(report, ", at ")),
         (applied, 0) => format!("{} applied to", migrations(applied)),
         (0, reverted) => format!("{} reverted on", migrations(reverted)),
@@ -80,6 +89,15 @@ pub(super) fn report(report: &Report, subject: &Subject, style: Style) -> String
 
 fn now_at(report: &Report, words: &str) -> String {
     report.now_at.as_ref().map_or_else(|| ", nothing is applied".to_owned(), |id| format!("{words}{id}"))
+}
+
+/// A run that was told how far to go leaves the rest pending.
+fn pending(report: &Report) -> String {
+    match report.pending {
+        0 => String::new(),
+        1 => "; 1 migration is pending".to_owned(),
+        count => format!("; {count} migrations are pending"),
+    }
 }
 
 /// Returns `1 migration`, `3 migrations`.

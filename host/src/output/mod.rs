@@ -9,7 +9,7 @@ mod json;
 mod problem;
 mod progress;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use self::progress::Progress;
@@ -254,11 +254,11 @@ impl Output {
     }
 
     fn stdout_style(&self) -> human::Style {
-        human::Style::of(self.colour == Colour::OnTerminals && io::stdout().is_terminal())
+        human::Style::of(self.colour, &io::stdout())
     }
 
     fn stderr_style(&self) -> human::Style {
-        human::Style::of(self.colour == Colour::OnTerminals && io::stderr().is_terminal())
+        human::Style::of(self.colour, &io::stderr())
     }
 
     fn to_stdout(&self, text: &str) {

@@ -157,7 +157,7 @@ pub(super) fn texts(session: &Session<'_>, text: &Text<'_>) -> Result<Vec<String
             Text::Begin { .. } | Text::Limit { .. } => "a limit on the time of a statement",
             _ => "what is needed to keep a history",
         };
-        Problem::new(Name::Unsupported, format!("the adapter does not have {what}")).state("nothing was run")
+        Problem::new(Name::Unsupported, format!("the adapter does not have {what}"))
     };
     session.dialect.text(text).ok_or_else(unsupported)
 }

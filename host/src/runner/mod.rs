@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase};
+use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase, State};
 
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::{History, Session};
@@ -154,16 +154,7 @@ pub fn record(rows: &[NewRow<'_>], session: &mut Session<'_>) -> Result<Recorded
     match feed::run_one(head::of_records(rows, session)?, None, session) {
         Ok(()) => Ok(Recorded::Yes),
         Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(Recorded::FenceTaken),
-        Err(failure) => Err(crate::error::of_connection(&failure.error)
-            .unwrap_or_else(|| {
-                Problem::new(
-                    Name::HistoryUnreadable,
-                    format!("cannot write to the history table `{}`", session.table),
-                )
-                .caused_by(failure.error.message.clone())
-                .state("nothing was changed")
-            })
-            .into()),
+        Err(failure) => Err(not_recorded(&failure, session).into()),
     }
 }
 
@@ -181,14 +172,26 @@ fn is_fence_taken(failure: &Failure) -> bool {
     failure.phase == Phase::Opening && failure.error.kind == ErrorKind::FenceTaken
 }
 
+fn not_recorded(failure: &Failure, session: &Session<'_>) -> Problem {
+    let problem = crate::error::of_connection(&failure.error).unwrap_or_else(|| {
+        let message = format!("cannot write to the history table `{}`", session.table);
+        let problem = Problem::new(Name::HistoryUnreadable, message).caused_by(failure.error.message.clone());
+        Problem { sqlstate: failure.error.sqlstate.clone(), ..problem }
+    });
+    match failure.state {
+        State::RolledBack => problem,
+        _ => problem
+            .state("it is either recorded or not: the connection was lost while it was being committed")
+            .hint("look at `whimbrel history`, and run it again if it is not there"),
+    }
+}
+
 fn cannot_create(failure: &Failure, own: Option<(&Script, &Treatment)>, session: &Session<'_>) -> Problem {
     if let Some(problem) = crate::error::of_connection(&failure.error) {
         return problem.state("no migration was run");
     }
     let message = format!("cannot create the history table `{}`", session.table);
-    let problem = Problem::new(Name::HistoryUnreadable, message)
-        .caused_by(failure.error.message.clone())
-        .state("nothing was run");
+    let problem = Problem::new(Name::HistoryUnreadable, message).caused_by(failure.error.message.clone());
     let problem = Problem { sqlstate: failure.error.sqlstate.clone(), ..problem };
     let Some((script, treatment)) = own else { return problem };
     let place = match failure.phase {

@@ -118,23 +118,23 @@ impl<'a> HeaderReader<'a> {
 
     fn comment(&mut self, line: &str, comment: &str) {
         let (key, value) = match comment.split_once(':') {
-            Some((key, value)) => (key.trim().to_lowercase(), value.trim()),
-            None => (comment.trim().to_lowercase(), ""),
+            Some((key, value)) => (key, Some(value.trim())),
+            None => (comment, None),
         };
-        let has_value = comment.contains(':');
-        let place = self.place(line, if has_value { value } else { comment.trim() });
-        match key.as_str() {
-            "migration" if has_value => first(&mut self.metadata.title, value, place),
-            "created" if has_value => first(&mut self.metadata.created, value, place),
-            "rollback" if has_value => {
+        let place = self.place(line, value.unwrap_or(comment.trim()));
+        let key = key.trim().to_lowercase();
+        match (key.as_str(), value) {
+            ("migration", Some(value)) => first(&mut self.metadata.title, value, place),
+            ("created", Some(value)) => first(&mut self.metadata.created, value, place),
+            ("rollback", Some(value)) => {
                 self.metadata.rollback.push(Said { value: value.to_owned(), place });
             }
-            "depends" if has_value => self.list(value, line, ListKey::Depends),
-            "env" if has_value => self.list(value, line, ListKey::Env),
-            "no-transaction" if !has_value => {
+            ("depends", Some(value)) => self.list(value, line, ListKey::Depends),
+            ("env", Some(value)) => self.list(value, line, ListKey::Env),
+            ("no-transaction", None) => {
                 self.metadata.transaction = Some(Said { value: Transaction::None, place });
             }
-            _ => self.slip(&key, has_value, place),
+            _ => self.slip(&key, value, place),
         }
     }
 
@@ -154,13 +154,13 @@ impl<'a> HeaderReader<'a> {
     }
 
     /// A comment may say anything, but `-- rolback:` or `-- no transaction` is meant, and would change what runs.
-    fn slip(&mut self, key: &str, has_value: bool, place: Place) {
+    fn slip(&mut self, key: &str, value: Option<&str>, place: Place) {
         let near = |known: &str| key != known && strsim::osa_distance(key, known) <= 1;
         let meant = if key.starts_with("no-transaction") || near("no-transaction") {
             "-- no-transaction"
-        } else if has_value && near("rollback") {
+        } else if value.is_some() && near("rollback") {
             "-- Rollback:"
-        } else if has_value && near("depends") {
+        } else if value.is_some() && near("depends") {
             "-- depends:"
         } else {
             return;
