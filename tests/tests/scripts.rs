@@ -267,6 +267,27 @@ fn a_setting_that_a_file_leaves_behind_does_not_reach_the_next_one() {
     assert_eq!(database(&project).lines("SELECT * FROM seen"), ["1|0"]);
 }
 
+/// What a script creates for its session alone would otherwise be there under the next one, and stand before the tables
+/// of the same name that it means.
+#[test]
+fn attached_databases_and_temporary_tables_of_a_file_do_not_reach_the_next_one() {
+    let first = "ATTACH 'other.db' AS other;
+CREATE TABLE other.notes (text);
+CREATE TEMP TABLE birds (name);
+CREATE TEMP VIEW \"all \"\"birds\" AS SELECT * FROM birds;
+CREATE TEMP TRIGGER seen AFTER INSERT ON birds BEGIN SELECT 1; END;
+";
+    for header in ["", "-- no-transaction\n"] {
+        let project = one(format!("{header}{first}")).file(
+            "migrations/sqlite/002_next.sql",
+            "CREATE TABLE left AS SELECT (SELECT count(*) FROM pragma_database_list WHERE name = 'other') AS databases, \
+             (SELECT count(*) FROM sqlite_temp_schema) AS objects;\n",
+        );
+        succeed(&project, &["up"]);
+        assert_eq!(database(&project).lines("SELECT * FROM left"), ["0|0"], "{header}");
+    }
+}
+
 #[test]
 fn vacuum_runs_alone_and_without_a_transaction() {
     let project = project().file("migrations/sqlite/004_tidy.sql", "-- tidy up\nVACUUM;\n");

@@ -12,7 +12,7 @@ use whimbrel_adapter_api::{
 
 use crate::dialect::SqliteDialect;
 use crate::error::from_driver;
-use crate::run::{Outside, execute};
+use crate::run::{Before, execute};
 use crate::values::{cell, parameter};
 
 /// A session over a handle of its own, or over one that an application lends.
@@ -20,13 +20,13 @@ pub struct SqliteConnection<C = Handle> {
     handle: C,
     /// How many transactions are open inside each other.
     depth: u32,
-    pub(crate) outside: Outside,
+    pub(crate) before: Before,
 }
 
 impl<C: BorrowMut<Handle> + Send> SqliteConnection<C> {
     /// Returns a session over `handle`, which may be borrowed: `SqliteConnection::over(&mut handle)`.
     pub fn over(handle: C) -> Self {
-        SqliteConnection { handle, depth: 0, outside: Outside::default() }
+        SqliteConnection { handle, depth: 0, before: Before::default() }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -96,6 +96,10 @@ impl<C: BorrowMut<Handle> + Send> Connection for SqliteConnection<C> {
         options: &TransactionOptions,
         body: &mut TransactionBody<'_>,
     ) -> Result<(), Error> {
+        // The panic of a body passes through here and leaves the count as it was.
+        if self.handle().is_autocommit() {
+            self.depth = 0;
+        }
         let bracket = self.bracket(options);
         let depth = self.depth;
         self.depth += 1;

@@ -15,7 +15,6 @@ const PATTERNS: &[(&str, Class)] = &[
     // Changes the file itself and does not roll back.
     ("PRAGMA [* .] JOURNAL_MODE =|(", Class::NoTransaction),
     ("VACUUM", Class::NoTransaction),
-    ("ATTACH", Class::NoTransaction),
     ("DETACH", Class::NoTransaction),
 ];
 

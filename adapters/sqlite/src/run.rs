@@ -1,7 +1,7 @@
 //! One statement at a time, for [`walk`](whimbrel_adapter_api::walk::walk).
 
 use std::borrow::BorrowMut;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
@@ -11,14 +11,22 @@ use whimbrel_adapter_api::{Error, ErrorKind, Marking, State};
 use crate::connection::SqliteConnection;
 use crate::error::from_driver;
 
-/// What [`Head::outside`](whimbrel_adapter_api::Head::outside) changed, to be put back.
+/// What the session was like before a batch, for it to be put back.
 #[derive(Default)]
-pub(crate) struct Outside {
-    /// Statements that put the settings back, in the order in which they were changed.
-    put_back: Vec<String>,
+pub(crate) struct Before {
+    /// Statements that put the settings of [`Head::outside`](whimbrel_adapter_api::Head::outside) back, in the order in
+    /// which they were changed.
+    settings: Vec<String>,
     /// The rows that pointed nowhere before foreign keys were switched off.
-    dangling_before: Option<Dangling>,
+    dangling: Option<Dangling>,
+    /// The statements that would remove what belongs to the session alone.
+    removals: BTreeSet<String>,
 }
+
+/// The statements that remove what belongs to the session alone: attached databases and temporary tables.
+const REMOVALS: &str = "SELECT printf('DETACH \"%w\"', name) FROM pragma_database_list WHERE name NOT IN ('main', 'temp') \
+     UNION ALL SELECT printf('DROP %s IF EXISTS temp.\"%w\"', type, name) FROM sqlite_temp_schema \
+     WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
 
 /// How many rows of a table point to nothing in another.
 type Dangling = BTreeMap<(String, String), i64>;
@@ -37,23 +45,24 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
     }
 
     fn enter(&mut self, outside: &[String]) -> Result<(), Error> {
+        self.before.removals = removals(self.handle())?;
         for statement in outside {
             let setting = setting(statement)?;
             let before: i64 = self
                 .handle()
                 .query_row(&format!("PRAGMA {setting}"), [], |row| row.get(0))
                 .map_err(|error| from_driver(&error))?;
-            if is_foreign_keys(setting) && self.outside.dangling_before.is_none() {
-                self.outside.dangling_before = Some(dangling(self.handle())?);
+            if is_foreign_keys(setting) && self.before.dangling.is_none() {
+                self.before.dangling = Some(dangling(self.handle())?);
             }
-            self.outside.put_back.push(format!("PRAGMA {setting} = {before}"));
+            self.before.settings.push(format!("PRAGMA {setting} = {before}"));
             execute(self.handle(), statement)?;
         }
         Ok(())
     }
 
     fn check(&mut self) -> Result<(), Error> {
-        let Some(before) = self.outside.dangling_before.take() else {
+        let Some(before) = self.before.dangling.take() else {
             return Ok(());
         };
         let after = dangling(self.handle())?;
@@ -70,8 +79,9 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
     }
 
     fn leave(&mut self) {
-        let outside = std::mem::take(&mut self.outside);
-        for statement in outside.put_back.iter().rev() {
+        let before = std::mem::take(&mut self.before);
+        let now = removals(self.handle()).unwrap_or_default();
+        for statement in now.difference(&before.removals).chain(before.settings.iter().rev()) {
             // A setting that was read before can be written again; nothing else is left to try if not.
             let _ = execute(self.handle(), statement);
         }
@@ -110,6 +120,13 @@ pub(crate) fn execute(connection: &Connection, text: &str) -> Result<u64, Error>
         changed = connection.changes();
     }
     Ok(changed)
+}
+
+fn removals(connection: &Connection) -> Result<BTreeSet<String>, Error> {
+    let read = || -> rusqlite::Result<BTreeSet<String>> {
+        connection.prepare(REMOVALS)?.query_map([], |row| row.get(0))?.collect()
+    };
+    read().map_err(|error| from_driver(&error))
 }
 
 /// Returns the setting that `PRAGMA schema.name = value` changes, as it is written: `schema.name`.
