@@ -1,30 +1,12 @@
 //! Libraries that are loaded at run time: a stranger's that just works, and those that cannot work.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Database, Outcome, Project, Sqlite, built_file};
-
-/// The library of the probe, built as a stranger builds it: outside the workspace.
-static PROBE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("probe");
-    let built = built_file("whimbrel");
-    let target = built.ancestors().nth(2).expect("cargo's target directory").join("probe");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--manifest-path"])
-        .arg(source.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "the probe cannot be built");
-    target.join("debug/libwhimbrel_adapter_probe.so")
-});
+use whimbrel_tests::{Database, Outcome, Project, Sqlite, built_file, probe_library};
 
 fn probe() -> Vec<u8> {
-    fs::read(&*PROBE).expect("it was built")
+    fs::read(probe_library()).expect("it was built")
 }
 
 /// Returns a project with a folder called `probe` and this library in its plugin directory.
@@ -56,7 +38,7 @@ fn patched(from: &[u8], to: &[u8]) -> Vec<u8> {
 /// Returns the outcome without what differs from machine to machine: sizes, the architecture, and where else libraries
 /// are searched for.
 fn shown(outcome: &Outcome) -> String {
-    let lib = PROBE.ancestors().nth(3).expect("cargo's target directory").join("lib");
+    let lib = probe_library().ancestors().nth(3).expect("cargo's target directory").join("lib");
     outcome.redacted_with(&[
         (r"(src/\w+\.rs):\d+", "$1:[LINE]"),
         (r"\d+ of at least \d+ bytes", "[N] of at least [N] bytes"),
@@ -283,6 +265,7 @@ fn a_panic_anywhere_in_an_adapter_is_an_error() {
     --- stdout
     --- stderr
     error[adapter-panicked]: the adapter panicked at src/connection.rs:[LINE]: the probe was told to panic in `read`
+    state: nothing was run
     hint: report this to the adapter's author
     ");
 }

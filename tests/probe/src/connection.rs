@@ -70,6 +70,10 @@ impl Connection for ProbeConnection {
 
     fn transaction(&mut self, _: &TransactionOptions, body: &mut TransactionBody<'_>) -> Result<(), Error> {
         self.trap.spring("transaction");
+        // The panic of a body passes through here and leaves the count as it was.
+        if self.handle.is_autocommit() {
+            self.depth = 0;
+        }
         let bracket = match self.depth {
             0 => Bracket {
                 begin: "BEGIN IMMEDIATE".to_owned(),
@@ -119,17 +123,23 @@ impl Drop for ProbeConnection {
 impl OneByOne for ProbeConnection {
     fn execute(&mut self, statement: &str) -> Result<u64, Error> {
         self.trap.spring("execute");
-        let run = |handle: &Handle| -> rusqlite::Result<u64> {
-            let mut batch = Batch::new(handle, statement);
-            let mut changed = 0;
-            while let Some(mut statement) = batch.next()? {
-                let mut rows = statement.raw_query();
-                while rows.next()?.is_some() {}
-                changed = handle.changes();
+        // SQLite counts from the statement that it was given, which is all that is left of the text.
+        let refused = |error: rusqlite::Error| {
+            let mut refused = from_driver(&error);
+            if let rusqlite::Error::SqlInputError { sql, .. } = &error {
+                let before = statement.len().saturating_sub(sql.len()) as u64;
+                refused.position = refused.position.map(|position| before + position);
             }
-            Ok(changed)
+            refused
         };
-        run(&self.handle).map_err(|error| from_driver(&error))
+        let mut batch = Batch::new(&self.handle, statement);
+        let mut changed = 0;
+        while let Some(mut statement) = batch.next().map_err(refused)? {
+            let mut rows = statement.raw_query();
+            while rows.next().map_err(|error| from_driver(&error))?.is_some() {}
+            changed = self.handle.changes();
+        }
+        Ok(changed)
     }
 
     fn roll_back(&mut self) -> State {
@@ -163,12 +173,13 @@ impl OneByOne for ProbeConnection {
 
 /// Returns the error with what SQLite said about it.
 pub(crate) fn from_driver(error: &rusqlite::Error) -> Error {
-    let message = match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        other => other.to_string(),
+    let (code, message) = match error {
+        rusqlite::Error::SqliteFailure(code, Some(message)) => (Some(code), message.clone()),
+        rusqlite::Error::SqliteFailure(code, None) => (Some(code), code.to_string()),
+        rusqlite::Error::SqlInputError { error, msg, .. } => (Some(error), msg.clone()),
+        other => (None, other.to_string()),
     };
-    let kind = match error.sqlite_error_code() {
+    let kind = match code.map(|code| code.code) {
         Some(ErrorCode::ConstraintViolation) => ErrorKind::Constraint,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::LockTimeout,
         Some(ErrorCode::ReadOnly) => ErrorKind::ReadOnly,
@@ -179,7 +190,7 @@ pub(crate) fn from_driver(error: &rusqlite::Error) -> Error {
         _ => ErrorKind::Other,
     };
     let mut known = Error::new(kind, message);
-    known.native = error.sqlite_error().map(|error| i64::from(error.extended_code));
+    known.native = code.map(|code| i64::from(code.extended_code));
     if let rusqlite::Error::SqlInputError { offset, .. } = error {
         known.position = u64::try_from(*offset).ok();
     }
