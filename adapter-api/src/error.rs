@@ -144,8 +144,10 @@ codes! {
         Panicked = 26,
         /// The adapter answered something that the contract does not allow.
         Misbehaved = 27,
-        /// None of the above: the message and the engine's codes say it.
+        /// None of the others: the message and the engine's codes say it.
         Other = 28,
+        /// A column named in a query does not exist.
+        ColumnMissing = 29,
     }
 }
 

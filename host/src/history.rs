@@ -368,16 +368,32 @@ fn not_ours(table: &TableName, cells: &[Value<'static>]) -> Problem {
 }
 
 fn unreadable(table: &TableName, error: &whimbrel_adapter_api::Error) -> Problem {
-    match crate::error::of_connection(error) {
-        Some(problem) => problem,
-        None => Problem {
-            sqlstate: error.sqlstate.clone(),
-            ..Problem::new(Name::HistoryUnreadable, format!("cannot read the history table `{table}`"))
-                .caused_by(error.message.clone())
-                .hint(format!(
-                    "if `{table}` belongs to another tool, keep the history elsewhere with `--table NAME`"
-                ))
-        },
+    if let Some(problem) = crate::error::of_connection(error) {
+        return problem;
+    }
+    let problem = match error.kind {
+        ErrorKind::LockTimeout => {
+            Problem::new(Name::LockHeld, format!("another session keeps the history table `{table}` locked"))
+                .hint("let it finish, and run this again")
+        }
+        // Any other error would come again with another table.
+        ErrorKind::ColumnMissing => unusable(table, error, "read").hint(format!(
+            "if `{table}` belongs to another tool, keep the history elsewhere with `--table NAME`"
+        )),
+        _ => unusable(table, error, "read"),
+    };
+    Problem { sqlstate: error.sqlstate.clone(), ..problem.caused_by(error.message.clone()) }
+}
+
+/// Returns the problem of a history table with which something cannot be done: `read`, `write to`.
+pub(crate) fn unusable(table: &TableName, error: &whimbrel_adapter_api::Error, what: &str) -> Problem {
+    let problem = Problem::new(Name::HistoryUnreadable, format!("cannot {what} the history table `{table}`"));
+    match error.kind {
+        ErrorKind::Permission => problem.hint(format!(
+            "grant this role SELECT on `{table}`, and INSERT and UPDATE as well where it is to run migrations"
+        )),
+        ErrorKind::ReadOnly => problem.hint("connect to the server that takes writes"),
+        _ => problem,
     }
 }
 

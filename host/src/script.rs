@@ -6,6 +6,8 @@
 //!
 //! Knows the engine only by its [`Lexer`] and capabilities.
 
+pub mod history_table;
+
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 

@@ -166,6 +166,7 @@ fn kind(code: u16, message: &str) -> ErrorKind {
         1022 | 1048 | 1062 | 1169 | 1216 | 1217 | 1364 | 1451 | 1452 | 1557 | 1586 | 1761 | 1762 | 3819
         | 4025 => ErrorKind::Constraint,
         1146 => ErrorKind::TableMissing,
+        1054 => ErrorKind::ColumnMissing,
         1049 => ErrorKind::DatabaseMissing,
         1044 | 1142 | 1143 | 1227 | 1370 | 1419 | 3619 => ErrorKind::Permission,
         // One number for every option that forbids a statement.

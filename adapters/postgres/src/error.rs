@@ -143,6 +143,7 @@ fn of_refusal(answer: &DbError) -> Error {
 fn kind(sqlstate: &str, message: &str) -> ErrorKind {
     match sqlstate {
         "42P01" => ErrorKind::TableMissing,
+        "42703" => ErrorKind::ColumnMissing,
         "42601" => ErrorKind::Syntax,
         "42501" => ErrorKind::Permission,
         "25006" => ErrorKind::ReadOnly,

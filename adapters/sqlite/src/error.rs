@@ -41,6 +41,7 @@ fn kind(code: &ffi::Error, message: &str) -> ErrorKind {
         ErrorCode::TooBig => ErrorKind::TooLarge,
         // SQLite has one code for all that is wrong with a statement; only the words tell.
         _ if message.starts_with("no such table") => ErrorKind::TableMissing,
+        _ if message.starts_with("no such column") => ErrorKind::ColumnMissing,
         _ if message.contains("syntax error") || message.contains("incomplete input") => ErrorKind::Syntax,
         _ => ErrorKind::Other,
     }

@@ -5,7 +5,7 @@ use whimbrel_adapter_api::{ErrorKind, Failure, Mode, Phase, Session as SessionSt
 
 use super::Options;
 use crate::error::{self, Name, Place, Problem};
-use crate::history::{HistoryRow, Session};
+use crate::history::{self, HistoryRow, Session};
 use crate::plan::{self, Direction};
 use crate::report::Settled;
 use crate::runner::{Ending, Job};
@@ -104,6 +104,12 @@ fn failed(
 ) -> Problem {
     let error = &failure.error;
     let id = &job.step.id;
+    if is_of_history(failure) {
+        let problem = history::unusable(&session.table, error, "write to").caused_by(error.message.clone());
+        return Problem { sqlstate: error.sqlstate.clone(), ..problem }
+            .fact(format!("`{id}` was about to begin"))
+            .state(stays(done));
+    }
     let problem = match (failure.state, error.kind) {
         _ if is_cut_short(failure, job) => cut_short(failure, job),
         (State::InDoubt, _) => {
@@ -136,6 +142,12 @@ fn partly(failure: &Failure, job: &Job) -> Problem {
     Problem::new(Name::PartlyApplied, message).caused_by(failure.error.message.clone())
 }
 
+/// Returns whether the row of the history was refused, before the script had its turn.
+fn is_of_history(failure: &Failure) -> bool {
+    failure.phase == Phase::Opening
+        && matches!(failure.error.kind, ErrorKind::Permission | ErrorKind::ReadOnly | ErrorKind::TableMissing)
+}
+
 /// Returns whether a script that runs step by step lost its session: what was under way may be in or not.
 fn is_cut_short(failure: &Failure, job: &Job) -> bool {
     let lost = failure.error.session == SessionState::Lost && failure.error.kind != ErrorKind::Panicked;
@@ -161,7 +173,7 @@ fn may_be_in(failure: &Failure, job: &Job) -> String {
 fn locate(problem: Problem, failure: &Failure, job: &Job, session: &Session<'_>) -> Problem {
     let script = &job.script;
     let Phase::Statement(index) = failure.phase else {
-        return problem.at(Place::file(&script.path)).fact(whereabouts(failure.phase));
+        return problem.at(Place::file(&script.path)).fact(whereabouts(failure, job));
     };
     let index = job.treatment.index_in_file(index);
     let byte = failure.error.position.unwrap_or(0);
@@ -171,12 +183,16 @@ fn locate(problem: Problem, failure: &Failure, job: &Job, session: &Session<'_>)
     }
 }
 
-fn whereabouts(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Opening => "before its first statement",
-        Phase::Closing => "after its last statement",
-        Phase::Commit => "at its commit",
-        _ => "on its way to the server",
+fn whereabouts(failure: &Failure, job: &Job) -> String {
+    match failure.phase {
+        Phase::Opening => "before its first statement".to_owned(),
+        // A mark: the statement before it is done, and could not be noted.
+        Phase::Closing if failure.completed < job.treatment.statements => {
+            format!("after its statement {}, when that was noted in the history", failure.completed)
+        }
+        Phase::Closing => "after its last statement".to_owned(),
+        Phase::Commit => "at its commit".to_owned(),
+        _ => "on its way to the server".to_owned(),
     }
 }
 

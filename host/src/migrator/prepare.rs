@@ -5,12 +5,14 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use whimbrel_adapter_api::Mode;
+
 use super::Options;
 use crate::error::{Error, Name, Place, Problem, Result};
 use crate::history::Session;
 use crate::plan::{Step, StepScript};
 use crate::runner::{Job, Scripts};
-use crate::script::{Circumstances, Outline, Treatment};
+use crate::script::{self, Circumstances, Outline, Treatment};
 use crate::source::{Checksum, Content, Hasher, Id, Script, Transaction};
 
 /// Returns a job for each step.
@@ -37,6 +39,9 @@ fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job>
         StepScript::Stored(position) => stored(&step.id, session.read_down_script(*position)?),
     };
     let treatment = treatment(&script, transaction, session, options)?;
+    if treatment.mode == Mode::Stepwise {
+        script::history_table::check(&script, &session.dialect.lexer(), &session.table)?;
+    }
     let down_text = down_text(step.down.as_ref(), step.down_transaction)?;
     Ok(Job { step: step.clone(), script, treatment, down_text })
 }

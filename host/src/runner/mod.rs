@@ -17,7 +17,7 @@ use std::time::Duration;
 use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase, State};
 
 use crate::error::{Name, Place, Problem, Result};
-use crate::history::{History, Session};
+use crate::history::{self, History, Session};
 use crate::script::{self, Treatment};
 use crate::source::Script;
 
@@ -174,8 +174,8 @@ fn is_fence_taken(failure: &Failure) -> bool {
 
 fn not_recorded(failure: &Failure, session: &Session<'_>) -> Problem {
     let problem = crate::error::of_connection(&failure.error).unwrap_or_else(|| {
-        let message = format!("cannot write to the history table `{}`", session.table);
-        let problem = Problem::new(Name::HistoryUnreadable, message).caused_by(failure.error.message.clone());
+        let problem = history::unusable(&session.table, &failure.error, "write to");
+        let problem = problem.caused_by(failure.error.message.clone());
         Problem { sqlstate: failure.error.sqlstate.clone(), ..problem }
     });
     match failure.state {
