@@ -318,6 +318,8 @@ codes! {
         Skipped = 11,
         /// A command of the engine's own client that cannot be run.
         ClientCommand = 12,
+        /// A setting of the session that no transaction takes back: it does the same before BEGIN as behind it.
+        Setting = 13,
     }
 }
 

@@ -235,28 +235,43 @@ impl Bracket {
 
 /// Runs `body` inside `bracket`: commits on `Ok`, rolls back on `Err` and when the body panics.
 ///
+/// `depth` is where the connection counts the transactions that are open inside each other. It is one more while this
+/// one is open, and what it was afterwards, whatever happens.
+///
 /// # Errors
 ///
 /// `BodyFailed` after the body gave up; the engine's when a text of the bracket fails.
-pub fn in_transaction(
+pub fn in_transaction<C: Connection>(
+    connection: &mut C,
+    depth: fn(&mut C) -> &mut u32,
+    bracket: &Bracket,
+    body: &mut TransactionBody<'_>,
+) -> Result<(), Error> {
+    let before = *depth(connection);
+    *depth(connection) = before + 1;
+    // A panic must not leave the transaction open: the application may catch it and go on with the connection.
+    let outcome = catch_unwind(AssertUnwindSafe(|| bracketed(connection, bracket, body)));
+    if outcome.is_err() {
+        // The panic is what the caller must see, whether or not the engine still takes the rollback.
+        let _ = connection.execute_raw(&bracket.roll_back);
+    }
+    *depth(connection) = before;
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn bracketed(
     connection: &mut dyn Connection,
     bracket: &Bracket,
     body: &mut TransactionBody<'_>,
 ) -> Result<(), Error> {
     connection.execute_raw(&bracket.begin)?;
-    // A panic must not leave the transaction open: the application may catch it and go on with the connection.
-    match catch_unwind(AssertUnwindSafe(|| body(connection))) {
-        Ok(Ok(())) => connection.execute_raw(&bracket.commit).inspect_err(|_| {
+    match body(connection) {
+        Ok(()) => connection.execute_raw(&bracket.commit).inspect_err(|_| {
             // A COMMIT that is refused (a deferred constraint) leaves some engines inside the transaction. Its own
             // error is the one to report.
             let _ = connection.execute_raw(&bracket.roll_back);
         }),
-        Ok(Err(BodyFailed)) => connection.execute_raw(&bracket.roll_back).and(Err(Error::body_failed())),
-        Err(panic) => {
-            // The panic is what the caller must see, whether or not the engine still takes the rollback.
-            let _ = connection.execute_raw(&bracket.roll_back);
-            resume_unwind(panic)
-        }
+        Err(BodyFailed) => connection.execute_raw(&bracket.roll_back).and(Err(Error::body_failed())),
     }
 }
 

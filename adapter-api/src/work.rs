@@ -76,8 +76,9 @@ pub struct Head {
     /// Which text of `closing` must change exactly one row. Any other count means that the transaction was not ours
     /// any more: phase `Closing`, kind `TransactionEnded`, state `Unknown`.
     pub settles: Option<u32>,
-    /// Records the failure of a stepwise batch: run after a failure past `opening`, before `cleanup`. `{done}` stands
-    /// for the number of statements that stay. Never run when `opening` failed: the row is then another runner's.
+    /// Records the failure of a batch of which something stays: run after a failure past `opening`, before `cleanup`.
+    /// `{done}` stands for the number of statements that stay. Never run when `opening` failed: the row is then another
+    /// runner's. An atomic batch has it on engines with implicit commits, for one that was rolled back it is not run.
     pub failed: Vec<String>,
     /// Run after a failure and outside any transaction, as far as the session allows. Failures of these are ignored.
     pub cleanup: Vec<String>,

@@ -144,22 +144,22 @@ impl Treatment {
         let own_control = circumstances.transaction == Transaction::None;
         match own_control {
             true => problems.extend(left_open(outline, script)),
-            false => problems.extend(transaction_control(outline, script, outer)),
+            false => problems.extend(transaction_control(outline, script, outer.as_ref())),
         }
         if !problems.is_empty() {
             return Err(problems);
         }
 
         let mut left_out: BTreeSet<u64> = indexes(outline, Class::Skipped).collect();
-        if let (Some((begin, commit)), false) = (outer, own_control) {
-            left_out.extend([begin, commit]);
+        if !own_control {
+            left_out.extend(outer.iter().flatten());
         }
         let (outside, remarks) = match mode {
             Mode::Atomic => hoist(outline, &mut left_out),
             _ => (Vec::new(), Vec::new()),
         };
         let statements = outline.statements - left_out.len() as u64;
-        let unmarked = unmarked(outline, outer.filter(|_| !own_control));
+        let unmarked = unmarked(outline, &outer.filter(|_| !own_control).unwrap_or_default());
         Ok(Treatment { mode, outside, left_out, unmarked, statements, remarks })
     }
 
@@ -189,6 +189,17 @@ const PLAIN_CONTROL: &[&str] = &[
     "DEFERRED",
     "IMMEDIATE",
     "EXCLUSIVE",
+    // How MySQL begins a transaction without a word for it: `SET @@SESSION.autocommit = OFF`.
+    "SET",
+    "SESSION",
+    "LOCAL",
+    "AUTOCOMMIT",
+    "0",
+    "OFF",
+    "FALSE",
+    "1",
+    "ON",
+    "TRUE",
 ];
 
 fn options(statement: &Statement<'_>) -> String {
@@ -204,21 +215,26 @@ fn indexes(outline: &Outline, class: Class) -> impl Iterator<Item = u64> {
     outline.special.iter().filter(move |special| special.class == class).map(|special| special.index)
 }
 
-/// Returns the numbers of a BEGIN and a COMMIT around everything else. What is skipped and settings that are made around
-/// the transaction anyway may stand outside the pair: `PRAGMA foreign_keys=OFF; BEGIN TRANSACTION;`, as dumps begin.
-fn outer_transaction(outline: &Outline) -> Option<(u64, u64)> {
-    let mut control = outline.special.iter().filter(|special| controls_transaction(special.class));
-    let (first, last) = (control.next()?, control.next()?);
-    let is_scenery = |index: u64| scenery(outline).any(|special| special.index == index);
-    let nothing_before = (0..first.index).all(is_scenery);
-    let nothing_after = (last.index + 1..outline.statements).all(is_scenery);
-    let is_pair = first.class == Class::Begin && last.class == Class::Commit && control.next().is_none();
-    (is_pair && nothing_before && nothing_after).then_some((first.index, last.index))
+/// Returns the numbers of a BEGIN and a COMMIT around everything else. What is skipped and settings that are the same
+/// around the transaction may stand outside the pair: `PRAGMA foreign_keys=OFF; BEGIN TRANSACTION;`, as dumps begin.
+///
+/// Either may be written twice, with nothing done in between: `SET autocommit = 0; START TRANSACTION;`.
+fn outer_transaction(outline: &Outline) -> Option<BTreeSet<u64>> {
+    let control = || outline.special.iter().filter(|special| controls_transaction(special.class));
+    let begins: Vec<_> = control().take_while(|special| special.class == Class::Begin).collect();
+    let commits: Vec<_> = control().skip(begins.len()).collect();
+    let (begin, commit) = (begins.last()?.index, commits.first()?.index);
+    let is_pair = commits.iter().all(|special| special.class == Class::Commit);
+    let outside: BTreeSet<u64> = scenery(outline).chain(control()).map(|special| special.index).collect();
+    let mut around = (0..begin).chain(commit + 1..outline.statements);
+    (is_pair && around.all(|index| outside.contains(&index)))
+        .then(|| begins.iter().chain(&commits).map(|special| special.index).collect())
 }
 
 /// Returns the statements that only set the scene for the others.
 fn scenery(outline: &Outline) -> impl Iterator<Item = &Special> {
-    outline.special.iter().filter(|special| matches!(special.class, Class::Skipped | Class::Outside))
+    let sets = |class| matches!(class, Class::Skipped | Class::Outside | Class::Setting);
+    outline.special.iter().filter(move |special| sets(special.class))
 }
 
 fn controls_transaction(class: Class) -> bool {
@@ -247,7 +263,7 @@ fn refused(outline: &Outline, script: &Script, circumstances: &Circumstances<'_>
 
 /// Returns a problem for each statement that ends or begins a transaction in the middle of the script, or asks of the
 /// outer one what ours does not give.
-fn transaction_control(outline: &Outline, script: &Script, outer: Option<(u64, u64)>) -> Vec<Problem> {
+fn transaction_control(outline: &Outline, script: &Script, outer: Option<&BTreeSet<u64>>) -> Vec<Problem> {
     let control = outline.special.iter().filter(|special| controls_transaction(special.class));
     if outer.is_some() {
         let with_options = control.filter(|special| !special.options.is_empty());
@@ -341,14 +357,13 @@ fn subject(text: &str) -> String {
 
 /// Returns the statements that no mark may follow: under LOCK TABLES the history cannot be written, inside a
 /// transaction of the script's own a mark could be rolled back, and before ROW_COUNT() it would be what is counted.
-fn unmarked(outline: &Outline, left_out_pair: Option<(u64, u64)>) -> BTreeSet<u64> {
+fn unmarked(outline: &Outline, left_out_pair: &BTreeSet<u64>) -> BTreeSet<u64> {
     let mut unmarked = BTreeSet::new();
     let (mut locked, mut began) = (None, None);
     let mut close = |since: &mut Option<u64>, end: u64| {
         unmarked.extend(since.take().into_iter().flat_map(|since| since..end));
     };
-    let is_left_out = |index| left_out_pair.is_some_and(|(begin, commit)| [begin, commit].contains(&index));
-    for special in outline.special.iter().filter(|special| !is_left_out(special.index)) {
+    for special in outline.special.iter().filter(|special| !left_out_pair.contains(&special.index)) {
         match special.class {
             // Each of the two ends the other: LOCK TABLES commits, START TRANSACTION unlocks.
             Class::Begin => {

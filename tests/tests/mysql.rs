@@ -133,6 +133,121 @@ fn a_failure_under_locked_tables_counts_what_was_done_before() {
     database.execute("INSERT INTO birds VALUES (9)");
 }
 
+/// The shape of a file that phpMyAdmin writes.
+const EXPORT: &str = "\
+-- phpMyAdmin SQL Dump
+SET SQL_MODE = \"NO_AUTO_VALUE_ON_ZERO\";
+SET AUTOCOMMIT = 0;
+START TRANSACTION;
+SET time_zone = \"+00:00\";
+/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;
+/*!40101 SET NAMES utf8mb4 */;
+CREATE TABLE `birds` (`id` int(11) NOT NULL, `name` varchar(20)) ENGINE=InnoDB;
+INSERT INTO `birds` (`id`, `name`) VALUES (0, 'it\\'s; one'), (1, 'two');
+ALTER TABLE `birds` ADD PRIMARY KEY (`id`);
+INSERT INTO `birds` (`id`, `name`) VALUES (2, 'three');
+COMMIT;
+/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;
+";
+
+#[test]
+fn a_file_of_phpmyadmin_is_loaded() {
+    let (database, outcome) = up_with(EXPORT);
+    let _ = outcome.exits(0);
+    assert_eq!(database.lines("SELECT * FROM birds"), ["0|it's; one", "1|two", "2|three"]);
+    assert_eq!(log(&database), ["001_file|applied|9|9"]);
+}
+
+/// Every statement is kept at once although the file asks for a transaction, so all of them count.
+#[test]
+fn a_failure_in_a_file_of_phpmyadmin_counts_what_is_there() {
+    let (database, outcome) = up_with(&EXPORT.replace("VALUES (2,", "VALUES (1,"));
+    let _ = outcome.exits(5);
+    assert_eq!(database.lines("SELECT count(*) FROM birds"), ["2"]);
+    assert_eq!(log(&database), ["001_file|failed|7|9"]);
+}
+
+// Transactions of a file's own
+
+/// Rows that were rolled back were said to be in the database.
+#[test]
+fn autocommit_is_not_turned_off_in_the_middle_of_a_file() {
+    for off in [
+        "SET autocommit=0",
+        "SET SESSION autocommit = off",
+        "SET @@autocommit=0",
+        "/*!40101 SET autocommit=0 */",
+    ] {
+        let (database, outcome) = up_with(&format!(
+            "CREATE TABLE a (i int PRIMARY KEY);\n{off};\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (1);\n"
+        ));
+        let outcome = outcome.exits(4);
+        assert!(outcome.mentions("transaction-control"), "{off}: {}", outcome.redacted());
+        assert_eq!(database.lines("SHOW TABLES LIKE 'a'"), Vec::<String>::new(), "{off}");
+    }
+}
+
+/// A file that runs its own transactions may, and the counts follow it.
+#[test]
+fn what_is_rolled_back_without_autocommit_does_not_count_as_done() {
+    for (middle, done, rows) in [
+        ("SET autocommit = 0;\nINSERT INTO a VALUES (1);\n", 3, "0"),
+        ("SET NAMES utf8, @@session.autocommit = @off;\nINSERT INTO a VALUES (1);\n", 3, "0"),
+        ("SET autocommit = 0;\nINSERT INTO a VALUES (1);\nCOMMIT;\nINSERT INTO a VALUES (2);\n", 5, "1"),
+        (
+            "SET autocommit = 0;\nINSERT INTO a VALUES (1);\nSET autocommit = @on;\nINSERT INTO a VALUES (2);\n",
+            6,
+            "2",
+        ),
+        (
+            "SET autocommit = 0;\nINSERT INTO a VALUES (1);\nCREATE TABLE b (i int);\nINSERT INTO a VALUES (2);\n",
+            5,
+            "1",
+        ),
+        (
+            "START TRANSACTION;\nINSERT INTO a VALUES (1);\nSET autocommit = 1;\nINSERT INTO a VALUES (2);\n",
+            2,
+            "0",
+        ),
+    ] {
+        let (database, outcome) = up_with(&format!(
+            "-- no-transaction\nCREATE TABLE a (i int PRIMARY KEY);\n\
+             SET @on = 1, @off = 0;\n{middle}INSERT INTO nowhere VALUES (1);\nCOMMIT;\n"
+        ));
+        let outcome = outcome.exits(5);
+        assert_eq!(database.lines("SELECT count(*) FROM a"), [rows], "{middle}");
+        let log = log(&database);
+        assert!(log[0].starts_with(&format!("001_file|failed|{done}|")), "{middle}: {log:?}");
+        assert!(outcome.mentions(&format!("statements 1-{done} ")), "{middle}: {}", outcome.redacted());
+    }
+}
+
+#[test]
+fn transactions_of_several_servers_are_refused_before_anything_is_sent() {
+    let (database, outcome) = up_with(
+        "-- no-transaction\nCREATE TABLE a (i int PRIMARY KEY);\nXA START 'x';\nINSERT INTO a VALUES (1);\nXA END 'x';\n\
+         XA PREPARE 'x';\nXA COMMIT 'x';\n",
+    );
+    let outcome = outcome.exits(1);
+    assert!(outcome.mentions("START TRANSACTION … COMMIT"), "{}", outcome.redacted());
+    assert_eq!(database.lines("SHOW TABLES"), ["whimbrel_migrations"]);
+    assert_eq!(log(&database), Vec::<String>::new());
+}
+
+/// Exit 1 said "as it was before", and two rows stayed.
+#[test]
+fn a_commit_that_a_procedure_hides_is_not_called_rolled_back() {
+    let database = MariaDb::fresh();
+    let project = project(&[
+        ("001_table.sql", "CREATE TABLE a (i int PRIMARY KEY);\nCREATE PROCEDURE p() COMMIT;\n"),
+        ("002_data.sql", "INSERT INTO a VALUES (1);\nCALL p();\nINSERT INTO a VALUES (1);\n"),
+    ]);
+    let outcome = up(&project, &database).exits(5);
+    assert!(outcome.mentions("statements 1-2 of `002_data` are in the database"), "{}", outcome.redacted());
+    assert_eq!(database.lines("SELECT i FROM a"), ["1"]);
+    assert_eq!(log(&database)[1], "002_data|failed|2|3");
+}
+
 // What a file leaves behind
 
 #[test]
@@ -145,14 +260,14 @@ fn what_a_file_sets_does_not_reach_the_next_one() {
             "001_leaves.sql",
             "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';\nSET foreign_key_checks = 0;\nDO GET_LOCK('left', 0);\n\
              SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED;\nCREATE TABLE made (id integer);\n\
-             SET autocommit = 0;\nUSE mysql;\n",
+             USE mysql;\n",
         ),
         ("002_looks.sql", looks),
     ]);
     let _ = up(&project, &database).exits(0);
     let untouched = "SELECT @@sql_mode, @@foreign_key_checks, DATABASE(), @@autocommit, @@tx_isolation, NULL";
     assert_eq!(database.lines("SELECT * FROM seen"), database.lines(untouched));
-    assert_eq!(log(&database), ["001_leaves|applied|7|7", "002_looks|applied|1|1"]);
+    assert_eq!(log(&database), ["001_leaves|applied|6|6", "002_looks|applied|1|1"]);
 }
 
 #[test]
@@ -192,6 +307,25 @@ fn quotes_are_read_by_the_sql_mode_of_the_session() {
     assert_eq!(database.lines("SHOW TABLES LIKE 'odd%'"), ["odd;\\"]);
     assert_eq!(log(&database), ["001_file|applied|4|4"]);
     assert_eq!(database.lines("SELECT down_script FROM whimbrel_migrations"), ["SELECT 'C:\\';\n"]);
+}
+
+/// Files are split by the rules that the session began with.
+#[test]
+fn a_file_does_not_change_how_its_own_backslashes_are_read() {
+    for (mode, value) in [("NO_BACKSLASH_ESCAPES", r"'it\'s'"), ("ORACLE", r#"'\"'"#)] {
+        let (database, outcome) = up_with(&format!(
+            "CREATE TABLE paths (path varchar(20));\nSET sql_mode = '{mode}';\nINSERT INTO paths VALUES ({value});\n"
+        ));
+        let outcome = outcome.exits(1);
+        assert!(outcome.mentions("SET sql_mode"), "{}", outcome.redacted());
+        assert_eq!(database.lines("SHOW TABLES"), ["whimbrel_migrations"], "{mode}");
+    }
+    let (database, outcome) = up_with(
+        "SET @old = @@sql_mode, sql_mode = 'NO_BACKSLASH_ESCAPES';\nCREATE TABLE paths (path varchar(20));\n\
+         INSERT INTO paths VALUES ('C:\\x');\nSET sql_mode = @old;\nINSERT INTO paths VALUES ('it\\'s');\n",
+    );
+    let _ = outcome.exits(0);
+    assert_eq!(database.lines("SELECT path FROM paths"), ["C:\\x", "it's"]);
 }
 
 #[test]

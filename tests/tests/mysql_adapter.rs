@@ -81,7 +81,10 @@ impl Target {
         head.closing.extend(finish(RowState::Applied, Some(statements)));
         head.cleanup = self.text(&Text::ResetSession);
         match mode {
-            Mode::Atomic => head.closing.extend(self.text(&Text::Commit)),
+            Mode::Atomic => {
+                head.closing.extend(self.text(&Text::Commit));
+                head.failed = finish(RowState::Failed, None);
+            }
             _ => {
                 let lease = Duration::from_secs(60);
                 head.mark = Some(self.text(&Text::Mark { history, position, lease }).remove(0));
@@ -427,18 +430,38 @@ fn a_commit_in_the_script_is_noticed() {
     assert_eq!(state_of(&database), Vec::<String>::new());
 }
 
+/// Exit 1 means "as it was before", and these rows stay.
 #[test]
-fn a_failure_behind_hidden_ddl_does_not_claim_to_be_rolled_back() {
-    let database = MariaDb::fresh();
-    let mut target = Target::ready(&database.url());
-    database.execute("CREATE TABLE birds (id INT)");
-    database.execute("CREATE PROCEDURE hidden() CREATE TABLE nests (id INT)");
-    let failure =
-        target.failure(Mode::Atomic, &["INSERT INTO birds VALUES (1)", "CALL hidden()", "SELECT nope"]);
-    assert_eq!((failure.phase, failure.completed), (Phase::Statement(2), 2));
-    assert_eq!(failure.state, State::Unknown);
-    assert!(failure.error.detail.expect("it says why").contains("ended the transaction"));
-    assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
+fn a_failure_behind_a_hidden_commit_is_recorded_with_what_stays() {
+    for hidden in ["CREATE TABLE nests (id INT)", "COMMIT"] {
+        let database = MariaDb::fresh();
+        let mut target = Target::ready(&database.url());
+        database.execute("CREATE TABLE birds (id INT)");
+        database.execute(&format!("CREATE PROCEDURE hidden() {hidden}"));
+        let failure =
+            target.failure(Mode::Atomic, &["INSERT INTO birds VALUES (1)", "CALL hidden()", "SELECT nope"]);
+        assert_eq!((failure.phase, failure.completed), (Phase::Statement(2), 2), "{hidden}");
+        assert_eq!((failure.state, failure.committed), (State::Committed, 2), "{hidden}");
+        assert!(failure.error.detail.expect("it says why").contains("ended the transaction"), "{hidden}");
+        assert_eq!(database.lines("SELECT id FROM birds"), ["1"], "{hidden}");
+        assert_eq!(state_of(&database), ["1|failed|2"], "{hidden}");
+    }
+}
+
+/// What is in the database cannot be told, and nothing is claimed.
+#[test]
+fn a_failure_behind_any_other_hidden_end_is_of_unknown_state() {
+    for (hidden, row) in [("ROLLBACK", None), ("BEGIN COMMIT; START TRANSACTION; END", Some("1|started|0"))] {
+        let database = MariaDb::fresh();
+        let mut target = Target::ready(&database.url());
+        database.execute("CREATE TABLE birds (id INT)");
+        database.client().query_drop(format!("CREATE PROCEDURE hidden() {hidden}")).expect("it is new");
+        let inserts = "INSERT INTO birds VALUES (1)";
+        let failure = target.failure(Mode::Atomic, &[inserts, "CALL hidden()", inserts, "SELECT nope"]);
+        assert_eq!((failure.state, failure.committed), (State::Unknown, 0), "{hidden}");
+        assert_eq!(database.lines("SELECT id FROM birds"), ["1"], "{hidden}");
+        assert_eq!(state_of(&database), Vec::from_iter(row), "{hidden}");
+    }
 }
 
 #[test]

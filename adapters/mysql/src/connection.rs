@@ -13,6 +13,7 @@ use whimbrel_adapter_api::{
 
 use crate::dialect::{MySqlDialect, named};
 use crate::error::{self, from_driver};
+use crate::lexer::Quoting;
 use crate::run;
 use crate::values::{cell, parameter};
 
@@ -25,6 +26,8 @@ pub(crate) struct MySqlConnection {
     handle: Conn,
     /// The largest packet that the server takes, once the facts are known.
     pub(crate) largest: Option<u64>,
+    /// How the session reads quotes after login, once the facts are known.
+    pub(crate) quoting: Quoting,
     /// How many transactions are open inside each other.
     depth: u32,
     /// Whether the server itself rolled back the open transaction.
@@ -68,7 +71,15 @@ enum Body {
 
 impl MySqlConnection {
     pub(crate) fn new(handle: Conn, closed: Arc<AtomicBool>) -> Self {
-        MySqlConnection { handle, largest: None, depth: 0, broken: false, owed: None, closed }
+        MySqlConnection {
+            handle,
+            largest: None,
+            quoting: Quoting::of(""),
+            depth: 0,
+            broken: false,
+            owed: None,
+            closed,
+        }
     }
 
     /// Sends one packet and hands over every answer: the first may be an OK and a later one an error.
@@ -211,16 +222,13 @@ impl Connection for MySqlConnection {
         body: &mut TransactionBody<'_>,
     ) -> Result<(), Error> {
         let bracket = self.bracket(options)?;
-        let depth = self.depth;
-        if depth == 0 {
+        if self.depth == 0 {
             self.broken = false;
         }
-        self.depth += 1;
         let mut end = Body::Succeeded;
-        let outcome = in_transaction(self, &bracket, &mut |connection| {
-            body(connection).inspect_err(|_| end = Body::GaveUp)
-        });
-        self.depth = depth;
+        let mut watched =
+            |connection: &mut dyn Connection| body(connection).inspect_err(|_| end = Body::GaveUp);
+        let outcome = in_transaction(self, |connection| &mut connection.depth, &bracket, &mut watched);
         outcome.map_err(|error| self.ended(error, end))
     }
 
@@ -239,6 +247,7 @@ impl Connection for MySqlConnection {
     fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {
         let dialect = MySqlDialect::new(facts)?;
         self.largest = dialect.facts().largest_message;
+        self.quoting = dialect.quoting();
         Ok(Box::new(dialect))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use whimbrel_adapter_api::texts::{self, Clock};
 use whimbrel_adapter_api::{Dialect, Error, ErrorKind, Facts, Lexer, Limits, RowSet, TableName, Text, Value};
 
-use crate::lexer::{self, Product};
+use crate::lexer::{self, Product, Quoting};
 
 /// Times are UTC whatever the session's time zone is.
 const CLOCK: Clock = Clock {
@@ -114,6 +114,11 @@ impl MySqlDialect {
             (Some(role), Product::MariaDb) => dialect.quote(&role),
         };
         Ok(dialect)
+    }
+
+    /// Returns how the session reads quotes.
+    pub(crate) fn quoting(&self) -> Quoting {
+        Quoting::of(&self.sql_mode)
     }
 
     fn facts_text(&self, history: &TableName) -> String {

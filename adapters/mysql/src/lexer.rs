@@ -31,7 +31,11 @@ const PATTERNS: &[(&str, Class)] = &[
     ("SET ... BINLOG_FORMAT", Class::NoTransaction),
     ("SET ... GTID_NEXT", Class::NoTransaction),
     ("SET ... GTID_PURGED", Class::NoTransaction),
-    ("SET ... AUTOCOMMIT", Class::ImplicitCommit),
+    // With `0` every statement stays in a transaction until a COMMIT, and with `1` that one is committed. A value that
+    // is not written out is one that was saved before.
+    ("SET GLOBAL AUTOCOMMIT", Class::Plain),
+    ("SET ... AUTOCOMMIT [:] = 0|OFF|FALSE", Class::Begin),
+    ("SET ... AUTOCOMMIT [:] =", Class::Commit),
     ("SET PASSWORD", Class::ImplicitCommit),
     ("SET DEFAULT ROLE", Class::ImplicitCommit),
     // Temporary tables neither commit nor roll back.
@@ -94,6 +98,12 @@ const PATTERNS: &[(&str, Class)] = &[
     ("PROMPT", Class::Skipped),
     ("WARNINGS", Class::Skipped),
     ("NOWARNING", Class::Skipped),
+    // About transactions that begin later, so they must stay where they are.
+    ("SET SESSION|LOCAL TRANSACTION", Class::Plain),
+    ("SET ... TX_ISOLATION|TRANSACTION_ISOLATION|TX_READ_ONLY|TRANSACTION_READ_ONLY [:] =", Class::Plain),
+    ("SET STATEMENT", Class::Plain),
+    ("SET", Class::Setting),
+    ("USE", Class::Setting),
 ];
 
 /// Which of the two servers this is.
@@ -119,6 +129,35 @@ pub(crate) fn rules(product: Product, version: u32, sql_mode: &str) -> Lexer {
     }
     lexer
 }
+
+/// How a session reads quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quoting {
+    /// A backslash in a string escapes what follows.
+    pub(crate) backslash_escapes: bool,
+    /// `"…"` is a name, and no backslash escapes in it.
+    pub(crate) ansi_quotes: bool,
+}
+
+impl Quoting {
+    /// Returns what a `sql_mode` means.
+    pub(crate) fn of(sql_mode: &str) -> Self {
+        Quoting {
+            backslash_escapes: backslash_escapes(sql_mode),
+            ansi_quotes: COMBINED_MODES.iter().any(|mode| has(sql_mode, mode)),
+        }
+    }
+
+    /// Returns whether `statement` may end elsewhere for a session that reads it by `other` rules: a quote behind a
+    /// backslash ends a string by one of them, and not by the other.
+    pub(crate) fn reads_differently(self, other: Self, statement: &str) -> bool {
+        let escapes = self.backslash_escapes != other.backslash_escapes && statement.contains("\\'");
+        escapes || (self != other && statement.contains("\\\""))
+    }
+}
+
+/// `ANSI_QUOTES`, and the modes that bring it along.
+const COMBINED_MODES: &[&str] = &["ANSI_QUOTES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"];
 
 /// Returns whether a backslash in a string escapes what follows.
 pub(crate) fn backslash_escapes(sql_mode: &str) -> bool {

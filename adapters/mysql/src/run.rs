@@ -26,7 +26,8 @@ use whimbrel_adapter_api::{
 
 use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, is_lost};
 use crate::error::{NO_SUCH_SAVEPOINT, from_driver, of_opening};
-use crate::statement::{Answers, Effect, answers, effect};
+use crate::lexer::Quoting;
+use crate::statement::{Answers, Effect, ModeChange, answers, effect, is_distributed, mode_change};
 
 /// The largest packet, save for one longer statement: the buffers of the driver and of the server keep their size.
 const LARGEST_PACKET: usize = 256 * 1024;
@@ -34,6 +35,10 @@ const LARGEST_PACKET: usize = 256 * 1024;
 const SAVEPOINT: &str = "SAVEPOINT whimbrel";
 const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whimbrel";
 const RELEASE_LOCKS: &str = "DO RELEASE_ALL_LOCKS()";
+const READ_AUTOCOMMIT: &str = "SELECT @@session.autocommit";
+
+/// Changes nothing, since every transaction of ours says so itself; and is refused where one is open.
+const TELL_TRANSACTION: &str = "SET TRANSACTION READ WRITE";
 
 /// Runs all of `work`.
 ///
@@ -45,7 +50,8 @@ pub(crate) fn run(
     work: &mut dyn Work,
     events: &mut dyn Events,
 ) -> Result<(), Error> {
-    let mut run = Run { session, events, batches: VecDeque::new(), packet: Packet::default() };
+    let quoting = session.quoting;
+    let mut run = Run { session, events, batches: VecDeque::new(), packet: Packet::default(), quoting };
     let mut number = 0;
     loop {
         match work.next_batch() {
@@ -89,6 +95,8 @@ enum Role {
         last: bool,
     },
     Statement(Effect),
+    /// Ours, behind a statement that sets `autocommit`: reads it.
+    Probe,
     Mark,
     Closing(u32),
     /// Ours, when the outcome is known.
@@ -120,6 +128,7 @@ struct Batch {
     bytes: u64,
     /// How many statements were complete when the script began the transaction that is open.
     begun: Option<u64>,
+    autocommit: Autocommit,
     composed: bool,
     sent: bool,
     opened: bool,
@@ -135,6 +144,13 @@ enum Settled {
     Yes,
 }
 
+/// Whether a statement outside any transaction is kept at once, or begins one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Autocommit {
+    On,
+    Off,
+}
+
 impl Batch {
     fn new(number: u32, head: Head) -> Self {
         let opened = head.opening.is_empty();
@@ -144,6 +160,7 @@ impl Batch {
             completed: 0,
             bytes: 0,
             begun: None,
+            autocommit: Autocommit::On,
             composed: false,
             sent: false,
             opened,
@@ -155,12 +172,13 @@ impl Batch {
         match role {
             Role::Opening { last: true } => self.opened = true,
             Role::Statement(effect) => {
-                match effect {
-                    Effect::Begins => self.begun = Some(self.completed),
-                    Effect::Commits | Effect::RollsBack => self.begun = None,
-                    Effect::None => {}
+                if effect == Effect::Begins {
+                    self.begun = Some(self.completed);
                 }
                 self.completed += 1;
+                if matches!(effect, Effect::Commits | Effect::RollsBack) {
+                    self.begun = self.begun_again();
+                }
             }
             Role::Closing(index) => {
                 if self.head.settles == Some(index) && changed != 1 {
@@ -169,8 +187,22 @@ impl Batch {
                     self.settled = Settled::Yes;
                 }
             }
-            Role::Opening { last: false } | Role::Guard | Role::Mark | Role::Epilogue => {}
+            Role::Opening { last: false } | Role::Guard | Role::Probe | Role::Mark | Role::Epilogue => {}
         }
+    }
+
+    fn autocommit_is(&mut self, autocommit: Autocommit) {
+        match (std::mem::replace(&mut self.autocommit, autocommit), autocommit) {
+            (_, Autocommit::Off) => self.begun = self.begun.or_else(|| self.begun_again()),
+            // To turn it on commits; where it is on already, nothing happens.
+            (Autocommit::Off, Autocommit::On) => self.begun = None,
+            (Autocommit::On, Autocommit::On) => {}
+        }
+    }
+
+    /// Returns where the transaction begins that follows one that has just ended.
+    fn begun_again(&self) -> Option<u64> {
+        (self.autocommit == Autocommit::Off).then_some(self.completed)
     }
 
     fn is_last(&self, index: u32) -> bool {
@@ -183,7 +215,7 @@ impl Batch {
             Role::Guard | Role::Opening { .. } => Phase::Opening,
             Role::Statement(_) => Phase::Statement(self.completed),
             Role::Closing(index) if self.head.mode == Mode::Atomic && self.is_last(index) => Phase::Commit,
-            Role::Mark | Role::Closing(_) | Role::Epilogue => Phase::Closing,
+            Role::Probe | Role::Mark | Role::Closing(_) | Role::Epilogue => Phase::Closing,
         }
     }
 
@@ -214,6 +246,8 @@ struct Run<'a> {
     events: &'a mut dyn Events,
     batches: VecDeque<Batch>,
     packet: Packet,
+    /// How the script that is being composed has its quotes read, as far as it says so. It was split by the session's.
+    quoting: Quoting,
 }
 
 impl Run<'_> {
@@ -263,6 +297,7 @@ impl Run<'_> {
 
     fn script(&mut self, head: &Head, work: &mut dyn Work) -> Result<Flow, Error> {
         let mut done = 0;
+        self.quoting = self.session.quoting;
         loop {
             let piece = match work.next_piece() {
                 Ok(Some(piece)) => piece,
@@ -288,7 +323,15 @@ impl Run<'_> {
                 Ok(statement) => statement,
                 Err(error) => return self.abandon(Phase::Statement(*done), error).map(|()| Flow::Ended),
             };
-            if self.add(statement, Role::Statement(effect(statement)), answers(statement))? == Flow::Ended {
+            if let Some(error) = self.refusal(statement) {
+                return self.abandon(Phase::Statement(*done), error).map(|()| Flow::Ended);
+            }
+            let effect = effect(statement);
+            if self.add(statement, Role::Statement(effect), answers(statement))? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+            let probes = effect == Effect::SetsAutocommit && head.mode == Mode::Stepwise;
+            if probes && self.add(READ_AUTOCOMMIT, Role::Probe, Answers::One)? == Flow::Ended {
                 return Ok(Flow::Ended);
             }
             *done += 1;
@@ -300,6 +343,32 @@ impl Run<'_> {
             }
         }
         Ok(Flow::Going)
+    }
+
+    /// Returns why a statement is not sent.
+    fn refusal(&mut self, statement: &str) -> Option<Error> {
+        if is_distributed(statement) {
+            // Until it is prepared nothing but its own kind is allowed, so neither could a failure be recorded.
+            let error =
+                Error::new(ErrorKind::Other, "a transaction of several servers (XA) inside a migration");
+            return Some(error.with_hint("write START TRANSACTION … COMMIT instead"));
+        }
+        let usual = self.session.quoting;
+        if self.quoting.reads_differently(usual, statement) {
+            let error = Error::new(
+                ErrorKind::Other,
+                "a quote behind a backslash, after a SET sql_mode that changes what that means",
+            );
+            return Some(error.with_hint(
+                "take NO_BACKSLASH_ESCAPES and ANSI_QUOTES out of the SET, or write the quote twice: `''`",
+            ));
+        }
+        match mode_change(statement) {
+            ModeChange::To(modes) => self.quoting = Quoting::of(&modes),
+            ModeChange::Back => self.quoting = usual,
+            ModeChange::None => {}
+        }
+        None
     }
 
     /// Adds a statement of the batch that was pushed last, and sends the packet before it where it would be too long.
@@ -367,7 +436,7 @@ impl Run<'_> {
         let mut entry = 0;
         let mut surplus = false;
         let batches = &mut self.batches;
-        let mut complete = |answer: Complete| {
+        let mut complete = |answer: Complete, cell: Option<i64>| {
             let Some(current) = packet.entries.get(entry) else {
                 surplus = true;
                 return;
@@ -379,13 +448,17 @@ impl Run<'_> {
             };
             if ends {
                 answered(batches, current, answer.changed);
+                if let (Role::Probe, Some(cell)) = (current.role, cell) {
+                    probed(batches, current, cell);
+                }
                 entry += 1;
             }
         };
-        let outcome = self.session.exchange(&packet.text, &mut |answer| {
-            if let Answer::End(answer) = answer {
-                complete(answer);
-            }
+        let mut autocommit = None;
+        let outcome = self.session.exchange(&packet.text, &mut |answer| match answer {
+            Answer::Row(row) => autocommit = row.get_opt::<i64, _>(0).and_then(Result::ok),
+            Answer::End(answer) => complete(answer, autocommit.take()),
+            Answer::Columns(_) => {}
         });
         if let Err(error) = outcome {
             let at = packet.entries.get(entry).map_or(0..0, |entry| entry.at.clone());
@@ -480,21 +553,22 @@ impl Run<'_> {
 
     /// Takes a batch back, puts the session in order and reports the failure.
     fn fail(&mut self, batch: &Batch, phase: Phase, mut error: Error) -> Result<(), Error> {
+        let recovered = if batch.sent { self.recover(batch, phase, &error) } else { Recovered::default() };
         let committed = match (batch.head.mode, phase) {
+            (Mode::Atomic, _) if recovered.left == Some(Left::Committed) => batch.completed,
             (Mode::Atomic, _) | (_, Phase::Opening) => 0,
             _ => batch.staying(),
         };
-        let recovered =
-            if batch.sent { self.recover(batch, phase, &error, committed) } else { Recovered::default() };
         let state = match (batch.head.mode, phase, error.kind) {
             (_, _, ErrorKind::TransactionEnded | ErrorKind::Misbehaved) => State::Unknown,
+            (Mode::Atomic, _, _) if recovered.left == Some(Left::Committed) => State::Committed,
             (Mode::Atomic, _, _) if recovered.left.is_some() => State::Unknown,
             (Mode::Atomic, _, _) | (_, Phase::Opening, _) => State::RolledBack,
             _ if !batch.sent => State::RolledBack,
             _ => State::Committed,
         };
         if let Some(left) = recovered.left.filter(|_| batch.head.mode == Mode::Atomic) {
-            error.detail = Some(left.to_owned());
+            error.detail = Some(left.describe().to_owned());
         }
         if recovered.lost.is_some() {
             error.session = Session::Lost;
@@ -505,7 +579,7 @@ impl Run<'_> {
     }
 
     /// Rolls back, records the failure, cleans up and releases the locks: one turn, unless one of the texts fails.
-    fn recover(&mut self, batch: &Batch, phase: Phase, error: &Error, committed: u64) -> Recovered {
+    fn recover(&mut self, batch: &Batch, phase: Phase, error: &Error) -> Recovered {
         // After these the server has taken the whole transaction back by itself, and the savepoint with it.
         let broken = [ErrorKind::Deadlock, ErrorKind::Serialization, ErrorKind::LockTimeout];
         if (phase, error.kind) == (Phase::Opening, ErrorKind::FenceTaken) && leaves_nothing(&batch.head) {
@@ -523,16 +597,44 @@ impl Run<'_> {
             // No table of ours can be reached under the script's LOCK TABLES.
             texts.push("UNLOCK TABLES".to_owned());
         }
-        let record = batch.head.failed.iter().filter(|_| phase != Phase::Opening);
-        texts.extend(
-            record.chain(&batch.head.cleanup).map(|text| text.replace("{done}", &committed.to_string())),
-        );
+        let record = |done: u64| {
+            let texts = batch.head.failed.iter().filter(|_| phase != Phase::Opening);
+            texts.map(|text| text.replace("{done}", &done.to_string())).collect::<Vec<_>>()
+        };
+        if batch.head.mode == Mode::Stepwise {
+            texts.extend(record(batch.staying()));
+        }
+        texts.extend(batch.head.cleanup.iter().cloned());
         texts.push(RELEASE_LOCKS.to_owned());
-        self.put_in_order(&texts)
+        let mut recovered = self.put_in_order(&texts);
+        if recovered.left == Some(Left::Ended) && recovered.lost.is_none() {
+            self.record_committed(&record(batch.completed), &mut recovered);
+        }
+        recovered
+    }
+
+    /// Records the failure of an atomic batch whose transaction a statement has ended. Our row tells how: it is there
+    /// if the transaction was committed, and so is all that ran after it, since none was open at the failure.
+    fn record_committed(&mut self, record: &[String], recovered: &mut Recovered) {
+        let mut changed = 0;
+        if record.is_empty() {
+            return;
+        }
+        let outcome = self.session.exchange(&record.join(BETWEEN), &mut |answer| {
+            if let Answer::End(answer) = answer {
+                changed = answer.changed;
+            }
+        });
+        match outcome.map_err(|error| from_driver(&error, "", 0..0)) {
+            Ok(()) if changed == 1 => recovered.left = Some(Left::Committed),
+            Err(error) if is_lost(&error) => recovered.lost = Some(error),
+            _ => {}
+        }
     }
 
     /// Runs `texts`, each whether or not the one before it failed.
     fn put_in_order(&mut self, texts: &[String]) -> Recovered {
+        let mut texts = texts.to_vec();
         let mut recovered = Recovered::default();
         let mut from = 0;
         while from < texts.len() {
@@ -540,8 +642,7 @@ impl Run<'_> {
             let outcome = self.session.exchange(&texts[from..].join(BETWEEN), &mut |answer| {
                 let Answer::End(answer) = answer else { return };
                 if texts.get(done).is_some_and(|text| text == "ROLLBACK") && answer.warnings > 0 {
-                    recovered.left =
-                        Some("tables without transactions were changed and cannot be rolled back");
+                    recovered.left = Some(Left::WithoutTransactions);
                 }
                 done += 1;
             });
@@ -552,11 +653,15 @@ impl Run<'_> {
                 recovered.lost = Some(error);
                 return recovered;
             }
-            let savepoint = texts.get(done).is_some_and(|text| text == RELEASE_SAVEPOINT);
-            if savepoint && error.native == Some(NO_SUCH_SAVEPOINT) {
-                recovered.left = Some("a statement had ended the transaction before the failure");
-            }
             from = done + 1;
+            match (texts.get(done).map(String::as_str), error.native) {
+                (Some(RELEASE_SAVEPOINT), Some(NO_SUCH_SAVEPOINT)) => {
+                    recovered.left = Some(Left::Ended);
+                    texts.insert(from, TELL_TRANSACTION.to_owned());
+                }
+                (Some(TELL_TRANSACTION), _) => recovered.left = Some(Left::EndedAndBegun),
+                _ => {}
+            }
         }
         recovered
     }
@@ -593,11 +698,34 @@ fn leaves_nothing(head: &Head) -> bool {
     }
 }
 
+/// Why something of an atomic batch is in the database all the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Tables without transactions were changed.
+    WithoutTransactions,
+    /// A statement ended the transaction, one way or the other.
+    Ended,
+    /// A statement ended the transaction and began another one, which was rolled back.
+    EndedAndBegun,
+    /// A statement committed the transaction. All that is complete stays.
+    Committed,
+}
+
+impl Left {
+    fn describe(self) -> &'static str {
+        match self {
+            Left::WithoutTransactions => "tables without transactions were changed and cannot be rolled back",
+            Left::Ended | Left::EndedAndBegun => "a statement had ended the transaction before the failure",
+            Left::Committed => "a statement had ended the transaction before the failure and committed it",
+        }
+    }
+}
+
 /// What putting the session in order has shown.
 #[derive(Default)]
 struct Recovered {
     /// Why something of an atomic batch is in the database all the same.
-    left: Option<&'static str>,
+    left: Option<Left>,
     /// The error that lost the session.
     lost: Option<Error>,
 }
@@ -612,6 +740,12 @@ enum CommitSent {
 fn answered(batches: &mut VecDeque<Batch>, entry: &Entry, changed: u64) {
     if let Some(batch) = batches.iter_mut().find(|batch| batch.number == entry.batch) {
         batch.answered(entry.role, changed);
+    }
+}
+
+fn probed(batches: &mut VecDeque<Batch>, entry: &Entry, autocommit: i64) {
+    if let Some(batch) = batches.iter_mut().find(|batch| batch.number == entry.batch) {
+        batch.autocommit_is(if autocommit == 0 { Autocommit::Off } else { Autocommit::On });
     }
 }
 

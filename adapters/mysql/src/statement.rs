@@ -27,6 +27,8 @@ pub(crate) enum Effect {
     Commits,
     /// Ends it and takes its work back.
     RollsBack,
+    /// Sets `autocommit`. Only the server knows to what: the value may be a variable.
+    SetsAutocommit,
 }
 
 /// Statements that answer once, whatever follows their first word.
@@ -110,6 +112,7 @@ pub(crate) fn answers(statement: &str) -> Answers {
 pub(crate) fn effect(statement: &str) -> Effect {
     let words = first_words(statement);
     match [words[0].as_str(), words[1].as_str(), words[2].as_str()] {
+        ["SET", ..] if mentions(statement, "AUTOCOMMIT") => Effect::SetsAutocommit,
         ["BEGIN", "NOT", _] => Effect::None,
         ["BEGIN", ..] | ["START", "TRANSACTION", _] => Effect::Begins,
         ["COMMIT", ..] => Effect::Commits,
@@ -119,6 +122,50 @@ pub(crate) fn effect(statement: &str) -> Effect {
         [word, ..] if COMMIT_FIRST.contains(&word) => Effect::Commits,
         _ => Effect::None,
     }
+}
+
+/// Returns whether `statement` is about a transaction of several servers.
+pub(crate) fn is_distributed(statement: &str) -> bool {
+    let words = first_words(statement);
+    words[0] == "XA" && words[1] != "RECOVER"
+}
+
+/// What a statement does to `sql_mode`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ModeChange {
+    /// Nothing.
+    None,
+    /// Sets these modes, separated by commas.
+    To(String),
+    /// Puts back a value that was saved.
+    Back,
+}
+
+/// Returns what `statement` does to `sql_mode`, as far as it is written out.
+pub(crate) fn mode_change(statement: &str) -> ModeChange {
+    let assigned = first_words(statement)[0] == "SET" && mentions(statement, "SQL_MODE");
+    let capitals = if assigned { statement.to_ascii_uppercase() } else { return ModeChange::None };
+    // `@OLD_SQL_MODE=` is a variable of the script's own.
+    let is_whole =
+        |at: usize| !capitals[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+    let value = capitals.match_indices("SQL_MODE").filter(|(at, _)| is_whole(*at)).find_map(|(at, name)| {
+        let tail = capitals[at + name.len()..]
+            .trim_start_matches(|letter: char| letter == '`' || letter.is_whitespace());
+        tail.strip_prefix(":=").or_else(|| tail.strip_prefix('='))
+    });
+    let named = capitals.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let named = named.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(",");
+    match value.map(str::trim_start) {
+        // `SET @old = @@sql_mode` alone.
+        None => ModeChange::None,
+        Some(value) if value.starts_with('@') => ModeChange::Back,
+        Some(value) if value.starts_with("REPLACE") => ModeChange::Back,
+        Some(_) => ModeChange::To(named),
+    }
+}
+
+fn mentions(statement: &str, word: &str) -> bool {
+    statement.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Returns the first words in capitals, without comments. The inside of a comment that is executed counts.
@@ -180,6 +227,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_that_is_written_out_is_found() {
+        for statement in [
+            "SET sql_mode = 'ANSI_QUOTES'",
+            "set @@session.SQL_MODE='strict_all_tables,ansi_quotes'",
+            "/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='ANSI_QUOTES' */",
+            "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')",
+            "SET `sql_mode` := ansi_quotes",
+        ] {
+            let ModeChange::To(modes) = mode_change(statement) else { panic!("{statement}") };
+            assert!(modes.split(',').any(|mode| mode == "ANSI_QUOTES"), "{statement}: {modes}");
+        }
+        assert_eq!(mode_change("SET SQL_MODE=@OLD_SQL_MODE"), ModeChange::Back);
+        assert_eq!(mode_change("SET @OLD_SQL_MODE=@@SQL_MODE"), ModeChange::None);
+        assert_eq!(mode_change("SELECT 'SQL_MODE = ANSI'"), ModeChange::None);
+    }
+
+    #[test]
     fn transactions_of_the_script_are_followed() {
         for (statement, expected) in [
             ("START TRANSACTION", Effect::Begins),
@@ -192,6 +256,9 @@ mod tests {
             ("CREATE TABLE t (id INT)", Effect::Commits),
             ("CREATE TEMPORARY TABLE t (id INT)", Effect::None),
             ("INSERT INTO t VALUES (1)", Effect::None),
+            ("/*!40101 SET autocommit=0 */", Effect::SetsAutocommit),
+            ("set NAMES utf8, @@session.AutoCommit = @old", Effect::SetsAutocommit),
+            ("SET NAMES utf8", Effect::None),
         ] {
             assert_eq!(effect(statement), expected, "{statement}");
         }

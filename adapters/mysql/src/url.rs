@@ -43,6 +43,11 @@ impl Settings {
     ///
     /// `InvalidUrl`, naming the part at fault. Quotes neither password nor user.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        if let Some(mark) = unescaped(text) {
+            return Err(invalid(format!("a `{mark}` ends the user or the password in the url too early")).with_hint(
+                "in user and password write `%40` for `@`, `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%25` for `%`",
+            ));
+        }
         let url = Url::parse(text).map_err(|error| {
             invalid(format!("the url cannot be read: {error}"))
                 .with_hint("write it as `mysql://user:password@host:3306/database`, with special characters percent-encoded")
@@ -138,6 +143,24 @@ impl Settings {
     }
 }
 
+/// Returns the mark that ends user and password before their end, as far as the rest of the url shows it: by an `@`
+/// where none can be.
+fn unescaped(text: &str) -> Option<char> {
+    let (_, rest) = text.split_once("://")?;
+    let (at, mark) = rest.char_indices().find(|(_, letter)| "@/?#".contains(*letter))?;
+    let behind = &rest[at + 1..];
+    if mark != '@' {
+        return behind.contains('@').then_some(mark);
+    }
+    let (place, query) = behind.split_once('?').unwrap_or((behind, ""));
+    // A database may have an `@` in its name, and a parameter in its value.
+    let in_host = place.split('/').next().is_some_and(|host| host.contains('@'));
+    let before_the_path = place.rfind('@').is_some_and(|at| place[at..].contains('/'));
+    let in_a_name = query.split('&').filter_map(|pair| pair.split('=').next()).any(|name| name.contains('@'));
+    let in_the_fragment = behind.split_once('#').is_some_and(|(_, fragment)| fragment.contains('@'));
+    (in_host || before_the_path || in_a_name || in_the_fragment).then_some(mark)
+}
+
 fn decode(text: &str, part: &str) -> Result<String, Error> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Cow::into_owned).map_err(|_| invalid(format!("the {part} in the url is not UTF-8")))
@@ -186,6 +209,32 @@ mod tests {
         }
         let settings = Settings::parse("mysql://ana@db/birds?ssl-ca=/ca.pem").expect("it is valid");
         assert_eq!(settings.tls, TlsMode::VerifyAuthority);
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_the_cause_and_is_not_shown() {
+        for password in [
+            "hu@sh",
+            "hu@sh#/hush@",
+            "hu/sh",
+            "hu#sh",
+            "hu?sh",
+            "1/hush",
+            "hu@sh/hush",
+            "hu@sh?hush",
+            "@hu#sh",
+        ] {
+            let error = refused(&format!("mysql://ana:{password}@db:3306/birds?ssl-mode=REQUIRED"));
+            assert_eq!(error.kind, ErrorKind::InvalidUrl, "{password}");
+            assert!(error.message.contains("too early"), "{password}: {}", error.message);
+            assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("`%40` for `@`")), "{password}");
+            assert!(!format!("{error:?}").contains("sh"), "{password}: {error:?}");
+        }
+        for url in
+            ["mysql://ana@db/bi@rds", "mysql://ana:%40@db/birds?socket=/run/a@b", "mysql://ana@[::1]/birds"]
+        {
+            assert!(Settings::parse(url).is_ok(), "{url}");
+        }
     }
 
     #[test]

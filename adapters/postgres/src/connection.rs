@@ -150,11 +150,7 @@ impl Connection for PostgresConnection {
         body: &mut TransactionBody<'_>,
     ) -> Result<(), Error> {
         let bracket = self.bracket(options);
-        let depth = self.depth;
-        self.depth += 1;
-        let outcome = in_transaction(self, &bracket, body);
-        self.depth = depth;
-        outcome
+        in_transaction(self, |connection| &mut connection.depth, &bracket, body)
     }
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {

@@ -96,16 +96,8 @@ impl<C: BorrowMut<Handle> + Send> Connection for SqliteConnection<C> {
         options: &TransactionOptions,
         body: &mut TransactionBody<'_>,
     ) -> Result<(), Error> {
-        // The panic of a body passes through here and leaves the count as it was.
-        if self.handle().is_autocommit() {
-            self.depth = 0;
-        }
         let bracket = self.bracket(options);
-        let depth = self.depth;
-        self.depth += 1;
-        let outcome = in_transaction(self, &bracket, body);
-        self.depth = depth;
-        outcome
+        in_transaction(self, |connection| &mut connection.depth, &bracket, body)
     }
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {

@@ -120,6 +120,10 @@ fn failed(
         (_, ErrorKind::Panicked) => panicked(error, job, options),
         _ => match error::of_connection(error) {
             Some(problem) => problem,
+            // Whether the database is as it was before cannot be said, and a program must not take it for granted.
+            None if failure.state == State::Unknown => {
+                Problem::new(Name::PartlyApplied, error.message.clone())
+            }
             None => Problem::new(Name::Statement, error.message.clone()),
         },
     };

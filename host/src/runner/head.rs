@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use whimbrel_adapter_api::{Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
+use whimbrel_adapter_api::{Class, Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
 
 use crate::error::{Name, Problem};
 use crate::history::Session;
@@ -65,6 +65,9 @@ pub(super) fn of(
             head.opening = [texts(session, &Text::Begin { limits: &settings.limits })?, record].concat();
             head.closing = [reset, finished, texts(session, &Text::Commit)?].concat();
             head.outside.clone_from(&job.treatment.outside);
+            if has_implicit_commits(session) {
+                head.failed = finish(RowState::Failed, None)?;
+            }
         }
         _ => {
             // Committed at once: whoever comes next must see that something is under way.
@@ -77,6 +80,12 @@ pub(super) fn of(
         }
     }
     Ok(head)
+}
+
+/// Returns whether statements commit by themselves there. One that a procedure hides ends the transaction of an atomic
+/// batch, and our row stays: a failure after it must be recorded.
+fn has_implicit_commits(session: &Session<'_>) -> bool {
+    session.dialect.lexer().patterns.iter().any(|pattern| pattern.class == Class::ImplicitCommit)
 }
 
 /// Returns the head of a batch that only adds rows: baseline and repair.

@@ -10,6 +10,9 @@ const PATTERNS: &[(&str, Class)] = &[
     ("COMMIT AND CHAIN", Class::Begin),
     ("BEGIN", Class::Begin),
     ("START TRANSACTION", Class::Begin),
+    ("SET ... AUTOCOMMIT = 0", Class::Begin),
+    ("SET ... AUTOCOMMIT =", Class::Commit),
+    ("SET", Class::Setting),
     ("PREPARE TRANSACTION", Class::Rollback),
     ("END", Class::Commit),
     ("COMMIT", Class::Commit),
@@ -105,6 +108,36 @@ fn settings_around_the_transaction_may_stand_outside_the_outer_one() {
         (Mode::Atomic, vec![0, 1, 3, 4], 1)
     );
     assert_eq!(treatment.outside, ["PRAGMA fk = OFF"]);
+}
+
+/// The head of phpMyAdmin's files, and what some write behind them.
+#[test]
+fn an_outer_transaction_may_be_begun_and_ended_twice() {
+    let text = "SET mode = 'x'; SET AUTOCOMMIT = 0; START TRANSACTION; SET zone = '+00:00'; CREATE x; INSERT 1; \
+                COMMIT; SET @@session.autocommit = 1; SET charset = @old;";
+    let treatment = whole(text).expect("a treatment");
+    assert_eq!((treatment.mode, treatment.statements), (Mode::Stepwise, 5));
+    assert_eq!(numbers(&treatment.left_out), [1, 2, 6, 7]);
+    assert!(treatment.unmarked.is_empty(), "there is no transaction of the file's own any more");
+    let data = whole("SET AUTOCOMMIT = 0; START TRANSACTION; INSERT 1; COMMIT;").expect("a treatment");
+    assert_eq!((data.mode, data.statements), (Mode::Atomic, 1));
+}
+
+#[test]
+fn a_transaction_without_a_word_for_it_is_refused_unless_it_is_around_the_file() {
+    for text in [
+        "CREATE x; SET autocommit = 0; INSERT 1; INSERT 2;",
+        "CREATE x; SET autocommit = 0; INSERT 1; COMMIT;",
+        "SET autocommit = 0; INSERT 1; COMMIT; INSERT 2;",
+        "SET autocommit = 0; INSERT 1; START TRANSACTION; INSERT 2; COMMIT;",
+        "START TRANSACTION; INSERT 1; COMMIT; INSERT 2; SET autocommit = 1;",
+        "SET names = 'x', autocommit = 0; INSERT 1; COMMIT;",
+    ] {
+        let names = whole(text).expect_err(text);
+        assert!(names.iter().all(|name| *name == Name::TransactionControl), "{text}: {names:?}");
+    }
+    let own = stepwise("CREATE x; SET autocommit = 0; INSERT 1; COMMIT; INSERT 2;");
+    assert_eq!((numbers(&own.unmarked), own.statements), (vec![1, 2], 5));
 }
 
 #[test]

@@ -70,10 +70,6 @@ impl Connection for ProbeConnection {
 
     fn transaction(&mut self, _: &TransactionOptions, body: &mut TransactionBody<'_>) -> Result<(), Error> {
         self.trap.spring("transaction");
-        // The panic of a body passes through here and leaves the count as it was.
-        if self.handle.is_autocommit() {
-            self.depth = 0;
-        }
         let bracket = match self.depth {
             0 => Bracket {
                 begin: "BEGIN IMMEDIATE".to_owned(),
@@ -82,10 +78,7 @@ impl Connection for ProbeConnection {
             },
             depth => Bracket::savepoint(depth),
         };
-        self.depth += 1;
-        let outcome = in_transaction(self, &bracket, body);
-        self.depth -= 1;
-        outcome
+        in_transaction(self, |connection| &mut connection.depth, &bracket, body)
     }
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
