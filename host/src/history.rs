@@ -325,6 +325,11 @@ fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName
         );
         return Err(Problem::new(Name::HistoryElsewhere, message).hint(hint).into());
     }
+    if table.schema.is_none() && facts.schema.is_empty() {
+        let message = "there is no current schema: none of the search path exists, or this role may use none";
+        let hint = format!("create the schema, or name one with `--table SCHEMA.{}`", table.name);
+        return Err(Problem::new(Name::HistoryElsewhere, message).hint(hint).into());
+    }
     Ok(match &table.schema {
         Some(_) => table.clone(),
         None => table.in_schema(&facts.schema),

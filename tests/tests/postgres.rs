@@ -256,6 +256,56 @@ fn what_a_file_sets_reaches_neither_the_next_file_nor_the_pools_next_user() {
     assert_eq!([row.join("|")].to_vec(), untouched, "the pool's next user");
 }
 
+#[test]
+fn what_a_file_without_a_transaction_sets_does_not_keep_us_from_our_row() {
+    let database = Postgres::fresh();
+    let role = database.role("other");
+    database.execute(&format!("GRANT ALL ON SCHEMA public TO {role}"));
+    for (number, (first, last)) in [
+        (format!("SET ROLE {role}"), "RESET ROLE"),
+        (format!("SET ROLE {role}"), "SELECT 1"),
+        (format!("SET SESSION AUTHORIZATION {role}"), "SELECT 1"),
+        ("SET default_transaction_read_only = on".to_owned(), "SELECT 1"),
+        ("SELECT pg_catalog.set_config('search_path', '', false)".to_owned(), "SELECT 1"),
+        ("SET lock_timeout = 1".to_owned(), "SELECT 1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("{number:03}_sets.sql");
+        let text = format!("-- no-transaction\n{first};\nSELECT 1;\n{last};\n");
+        let project = project(&[(&name, &text)]);
+        let table = format!("public.history_{number}");
+        let run = ["up", "postgres", "--url", &database.url(), "--table", &table];
+        let _ = project.run(run).exits(0);
+        let state = database.lines(&format!("SELECT state, statements_done FROM {table}"));
+        assert_eq!(state, ["applied|3"], "{first}");
+        // What fails is recorded too.
+        project.write(
+            "migrations/postgres/999_fails.sql",
+            format!("-- no-transaction\n{first};\nSELECT 1/0;\n"),
+        );
+        let _ = project.run(run).exits(5);
+        let state = database.lines(&format!("SELECT state, statements_done FROM {table} WHERE position = 2"));
+        assert_eq!(state, ["failed|1"], "{first}");
+    }
+}
+
+#[test]
+fn marks_leave_the_files_role_in_force() {
+    for set in ["SET ROLE", "SET SESSION AUTHORIZATION"] {
+        let database = Postgres::fresh();
+        let role = database.role("other");
+        database.execute(&format!("GRANT ALL ON SCHEMA public TO {role}"));
+        let text =
+            format!("-- no-transaction\n{set} {role};\nSELECT 1;\nCREATE TABLE by_role (id integer);\n");
+        let _ = up(&project(&[("001_role.sql", &text)]), &database).exits(0);
+        let owner =
+            database.lines("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'by_role'");
+        assert_eq!(owner, [role], "{set}");
+    }
+}
+
 // What files hold
 
 #[test]
@@ -382,6 +432,16 @@ fn a_history_table_in_another_schema_is_refused() {
     hint: to use that one, `--table public.whimbrel_migrations`; to begin a new one, create it in `tenant` first
     ");
     assert_eq!(database.lines("SELECT to_regclass('tenant.whimbrel_migrations')"), ["NULL"]);
+}
+
+#[test]
+fn a_search_path_without_a_schema_is_refused_before_anything_runs() {
+    let database = Postgres::fresh();
+    let url = format!("{}?options=-csearch_path%3Dnope", database.url());
+    let outcome =
+        up_at(&project(&[("001_one.sql", "CREATE TABLE public.one (id integer);\n")]), &url).exits(4);
+    assert!(outcome.stderr.contains("there is no current schema"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--table SCHEMA.whimbrel_migrations"), "{}", outcome.stderr);
 }
 
 #[test]

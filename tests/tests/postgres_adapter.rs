@@ -578,7 +578,7 @@ fn a_failing_statement_is_named_and_everything_is_rolled_back() {
     proxy.forget();
     let failure = target
         .failure(Mode::Atomic, &["CREATE TABLE birds (id int)", "SELECT 'ä', nope FROM birds", "SELECT 3"]);
-    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::Other, State::RolledBack));
+    assert_eq!(told(&failure), (Phase::Statement(1), ErrorKind::ColumnMissing, State::RolledBack));
     assert_eq!((failure.completed, failure.committed, failure.error.position), (1, 0, Some(13)));
     assert_eq!(proxy.turns(), 2, "one for the batch, one for the ROLLBACK");
 
@@ -735,7 +735,7 @@ fn a_script_in_pieces_costs_one_turn_more_and_stays_atomic() {
     let outcomes =
         target.outcomes(&mut Script::default().then(target.head(1, Mode::Atomic, 7), pieces("SELECT nope")));
     let failure = outcomes[0].as_ref().expect_err("the last statement fails");
-    assert_eq!(told(failure), (Phase::Statement(6), ErrorKind::Other, State::RolledBack));
+    assert_eq!(told(failure), (Phase::Statement(6), ErrorKind::ColumnMissing, State::RolledBack));
     assert_eq!(failure.error.position, Some(7));
     // A syntax error in the first message must not let the second run outside the transaction.
     let broken = vec![
@@ -900,7 +900,7 @@ fn a_failed_stepwise_batch_says_what_stays() {
     let statements =
         ["CREATE TABLE birds (id int)", "~BEGIN", "~INSERT INTO birds VALUES (1)", "SELECT nope"];
     let failure = target.failure(Mode::Stepwise, &statements);
-    assert_eq!(told(&failure), (Phase::Statement(3), ErrorKind::Other, State::Committed));
+    assert_eq!(told(&failure), (Phase::Statement(3), ErrorKind::ColumnMissing, State::Committed));
     assert_eq!((failure.completed, failure.committed, failure.error.position), (3, 1, Some(7)));
     assert_eq!(database.lines("SELECT count(*) FROM birds"), ["0"]);
     assert_eq!(history_of(&database), ["1|failed|1"]);

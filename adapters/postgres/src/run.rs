@@ -365,9 +365,12 @@ impl Run<'_> {
         }
         let past_opening = batch.failed.as_ref().is_some_and(|failed| failed.phase != Phase::Opening);
         let mut texts = vec!["ROLLBACK".to_owned()];
-        for text in batch.head.failed.iter().filter(|_| past_opening).chain(&batch.head.cleanup) {
-            texts.push(text.replace("{done}", &batch.kept.to_string()));
+        for text in batch.head.failed.iter().filter(|_| past_opening) {
+            let text = text.replace("{done}", &batch.kept.to_string());
+            let statements = stepwise::undisturbed(text);
+            texts.push(Message::of(statements.iter().map(String::as_str)).text().to_owned());
         }
+        texts.extend(batch.head.cleanup.iter().cloned());
         if batch.head.mode != Mode::Atomic {
             texts.push(stepwise::name(self.application));
         }

@@ -475,8 +475,9 @@ fn decode(part: &str, text: &str) -> Result<String, Error> {
         return Err(error.with_hint("a `%` that is meant is written `%25`"));
     }
     match percent_decode_str(text).decode_utf8() {
-        Ok(text) if !text.contains('\0') => Ok(text.into_owned()),
-        _ => Err(invalid(format!("the {part} in the url is not UTF-8 text"))),
+        Ok(text) if text.contains('\0') => Err(invalid(format!("the {part} in the url holds a zero byte"))),
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(invalid(format!("the {part} in the url is not UTF-8 text"))),
     }
 }
 

@@ -17,6 +17,25 @@ pub(super) fn name(application: &str) -> String {
     format!("SET application_name = {}", literal(&application.into()))
 }
 
+/// Returns the statements that run `text` as a transaction of the session's own user, whatever role, limits or
+/// default a script has set. All of that is in force again behind it.
+///
+/// Setting the user sets the role as well, and nothing promises that both come back in the right order: the role is
+/// put aside and set again.
+pub(super) fn undisturbed(text: String) -> Vec<String> {
+    vec![
+        "BEGIN READ WRITE".to_owned(),
+        "SELECT pg_catalog.set_config('whimbrel.role', pg_catalog.current_setting('role'), false)".to_owned(),
+        "SET LOCAL SESSION AUTHORIZATION DEFAULT".to_owned(),
+        "SET LOCAL ROLE NONE".to_owned(),
+        "SET LOCAL lock_timeout TO DEFAULT".to_owned(),
+        "SET LOCAL statement_timeout TO DEFAULT".to_owned(),
+        text,
+        "COMMIT".to_owned(),
+        "SELECT pg_catalog.set_config('role', pg_catalog.current_setting('whimbrel.role'), false)".to_owned(),
+    ]
+}
+
 impl Run<'_> {
     /// Runs a stepwise batch to its end.
     pub(super) fn stepwise(&mut self, work: &mut dyn Work) -> Result<(), Failed> {
@@ -73,12 +92,16 @@ impl Run<'_> {
             return Ok(());
         };
         let mut draft = Draft::default();
-        draft.push(&mark.replace("{done}", &batch.completed.to_string()), Role::Mark);
+        for text in undisturbed(mark.replace("{done}", &batch.completed.to_string())) {
+            draft.push(&text, Role::Mark);
+        }
         self.send(draft, Sending::Part)
     }
 
     fn close(&mut self) -> Result<(), Failed> {
         let mut draft = Draft::default();
+        // What the reset puts back counts from the next transaction on.
+        draft.push("SET TRANSACTION READ WRITE", Role::Own);
         for (index, text) in self.current().head.closing.iter().enumerate() {
             draft.push(text, Role::Closing(index));
         }
