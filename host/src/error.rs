@@ -334,6 +334,8 @@ names! {
     AdapterMisbehaved = "adapter-misbehaved", 9;
     /// The program is wrong.
     Bug = "bug", 70;
+    /// The results cannot be written to standard output.
+    OutputUnwritable = "output-unwritable", 2;
     /// Interrupted from the terminal.
     Interrupted = "interrupted", 130;
     /// Asked to end by a signal.

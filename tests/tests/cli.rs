@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use insta::assert_snapshot;
 use whimbrel_tests::birds::{database, empty, history, project, tables};
-use whimbrel_tests::{Database, Outcome, Project, Running};
+use whimbrel_tests::{Database, Outcome, Project, Running, built_file};
 
 /// Runs a command that has to succeed and whose output another test shows.
 #[track_caller]
@@ -1158,4 +1159,31 @@ fn nothing_is_coloured_where_there_is_no_terminal() {
     for arguments in [&["up"][..], &["status"], &["plan"], &["up", "--to", "9"], &["adapters"]] {
         assert!(!project.run(arguments).mentions("\u{1b}"), "{arguments:?}");
     }
+}
+
+#[test]
+fn results_that_cannot_be_written_are_an_error_unless_the_reader_is_gone() {
+    let project = project();
+    succeed(&project, &["up"]);
+    let program = built_file("whimbrel");
+    let full = ["-c".as_ref(), "exec \"$0\" history > /dev/full".as_ref(), program.as_os_str()];
+    assert_snapshot!(project.program("sh", full).run().redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[output-unwritable]: the results cannot be written
+      caused by: No space left on device (os error 28)
+    state: the command was carried out
+    ");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let gone = Command::new(&program).arg("history").current_dir(project.path("")).stdout(writer).output();
+    let gone = gone.expect("the program starts");
+    assert_eq!((gone.status.code(), String::from_utf8_lossy(&gone.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn a_path_given_to_new_is_said_to_come_from_its_option() {
+    let outcome = project().run(["new", "birds", "--in", "../../y"]).exits(2);
+    assert!(outcome.mentions("it comes from `--in` (command line)"), "{}", outcome.stderr);
 }

@@ -266,6 +266,7 @@ fn history_holds_every_attempt() {
             "adapter": "sqlite",
             "history": [{
                 "position": 1,
+                "previous": null,
                 "migration": "001_species",
                 "attempt": 1,
                 "direction": "up",
@@ -275,6 +276,7 @@ fn history_holds_every_attempt() {
                 "statements_total": 1,
                 "started_at": "TIME",
                 "finished_at": "TIME",
+                "lease_ms": null,
                 "duration_ms": 0,
                 "applied_by": "RUNNER",
             }],

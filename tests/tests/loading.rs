@@ -363,3 +363,13 @@ fn a_path_means_exactly_this_file() {
     hint: correct `adapters.probe.path` in plugins.toml, or remove it to search the usual places
     ");
 }
+
+// Opening it would wait for somebody who writes into it.
+#[test]
+fn a_pipe_by_the_name_of_a_library_is_passed_over() {
+    let project = without_library().file("plugins/readme.txt", "");
+    let pipe = ["plugins/libwhimbrel_adapter_probe.so"];
+    let _ = project.program("mkfifo", pipe).run().exits(0);
+    assert!(project.run(["adapters"]).exits(0).stdout.contains("but         not an adapter: not a file"));
+    let _ = project.run(["up", "probe"]).exits(9);
+}

@@ -290,3 +290,51 @@ fn relative_paths_mean_the_working_directory_on_the_command_line() {
         ["3"]
     );
 }
+
+// The next place named another database, and `up` changed that one.
+#[test]
+fn nothing_runs_where_a_line_of_a_dotenv_file_cannot_be_understood() {
+    let project = bare()
+        .file(".env", "A=b\nWHIMBREL_SQLITE_URL=sqlite:my hunter2.db\n")
+        .env("DATABASE_URL", "sqlite:other.db");
+    let outcome = project.run(["up", "sqlite"]);
+    assert_snapshot!(outcome.redacted(), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[config]: this line cannot be understood
+      --> .env:2
+    hint: write `NAME=value`, with quotes around spaces
+    ");
+    assert!(!project.path("other.db").exists());
+}
+
+#[test]
+fn a_name_that_no_table_can_have_is_refused_before_anything() {
+    let long = "a".repeat(64);
+    for (name, reason) in [
+        (".", "a part of it is empty"),
+        ("s2.", "a part of it is empty"),
+        (".h", "a part of it is empty"),
+        ("a\"b", "a name has no quotes and no control characters"),
+        (long.as_str(), "a name has at most 63 bytes: a server may cut a longer one"),
+    ] {
+        let outcome = bare().run(["up", "sqlite", "--url", "birds.db", "--table", name]).exits(2);
+        assert!(outcome.stderr.starts_with("error[config]: `table` is"), "{}", outcome.stderr);
+        assert!(outcome.mentions(reason), "{}", outcome.stderr);
+    }
+    let _ = bare().run(["up", "sqlite", "--url", "birds.db", "--table", &long[1..]]).exits(0);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_not_taken_for_a_server() {
+    let outcome = bare().run(["up", "sqlite", "--url", "file:absent.db?mode=rw"]).exits(8);
+    assert!(outcome.mentions("hint: there is no file `absent.db`; the url comes from"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_zero_byte_in_a_url_is_called_by_its_name() {
+    let project = Project::new().file("migrations/postgres/001_a.sql", "SELECT 1;\n");
+    let outcome = project.run(["up", "postgres", "--url", "postgres://a%00b@127.0.0.1/birds"]).exits(2);
+    assert!(outcome.mentions("the user in the url holds a zero byte"), "{}", outcome.stderr);
+}

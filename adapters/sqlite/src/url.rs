@@ -48,7 +48,10 @@ pub(crate) fn parse(url: &str) -> Result<Location, Error> {
 
 impl Location {
     fn new(path: String, name: String) -> Result<Self, Error> {
-        if path.is_empty() || path.contains('\0') {
+        if path.contains('\0') {
+            return Err(Error::new(ErrorKind::InvalidUrl, "the path in the url holds a zero byte"));
+        }
+        if path.is_empty() {
             let message = "the url names no file";
             return Err(Error::new(ErrorKind::InvalidUrl, message).with_hint("write `sqlite:app.db`"));
         }
@@ -81,12 +84,16 @@ impl Location {
 
     fn error(&self, cause: &rusqlite::Error) -> Error {
         let error = error::from_driver(cause);
-        let folder = Path::new(&self.path).parent().filter(|folder| !folder.as_os_str().is_empty());
+        let path = Path::new(&self.path);
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         match folder {
             Some(folder) if !folder.is_dir() => {
                 error.with_hint(format!("there is no folder `{}`: create it first", folder.display()))
             }
-            _ => error,
+            _ if error.kind != ErrorKind::Unreachable => error,
+            _ if path.is_dir() => error.with_hint(format!("`{}` is a folder: name a file in it", self.path)),
+            _ if !path.exists() => error.with_hint(format!("there is no file `{}`", self.path)),
+            _ => error.with_hint(format!("look at the rights of `{}` and of its folder", self.path)),
         }
     }
 }
@@ -149,6 +156,20 @@ mod tests {
         for url in ["", "sqlite:", "sqlite://?mode=ro"] {
             assert_eq!(parse(url).map_err(|error| error.kind), Err(ErrorKind::InvalidUrl), "{url}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_told_with_what_stands_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_str().expect("a path");
+        let hint = |url: &str| {
+            let location = parse(url).expect("a url");
+            let error = location.open().map(drop).expect_err("it cannot be opened");
+            error.hint.unwrap_or_default().replace(path, "FOLDER")
+        };
+        assert_eq!(hint(path), "`FOLDER` is a folder: name a file in it");
+        assert_eq!(hint(&format!("file:{path}/a.db?mode=rw")), "there is no file `FOLDER/a.db`");
+        assert_eq!(hint(&format!("{path}/b/a.db")), "there is no folder `FOLDER/b`: create it first");
     }
 
     #[test]

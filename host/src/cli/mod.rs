@@ -47,7 +47,8 @@ fn run(arguments: &Arguments, environment: &Environment) -> u8 {
     let interrupt = Interrupt::default();
     let context = target::Context { common, environment, interrupt: &interrupt };
     let answer = answer(&arguments.command, &context, &mut output).map_err(|error| interrupt.name(error));
-    answer.unwrap_or_else(|error| Answer::of(&arguments.command).show(&error, &output))
+    let code = answer.unwrap_or_else(|error| Answer::of(&arguments.command).show(&error, &output));
+    output.settle(code)
 }
 
 fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output) -> Result<u8> {

@@ -10,7 +10,7 @@ use crate::source;
 
 /// Creates the files of a new migration.
 pub(super) fn new(new: &args::New, context: &Context<'_>, output: &mut Output) -> Result<u8> {
-    let database = context.config(Wishes::default())?.database(new.database.as_deref())?;
+    let database = context.config(Wishes::default())?.database_named_by("--in", new.database.as_deref())?;
     let files = source::create(&database.folder, &new.name, SystemTime::now())?;
     output.created(&files);
     Ok(0)

@@ -220,10 +220,17 @@ fn cannot_connect(error: &whimbrel_adapter_api::Error, choice: &Choice, waited: 
     let origin = format!("the url comes from {}", choice.url.origin);
     problem.hint = Some(match (&error.hint, error.kind) {
         (Some(hint), _) => format!("{hint}; {origin}"),
-        (None, ErrorKind::Unreachable | ErrorKind::NotReady) => format!("is the server up? {origin}"),
+        (None, ErrorKind::Unreachable | ErrorKind::NotReady) if has_host(&url) => {
+            format!("is the server up? {origin}")
+        }
         _ => origin,
     });
     problem
+}
+
+/// A url without a host is a file, or a socket that need not have a server's name.
+fn has_host(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with(['/', '?']))
 }
 
 /// `schema.table`, or a table in the current schema.

@@ -132,7 +132,7 @@ impl Settings<'_> {
         urls: Urls,
     ) -> Option<DatabaseConfig> {
         let adapter = self.text("adapter");
-        let table = self.text("table");
+        let table = self.table();
         let mode = self.choice("mode", Mode::WORDS, Mode::of_word);
         let out_of_order = self.choice("out_of_order", OutOfOrder::WORDS, OutOfOrder::of_word);
         let stage = self.choice("production", Stage::WORDS, Stage::of_word);
@@ -165,6 +165,14 @@ impl Settings<'_> {
             return None;
         }
         Some(text)
+    }
+
+    fn table(&mut self) -> Option<Located<String>> {
+        let text = self.text("table")?;
+        let Some(wrong) = wrong_in_table(&text.value) else { return Some(text) };
+        let hint = "write the name of a table, or of a schema and a table: `app.migrations`".to_owned();
+        self.refuse(&text, format!("`table` is `{}`, and {wrong}", text.value.escape_debug()), Some(hint));
+        None
     }
 
     fn duration(&mut self, name: &'static str) -> Option<Located<Duration>> {
@@ -211,3 +219,20 @@ impl Settings<'_> {
         self.problems.push(problem);
     }
 }
+
+/// Returns what is wrong with the name of a table, with or without its schema.
+fn wrong_in_table(name: &str) -> Option<&'static str> {
+    let is_alien = |letter: char| letter.is_control() || ['"', '\'', '`'].contains(&letter);
+    if name.split('.').any(|part| part.trim().is_empty()) {
+        return Some("a part of it is empty");
+    }
+    if name.contains(is_alien) {
+        return Some("a name has no quotes and no control characters");
+    }
+    // A server that cuts a name says nothing, and the histories of two programs would be one.
+    let is_cut = name.split('.').any(|part| part.len() > LONGEST_NAME);
+    is_cut.then_some("a name has at most 63 bytes: a server may cut a longer one")
+}
+
+/// What every engine keeps of a name, in bytes.
+const LONGEST_NAME: usize = 63;

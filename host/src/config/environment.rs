@@ -5,16 +5,17 @@
 //!
 //! Knows no variable's meaning: that is [`VARIABLES`](super::VARIABLES).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User, getuid};
 
 use super::origin::{Located, Origin};
-use crate::error::{Name, Problem, Result};
+use crate::error::{Name, Place, Problem, Result};
 
 /// The variables and the working directory of a process.
 ///
@@ -111,9 +112,6 @@ pub(super) struct Variables {
 struct DotEnv {
     path: PathBuf,
     variables: BTreeMap<String, String>,
-    /// The lines that cannot be understood. They are no error by themselves: other programs read the file too, and
-    /// each has its own idea of quotes. They are named when a value is missing.
-    unreadable_lines: Vec<usize>,
 }
 
 impl fmt::Debug for DotEnv {
@@ -137,7 +135,7 @@ impl Variables {
                 continue;
             }
             match read_if_present(&path) {
-                Ok(text) => files.extend(text.map(|text| DotEnv::parse(path, &text))),
+                Ok(text) => files.extend(text.map(|text| DotEnv::parse(path, &text, problems))),
                 Err(error) => problems.extend(error.problems),
             }
         }
@@ -171,35 +169,88 @@ impl Variables {
             _ => "set, but empty",
         }
     }
-
-    /// Returns, for messages, what is there of `.env`: a place and what is wrong with it.
-    pub(super) fn unreadable_lines(&self) -> impl Iterator<Item = (String, String)> {
-        self.files.iter().flat_map(|file| {
-            let place = move |line: &usize| format!("{}:{line}", file.path.display());
-            let reason = "this line cannot be understood (quote values with spaces)";
-            file.unreadable_lines.iter().map(move |line| (place(line), reason.to_owned()))
-        })
-    }
 }
 
 impl DotEnv {
-    fn parse(path: PathBuf, text: &str) -> DotEnv {
-        let mut file = DotEnv { path, variables: BTreeMap::new(), unreadable_lines: Vec::new() };
-        for item in dotenvy::Iter::new(text.as_bytes()) {
+    /// Reads `text`. A line that cannot be understood is a problem even where no value of it is asked for: it may have
+    /// named the database, and without it a lesser place would name another one.
+    fn parse(path: PathBuf, text: &str, problems: &mut Vec<Problem>) -> DotEnv {
+        // A last line that ends with a space would be an error without its end.
+        let text = format!("{text}\n");
+        let (read, mut before) = (Cell::new(0), 0);
+        let mut variables = BTreeMap::new();
+        for item in dotenvy::Iter::new(Lines { rest: text.as_bytes(), read: &read }) {
+            let entry = Entry::within(&text, before, read.get());
+            before = read.get();
             match item {
                 // The first of two lines wins, as where dotenvy sets the variables itself.
-                Ok((name, value)) => {
-                    file.variables.entry(name).or_insert(value);
+                Ok((name, value)) if !entry.swallows() => {
+                    variables.entry(name).or_insert(value);
                 }
-                // The error quotes the line, which may hold a password: only its number is kept.
-                Err(dotenvy::Error::LineParse(wrong, _)) => {
-                    let index = text.lines().position(|line| line.trim_end().ends_with(wrong.trim_end()));
-                    file.unreadable_lines.extend(index.map(|index| index + 1));
-                }
-                Err(_) => {}
+                // The error of dotenvy quotes the line, which may hold a password: only its place is told.
+                Ok(_) | Err(_) => problems.push(entry.problem(&path)),
             }
         }
-        file
+        DotEnv { path, variables }
+    }
+}
+
+/// Hands out one line at a time, so that it is known which ones an item was read from.
+struct Lines<'a> {
+    rest: &'a [u8],
+    read: &'a Cell<usize>,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let newline = self.rest.iter().position(|byte| *byte == b'\n');
+        let line = newline.map_or(self.rest.len(), |newline| newline + 1);
+        let (taken, rest) = self.rest.split_at(line.min(buffer.len()));
+        buffer[..taken.len()].copy_from_slice(taken);
+        self.rest = rest;
+        self.read.set(self.read.get() + usize::from(taken.ends_with(b"\n")));
+        Ok(taken.len())
+    }
+}
+
+/// The lines of one variable. There are several where a quote goes on.
+struct Entry<'a> {
+    /// The number of the first line.
+    first: usize,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    /// Returns what stands in the lines between two counts, without comments and empty lines before it.
+    fn within(text: &'a str, before: usize, after: usize) -> Self {
+        let numbered = (1..).zip(text.lines()).skip(before).take(after - before);
+        let is_empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+        let mut lines = numbered.skip_while(|(_, line)| is_empty(line)).peekable();
+        let first = lines.peek().map_or(after, |(number, _)| *number);
+        Entry { first, lines: lines.map(|(_, line)| line).collect() }
+    }
+
+    /// Returns whether the quote of a value over several lines ends amid a line. It is then the quote of another value,
+    /// which was swallowed.
+    fn swallows(&self) -> bool {
+        let [first, .., last] = self.lines.as_slice() else { return false };
+        let Some(quote) = first.chars().find(|letter| ['"', '\''].contains(letter)) else { return true };
+        let plain = last.replace("\\\\", "").replace(&format!("\\{quote}"), "");
+        let behind = plain.split_once(quote).map(|(_, behind)| behind.trim_start());
+        behind.is_none_or(|behind| !behind.is_empty() && !behind.starts_with('#'))
+    }
+
+    fn problem(&self, path: &Path) -> Problem {
+        let (what, hint) = match self.lines.len() {
+            0 | 1 => ("this line cannot be understood", "write `NAME=value`, with quotes around spaces"),
+            _ => (
+                "a quote that is opened here does not end where its value ends",
+                "close the quote in its line",
+            ),
+        };
+        let line = u64::try_from(self.first).unwrap_or(u64::MAX);
+        let place = Place { line: Some(line), ..Place::file(path) };
+        Problem::new(Name::Config, what).at(place).hint(hint)
     }
 }
 
@@ -212,7 +263,7 @@ pub(super) fn read_if_present(path: &Path) -> Result<Option<String>> {
     let mut bytes = Vec::new();
     match std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error.to_string()).into()),
     }
     let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not valid UTF-8".to_owned()))?;

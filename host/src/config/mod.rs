@@ -98,7 +98,7 @@ impl Config {
         let file = text.map(|text| File::parse(&path, &text, &mut problems)).unwrap_or_default();
         let variables = Variables::read(environment, &[directory_of(&path), directory], &mut problems);
         let config = Config::put_together(flags, directory, (path, found), file, variables, &mut problems);
-        problems.sort_by_key(reading_order);
+        problems.sort_by_key(|problem| reading_order(problem, &config.path));
         Error::unless_empty(problems)?;
         Ok(config)
     }
@@ -131,8 +131,17 @@ impl Config {
     ///
     /// When none is named and there is no default; when `name` is a path.
     pub fn database(&self, name: Option<&str>) -> Result<DatabaseConfig> {
+        self.database_named_by("DATABASE", name)
+    }
+
+    /// Does the same with a name that another argument gave.
+    pub(crate) fn database_named_by(
+        &self,
+        argument: &'static str,
+        name: Option<&str>,
+    ) -> Result<DatabaseConfig> {
         let name = match (name, &self.default) {
-            (Some(name), _) => Located::new(name.to_owned(), self.flags.origin("DATABASE")),
+            (Some(name), _) => Located::new(name.to_owned(), self.flags.origin(argument)),
             (None, Some(default)) => default.clone(),
             (None, None) => return Err(self.nothing_named().into()),
         };
@@ -290,11 +299,12 @@ impl Config {
     }
 }
 
-/// Returns a key that sorts problems as the file is read, and those of variables behind them.
-fn reading_order(problem: &Problem) -> (u64, u64) {
+/// Returns a key that sorts problems as the file is read, then those of `.env`, then those of variables.
+fn reading_order(problem: &Problem, file: &Path) -> (bool, u64, u64) {
     let place = problem.places.first();
     let number = |number: fn(&Place) -> Option<u64>| place.and_then(number).unwrap_or(u64::MAX);
-    (number(|place| place.line), number(|place| place.column))
+    let elsewhere = place.is_none_or(|place| place.file != file);
+    (elsewhere, number(|place| place.line), number(|place| place.column))
 }
 
 /// Returns the folder of the migrations, if anything names it. Relative to whatever names it.

@@ -317,21 +317,58 @@ fn a_url_that_is_one_variable_comes_from_that_variable() {
 
 #[test]
 fn an_unset_variable_counts_only_when_it_is_needed() {
-    let project = Project::with(&[
-        ("plugins.toml", "[databases.app]\nurl = 'toy://${PASSWORD}@db'\n"),
-        (".env", "A=b\nPASSWORD=two words\n"),
-    ]);
+    let project = Project::file("[databases.app]\nurl = 'toy://${PASSWORD}@db'\n");
     let error = project.database(&Flags::default()).urls.own().expect_err("the variable is not set");
     assert_eq!(
         project.relative(&told(&error.problems)),
         "\
 error[url-missing]: the url of `app` needs `PASSWORD`, which is not set
   --> plugins.toml:2:7
-  looked in  .env:2      this line cannot be understood (quote values with spaces)
 hint: set `PASSWORD` in the environment or in `.env`, or give `--url`"
     );
     let flags = Flags { url: Some(Secret::new("toy://flag")), ..Flags::default() };
     assert_eq!(project.url(&flags), "toy://flag from `--url` (command line)");
+}
+
+// A line that was passed over may have named the database: the next place then named another one.
+#[test]
+fn a_dot_env_is_refused_where_a_line_of_it_cannot_be_understood() {
+    let text = "# words\n\nA=b\nPASSWORD=two words\nexport\nB=ok # it's fine\nURL='toy:x\nC=d\n";
+    let problems = Project::with(&[(".env", text), ("plugins.toml", "\n\n\n\n\n\n\npth = 1\n")]).problems();
+    assert_eq!(
+        problems,
+        "\
+error[config]: unknown key `pth`
+  --> plugins.toml:8:1
+hint: the keys here are `default`, `migrations`, `plugins`, `adapters`, `databases`
+error[config]: this line cannot be understood
+  --> .env:4
+hint: write `NAME=value`, with quotes around spaces
+error[config]: this line cannot be understood
+  --> .env:5
+hint: write `NAME=value`, with quotes around spaces
+error[config]: a quote that is opened here does not end where its value ends
+  --> .env:7
+hint: close the quote in its line"
+    );
+}
+
+#[test]
+fn a_dot_env_is_refused_where_a_quote_swallows_the_next_variable() {
+    for text in ["A='x\nURL=it's\n", "A=\"x\nURL=\"toy:x\"\nC=\"y\"\n", "A=\"x\nB=\\\"y\nURL=\"toy:x"] {
+        let problems = Project::with(&[(".env", &format!("# first\n{text}"))]).problems();
+        assert!(
+            problems.contains("a quote that is opened here") && problems.contains(".env:2"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn a_dot_env_may_hold_values_of_several_lines_and_spaces_at_its_end() {
+    let text = "KEY=\"-----BEGIN\nit's \\\"it\\\"\n-----END\" # the key\n\n# next\nOTHER='a\nb'\nURL=toy:x ";
+    let project = Project::with(&[(".env", text), ("plugins.toml", "[databases.app]\nurl = '${URL}'\n")]);
+    assert_eq!(project.url(&Flags::default()), "toy:x from `URL` (.env)");
 }
 
 #[test]

@@ -99,13 +99,12 @@ impl Urls {
     pub fn missing(&self, unfit: Option<String>) -> Problem {
         let variable = url_variable(&self.database);
         let shared = unfit.unwrap_or_else(|| self.variables.absence("DATABASE_URL").to_owned());
-        let mut places = vec![
+        let places = [
             ("`--url`".to_owned(), "not given".to_owned()),
             (format!("`{variable}`"), self.variables.absence(&variable).to_owned()),
             self.file.clone(),
             ("`DATABASE_URL`".to_owned(), shared),
         ];
-        places.extend(self.variables.unreadable_lines());
         Problem::new(Name::UrlMissing, format!("no url for `{}`", self.database)).looked_in(places).hint(
             format!(
                 "set `{variable}`, or put `url = \"...\"` under [databases.{}] in {}",
@@ -143,11 +142,7 @@ impl Urls {
             self.database,
             self.variables.absence(name)
         );
-        let mut problem = at(Problem::new(Name::UrlMissing, message), origin);
-        let lines: Vec<_> = self.variables.unreadable_lines().collect();
-        if !lines.is_empty() {
-            problem = problem.looked_in(lines);
-        }
+        let problem = at(Problem::new(Name::UrlMissing, message), origin);
         Err(problem.hint(format!("set `{name}` in the environment or in `.env`, or give `--url`")).into())
     }
 

@@ -154,6 +154,7 @@ pub(super) fn history(history: &History, subject: &Subject) -> Value {
         .map(|row| {
             json!({
                 "position": row.position,
+                "previous": (row.position > 1).then_some(row.position - 1),
                 "migration": row.migration,
                 "attempt": row.attempt,
                 "direction": row.direction.word(),
@@ -163,6 +164,7 @@ pub(super) fn history(history: &History, subject: &Subject) -> Value {
                 "statements_total": row.statements_total,
                 "started_at": row.started_at,
                 "finished_at": row.finished_at,
+                "lease_ms": row.lease_ms,
                 "duration_ms": row.duration_ms,
                 "applied_by": row.applied_by,
             })

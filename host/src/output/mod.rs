@@ -11,9 +11,10 @@ mod progress;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use self::progress::Progress;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Name, Problem, Result};
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
 use crate::plugin::Inventory;
@@ -59,6 +60,8 @@ pub struct Output {
     verbosity: Verbosity,
     /// What is known of the database so far: parts of every document.
     subject: Subject,
+    /// Why results could not be written.
+    lost: OnceLock<io::Error>,
 }
 
 /// The database that a command is about.
@@ -74,7 +77,7 @@ impl Output {
     /// Returns an output for this process.
     #[must_use]
     pub fn new(format: Format, colour: Colour, verbosity: Verbosity) -> Self {
-        Output { format, colour, verbosity, subject: Subject::default() }
+        Output { format, colour, verbosity, subject: Subject::default(), lost: OnceLock::new() }
     }
 
     /// Says which database the command is about.
@@ -228,7 +231,29 @@ impl Output {
 
     /// Writes bytes to standard output as they are.
     pub fn bytes(&self, bytes: &[u8]) {
-        write_to(&mut io::stdout(), bytes);
+        match write_to(&mut io::stdout(), bytes) {
+            // A reader that has gone away (`whimbrel history | head`) has all that it wanted.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                // The first error is the one that counts.
+                let _ = self.lost.set(error);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says that results could not be written, if it is so. Returns the exit code of a command that ended with `code`.
+    #[must_use]
+    pub fn settle(&self, code: u8) -> u8 {
+        let Some(error) = self.lost.get() else { return code };
+        let problem = Problem::new(Name::OutputUnwritable, "the results cannot be written")
+            .caused_by(error.to_string());
+        if code != 0 {
+            self.problems(&[problem]);
+            return code;
+        }
+        let exit_code = problem.name.exit_code();
+        self.problems(&[problem.state("the command was carried out")]);
+        exit_code
     }
 
     fn name(&self) -> &str {
@@ -262,15 +287,15 @@ impl Output {
     }
 
     fn to_stdout(&self, text: &str) {
-        write_to(&mut io::stdout(), text.as_bytes());
+        self.bytes(text.as_bytes());
     }
 
     fn to_stderr(&self, text: &str) {
-        write_to(&mut io::stderr(), text.as_bytes());
+        // There is nobody left to tell that it cannot be told.
+        let _ = write_to(&mut io::stderr(), text.as_bytes());
     }
 }
 
-/// A reader that has gone away (`whimbrel history | head`) is no error of ours, and there is nobody left to tell.
-fn write_to(stream: &mut dyn Write, bytes: &[u8]) {
-    let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+fn write_to(stream: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).and_then(|()| stream.flush())
 }

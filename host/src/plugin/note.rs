@@ -31,19 +31,24 @@ pub(super) enum Inside {
 
 /// Reads the headers of the file at `path`.
 pub(super) fn read(path: &Path) -> Inside {
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-    let (metadata, file) = match opened {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Inside::Nothing,
-        Err(error) => return Inside::Foreign(format!("cannot be read: {error}")),
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Inside::Nothing,
+        _ => Inside::Foreign(format!("cannot be read: {error}")),
     };
-    if !metadata.is_file() {
-        return Inside::Foreign("not a file".to_owned());
-    }
+    // Before it is opened: a pipe would wait there for somebody to write into it.
+    let length = match path.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        Ok(_) => return Inside::Foreign("not a file".to_owned()),
+        Err(error) => return unreadable(error),
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return unreadable(error),
+    };
     let data = &ReadCache::new(file);
     match FileKind::parse(data) {
-        Ok(FileKind::Elf64) => inspect::<FileHeader64<Endianness>>(data, metadata.len()),
-        Ok(FileKind::Elf32) => inspect::<FileHeader32<Endianness>>(data, metadata.len()),
+        Ok(FileKind::Elf64) => inspect::<FileHeader64<Endianness>>(data, length),
+        Ok(FileKind::Elf32) => inspect::<FileHeader32<Endianness>>(data, length),
         Ok(_) => Inside::Foreign("not an ELF library".to_owned()),
         Err(_) if data.read_bytes_at(0, 4) == Ok(&elf::ELFMAG[..]) => damaged("truncated"),
         Err(_) => Inside::Foreign("not an ELF library".to_owned()),
