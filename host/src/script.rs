@@ -15,7 +15,7 @@ use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
 
 use crate::error::{Name, Place, Problem};
 use crate::source::{Script, Transaction};
-use crate::splitter::{self, Form, Item, Rules, SplitError, Splitter, Statement, Take};
+use crate::splitter::{self, Form, Item, Rules, SplitError, Splitter, Statement, Take, Word};
 
 /// A script in outline: how long it is, and what in it is not plain.
 #[derive(Clone, Debug, Default)]
@@ -111,13 +111,9 @@ impl Outline {
             });
         }
         if self.without_rollback.is_none() && !tables_without_transactions.is_empty() {
-            let named = statement.words().find_map(|word| {
-                let is_same = |table: &&String| match word.form {
-                    Form::Bare => table.eq_ignore_ascii_case(word.text),
-                    Form::Quoted => *table == word.text,
-                };
-                tables_without_transactions.iter().find(is_same)
-            });
+            let named = statement
+                .words()
+                .find_map(|word| tables_without_transactions.iter().find(|table| is_name(word, table)));
             self.without_rollback = named.map(|table| (statement.index, table.clone()));
         }
     }
@@ -174,6 +170,14 @@ impl Treatment {
     #[must_use]
     pub fn marking(&self, index: u64) -> Marking {
         if self.unmarked.contains(&index) { Marking::Unmarked } else { Marking::Marked }
+    }
+}
+
+/// Returns whether a word names `table`: letter by letter in quotes, and whatever its case without.
+fn is_name(word: Word<'_>, table: &str) -> bool {
+    match word.form {
+        Form::Bare => word.text.eq_ignore_ascii_case(table),
+        Form::Quoted => word.text == table,
     }
 }
 

@@ -82,7 +82,8 @@ impl Interrupt {
             // What was cancelled while it read or wrote the history says only that it could not.
             if problem.name == Name::HistoryUnreadable {
                 let state = problem.state.take().unwrap_or_else(|| NOTHING_CHANGED.to_owned());
-                *problem = Problem::new(Name::Interrupted, "interrupted").state(state);
+                let cause = problem.cause.take();
+                *problem = Problem { cause, ..Problem::new(Name::Interrupted, "interrupted").state(state) };
             }
             if problem.name == Name::Interrupted && signal == SIGTERM {
                 problem.name = Name::Terminated;

@@ -8,10 +8,10 @@
 
 use whimbrel_adapter_api::{Lexer, TableName};
 
-use super::{line_at, line_in_file, not_split, rules, unreadable};
+use super::{is_name, line_at, line_in_file, not_split, rules, unreadable};
 use crate::error::{Name, Place, Problem};
 use crate::source::Script;
-use crate::splitter::{Form, Item, Splitter, Statement};
+use crate::splitter::{Item, Splitter, Statement};
 
 /// How many words of a statement are looked at. What changes a table names it early; rows of data are long.
 const REACH: usize = 200;
@@ -35,10 +35,7 @@ pub fn check(script: &Script, lexer: &Lexer, table: &TableName) -> Result<(), Pr
 }
 
 fn names(statement: &Statement<'_>, table: &str) -> bool {
-    statement.words().take(REACH).any(|word| match word.form {
-        Form::Bare => word.text.eq_ignore_ascii_case(table),
-        Form::Quoted => word.text == table,
-    })
+    statement.words().take(REACH).any(|word| is_name(word, table))
 }
 
 fn place(statement: &Statement<'_>, script: &Script) -> Place {
