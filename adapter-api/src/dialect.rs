@@ -261,10 +261,13 @@ pub struct Lexer {
     pub comment_version: u32,
     /// What statements do, first match wins; a statement that no pattern matches is [`Class::Plain`].
     pub patterns: Vec<Pattern>,
+    /// The words, in capitals, that a statement which begins or commits a transaction may have and still mean no more
+    /// than that. Any other word is an option that ours would lose.
+    pub plain_control: BTreeSet<String>,
 }
 
 impl Lexer {
-    /// Returns a lexer with these features and patterns.
+    /// Returns a lexer with these features and patterns, and standard SQL's words for a plain transaction.
     #[must_use]
     pub fn new(features: &[Feature], patterns: &[(&str, Class)]) -> Self {
         let pattern = |(words, class): &(&str, Class)| Pattern { words: (*words).to_owned(), class: *class };
@@ -272,9 +275,12 @@ impl Lexer {
             features: features.iter().copied().collect(),
             comment_version: 0,
             patterns: patterns.iter().map(pattern).collect(),
+            plain_control: PLAIN_CONTROL.iter().map(ToString::to_string).collect(),
         }
     }
 }
+
+const PLAIN_CONTROL: &[&str] = &["BEGIN", "START", "TRANSACTION", "WORK", "COMMIT", "END"];
 
 /// Tells a kind of statement by its words.
 ///

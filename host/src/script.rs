@@ -89,14 +89,20 @@ impl Outline {
         let mut outline = Outline::default();
         while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
             if let Item::Statement(statement) = item {
-                outline.add(&statement, script, tables_without_transactions);
+                outline.add(&statement, script, lexer, tables_without_transactions);
             }
         }
         outline.bytes = splitter.offset();
         Ok(outline)
     }
 
-    fn add(&mut self, statement: &Statement<'_>, script: &Script, tables_without_transactions: &[String]) {
+    fn add(
+        &mut self,
+        statement: &Statement<'_>,
+        script: &Script,
+        lexer: &Lexer,
+        tables_without_transactions: &[String],
+    ) {
         self.statements += 1;
         if statement.class != Class::Plain {
             let first_line = statement.text.lines().next().unwrap_or_default();
@@ -107,7 +113,7 @@ impl Outline {
                 column: statement.location.column,
                 // Only these are run from here; of the others messages need no more than the first line.
                 text: if statement.class == Class::Outside { statement.text } else { first_line }.to_owned(),
-                options: options(statement),
+                options: options(statement, lexer),
             });
         }
         if self.without_rollback.is_none() && !tables_without_transactions.is_empty() {
@@ -181,36 +187,12 @@ fn is_name(word: Word<'_>, table: &str) -> bool {
     }
 }
 
-/// The words that a BEGIN or COMMIT may have and still mean no more than that.
-const PLAIN_CONTROL: &[&str] = &[
-    "BEGIN",
-    "START",
-    "COMMIT",
-    "END",
-    "WORK",
-    "TRANSACTION",
-    // How early SQLite takes its locks. Ours takes the write lock at once, and a file alone cannot tell.
-    "DEFERRED",
-    "IMMEDIATE",
-    "EXCLUSIVE",
-    // How MySQL begins a transaction without a word for it: `SET @@SESSION.autocommit = OFF`.
-    "SET",
-    "SESSION",
-    "LOCAL",
-    "AUTOCOMMIT",
-    "0",
-    "OFF",
-    "FALSE",
-    "1",
-    "ON",
-    "TRUE",
-];
-
-fn options(statement: &Statement<'_>) -> String {
+/// Returns what a statement says beyond beginning or ending a transaction.
+fn options(statement: &Statement<'_>, lexer: &Lexer) -> String {
     if !controls_transaction(statement.class) {
         return String::new();
     }
-    let is_plain = |word: &str| PLAIN_CONTROL.iter().any(|plain| plain.eq_ignore_ascii_case(word));
+    let is_plain = |word: &str| lexer.plain_control.contains(&word.to_ascii_uppercase());
     let options: Vec<_> = statement.words().map(|word| word.text).filter(|word| !is_plain(word)).collect();
     options.join(" ")
 }

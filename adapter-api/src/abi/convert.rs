@@ -376,6 +376,7 @@ pub(super) fn export_lexer(lexer: Lexer) -> ALexer {
         features: lexer.features.iter().map(|feature| Code(feature.code())).collect(),
         comment_version: lexer.comment_version,
         patterns: lexer.patterns.into_iter().map(pattern).collect(),
+        plain_control: bytes_list(lexer.plain_control.into_iter().collect()),
         ext: Ext::new(),
     }
 }
@@ -396,6 +397,7 @@ pub(super) fn import_lexer(lexer: ALexer) -> Result<Lexer, Error> {
         features: lexer.features.iter().map(feature).collect::<Result<_, Error>>()?,
         comment_version: lexer.comment_version,
         patterns: lexer.patterns.into_iter().map(pattern).collect::<Result<_, Error>>()?,
+        plain_control: lexer.plain_control.into_iter().map(string).collect(),
     })
 }
 

@@ -184,6 +184,7 @@ pub struct ALexer {
     pub features: RVec<Code>,
     pub comment_version: u32,
     pub patterns: RVec<APattern>,
+    pub plain_control: RVec<Bytes>,
     pub ext: Ext,
 }
 

@@ -114,10 +114,15 @@ pub(crate) enum Product {
     MariaDb,
 }
 
+/// How a transaction begins and ends without a word for it: `SET @@SESSION.autocommit = OFF`.
+const AUTOCOMMIT: [&str; 10] =
+    ["SET", "SESSION", "LOCAL", "AUTOCOMMIT", "0", "OFF", "FALSE", "1", "ON", "TRUE"];
+
 /// Returns the rules of a session.
 pub(crate) fn rules(product: Product, version: u32, sql_mode: &str) -> Lexer {
     let mut lexer = Lexer::new(FEATURES, PATTERNS);
     lexer.comment_version = version;
+    lexer.plain_control.extend(AUTOCOMMIT.map(str::to_owned));
     if product == Product::MariaDb {
         lexer.features.insert(Feature::MariaDbComments);
     }

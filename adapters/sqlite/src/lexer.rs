@@ -20,5 +20,8 @@ const PATTERNS: &[(&str, Class)] = &[
 
 /// Returns the rules. They do not depend on the session.
 pub(crate) fn rules() -> Lexer {
-    Lexer::new(FEATURES, PATTERNS)
+    let mut lexer = Lexer::new(FEATURES, PATTERNS);
+    // How early locks are taken. Our own transaction takes the write lock at once, and a file alone cannot tell.
+    lexer.plain_control.extend(["DEFERRED", "IMMEDIATE", "EXCLUSIVE"].map(str::to_owned));
+    lexer
 }

@@ -30,7 +30,10 @@ const PATTERNS: &[(&str, Class)] = &[
 const ALL: &[Capability] = &[Capability::Transactions, Capability::TransactionalDdl];
 
 fn lexer() -> Lexer {
-    Lexer::new(&[Feature::BackslashCommands], PATTERNS)
+    let mut lexer = Lexer::new(&[Feature::BackslashCommands], PATTERNS);
+    let more = ["SET", "SESSION", "AUTOCOMMIT", "0", "1", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"];
+    lexer.plain_control.extend(more.map(str::to_owned));
+    lexer
 }
 
 fn script(text: &str) -> Script {

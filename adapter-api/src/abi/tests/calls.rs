@@ -274,6 +274,7 @@ fn the_dialect_answers_as_the_author_wrote_it() {
     let classes: Vec<_> = dialect.lexer().patterns.iter().map(|pattern| pattern.class).collect();
     assert_eq!(classes, Class::ALL);
     assert_eq!(dialect.lexer().comment_version, 101_119);
+    assert!(dialect.lexer().plain_control.iter().eq(["GO"]));
     assert_eq!(dialect.facts().largest_message, Some(u64::MAX));
     assert_eq!(dialect.facts().history_schema.as_deref(), Some(""));
     assert_eq!(dialect.facts().tables_without_transactions, ["old", "older"]);

@@ -221,7 +221,8 @@ impl Dialect for Part {
     fn lexer(&self) -> Lexer {
         self.0.enter("lexer", String::new());
         let patterns: Vec<_> = Class::ALL.iter().map(|class| ("WORD [ELSE]", *class)).collect();
-        Lexer { comment_version: 101_119, ..Lexer::new(Feature::ALL, &patterns) }
+        let plain_control = ["GO".to_owned()].into();
+        Lexer { comment_version: 101_119, plain_control, ..Lexer::new(Feature::ALL, &patterns) }
     }
 
     fn facts(&self) -> Facts {
