@@ -88,12 +88,15 @@ pub enum Text<'a> {
         /// The row.
         row: &'a NewRow<'a>,
     },
-    /// Notes in the `started` row at `position` that `{done}` statements are complete, and renews the lease.
+    /// Notes in the `started` row at `position` how many statements are complete, and renews the lease. Changes no row
+    /// that is settled: another runner may have taken the migration over.
     Mark {
         /// The history table.
         history: &'a TableName,
         /// The row.
         position: i64,
+        /// How many statements are complete.
+        statements_done: Count,
         /// How long the lease lasts from now.
         lease: Duration,
     },
@@ -105,8 +108,8 @@ pub enum Text<'a> {
         position: i64,
         /// What it becomes.
         state: RowState,
-        /// How many statements are complete. `None` leaves `{done}` in the text for the adapter to fill in.
-        statements_done: Option<u64>,
+        /// How many statements are complete.
+        statements_done: Count,
     },
     /// One reading statement that gives one row with one column: the stored down script.
     DownScript {
@@ -115,6 +118,34 @@ pub enum Text<'a> {
         /// The row.
         position: i64,
     },
+    /// One reading statement that gives one row with one column: the stored checksums of a script's statements.
+    StatementChecksums {
+        /// The history table.
+        history: &'a TableName,
+        /// The row.
+        position: i64,
+    },
+    /// One reading statement that finds what `statement` may have left in the database although nobody heard that it
+    /// ended well: it was at work when its runner died, or it failed on an engine that leaves pieces behind.
+    ///
+    /// Gives a row for each thing, with two columns: what it is, for people (``the index `i` is invalid``), and the
+    /// statement that removes it, or NULL for what may be a whole success or somebody else's. No row: it is certain that
+    /// the statement may be run again. `None`: of such a statement it cannot be told. See
+    /// [`texts::traces`](crate::texts::traces).
+    Traces {
+        /// A statement of a script.
+        statement: &'a str,
+    },
+}
+
+/// How many statements of a script are complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Exactly(u64),
+    /// So many of an earlier attempt, and those of this one: `{done}` in the text, which the adapter fills in while it
+    /// runs the batch.
+    Beyond(u64),
 }
 
 /// The columns of [`Text::History`], in order. Times are UTC, `2026-01-31T13:05:00Z`.
@@ -159,6 +190,8 @@ pub struct NewRow<'a> {
     pub statements_done: u64,
     /// How many statements the script has.
     pub statements_total: u64,
+    /// What tells whether the statements of the script were changed since.
+    pub statement_checksums: Option<&'a str>,
     /// How long the lease lasts from now, for a stepwise batch.
     pub lease: Option<Duration>,
     /// The script that takes the migration back.
@@ -181,6 +214,7 @@ impl<'a> NewRow<'a> {
             checksum: None,
             statements_done: 0,
             statements_total: 0,
+            statement_checksums: None,
             lease: None,
             down_script: None,
             applied_by: "",
@@ -326,6 +360,9 @@ codes! {
         ClientCommand = 12,
         /// A setting of the session that no transaction takes back: it does the same before BEGIN as behind it.
         Setting = 13,
+        /// Leaves something in the session that running it again would not bring back, and that later statements may
+        /// use: a temporary table, a prepared statement, a variable that was computed.
+        SessionState = 14,
     }
 }
 

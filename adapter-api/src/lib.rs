@@ -17,6 +17,7 @@ pub mod loading {
     pub use crate::abi::{LoadError, adapter_from_symbol};
 }
 pub mod note;
+pub mod subject;
 pub mod texts;
 mod value;
 pub mod walk;
@@ -30,8 +31,8 @@ pub use connection::{
     TransactionBody, TransactionOptions, Wanted,
 };
 pub use dialect::{
-    Class, Dialect, Facts, Feature, HISTORY_COLUMNS, Lexer, Limits, NewRow, Pattern, RowDirection, RowState,
-    Text,
+    Class, Count, Dialect, Facts, Feature, HISTORY_COLUMNS, Lexer, Limits, NewRow, Pattern, RowDirection,
+    RowState, Text,
 };
 pub use error::{Error, ErrorKind, Retry, Session};
 pub use value::{Secret, Value, ValueKind};

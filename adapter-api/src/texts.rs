@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use crate::connection::TableName;
-use crate::dialect::{Dialect, NewRow, RowState, Text};
+use crate::dialect::{Count, Dialect, NewRow, RowState, Text};
+use crate::subject::{Change, Identifier, Kind, Repeatable, Subject};
 use crate::value::Value;
 
 /// How an engine reckons with time. In each template `{}` stands for the argument.
@@ -40,11 +41,16 @@ pub fn common(dialect: &dyn Dialect, clock: &Clock, text: &Text<'_>) -> Option<V
         Text::Commit => "COMMIT".to_owned(),
         Text::History { history: table } => history(dialect, clock, table),
         Text::Record { history, row } => record(dialect, clock, history, row),
-        Text::Mark { history, position, lease } => mark(dialect, clock, history, *position, *lease),
+        Text::Mark { history, position, statements_done, lease } => {
+            mark(dialect, clock, history, *position, *statements_done, *lease)
+        }
         Text::Finish { history, position, state, statements_done } => {
             finish(dialect, clock, history, *position, *state, *statements_done)
         }
-        Text::DownScript { history, position } => down_script(dialect, history, *position),
+        Text::DownScript { history, position } => stored(dialect, history, "down_script", *position),
+        Text::StatementChecksums { history, position } => {
+            stored(dialect, history, "statement_checksums", *position)
+        }
         _ => return None,
     }])
 }
@@ -75,6 +81,7 @@ fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRo
         ("checksum", literal(row.checksum.into())),
         ("statements_done", count(row.statements_done)),
         ("statements_total", count(row.statements_total)),
+        ("statement_checksums", literal(row.statement_checksums.into())),
         ("lease_until", row.lease.map_or_else(|| "NULL".to_owned(), |lease| after(clock, lease))),
         ("started_at", clock.now.to_owned()),
         ("finished_at", if settled { clock.now } else { "NULL" }.to_owned()),
@@ -92,11 +99,20 @@ fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRo
     )
 }
 
-fn mark(dialect: &dyn Dialect, clock: &Clock, history: &TableName, position: i64, lease: Duration) -> String {
+fn mark(
+    dialect: &dyn Dialect,
+    clock: &Clock,
+    history: &TableName,
+    position: i64,
+    statements_done: Count,
+    lease: Duration,
+) -> String {
     format!(
-        "UPDATE {} SET statements_done = {{done}}, lease_until = {} WHERE position = {position}",
+        "UPDATE {} SET statements_done = {}, lease_until = {} WHERE position = {position} AND state = {}",
         qualified(dialect, history),
+        count(statements_done),
         after(clock, lease),
+        started(dialect),
     )
 }
 
@@ -106,22 +122,75 @@ fn finish(
     history: &TableName,
     position: i64,
     state: RowState,
-    statements_done: Option<u64>,
+    statements_done: Count,
 ) -> String {
-    let statements_done = statements_done.map_or_else(|| "{done}".to_owned(), |done| done.to_string());
     format!(
-        "UPDATE {} SET state = {}, statements_done = {statements_done}, lease_until = NULL, finished_at = {}, \
+        "UPDATE {} SET state = {}, statements_done = {}, lease_until = NULL, finished_at = {}, \
          duration_ms = {} WHERE position = {position} AND state = {}",
         qualified(dialect, history),
         dialect.literal(&state.word().into()),
+        count(statements_done),
         clock.now,
         fill(clock.since, "started_at"),
-        dialect.literal(&RowState::Started.word().into()),
+        started(dialect),
     )
 }
 
-fn down_script(dialect: &dyn Dialect, history: &TableName, position: i64) -> String {
-    format!("SELECT down_script FROM {} WHERE position = {position}", qualified(dialect, history))
+fn started(dialect: &dyn Dialect) -> String {
+    dialect.literal(&RowState::Started.word().into())
+}
+
+fn count(statements: Count) -> String {
+    match statements {
+        Count::Exactly(done) => done.to_string(),
+        Count::Beyond(0) => "{done}".to_owned(),
+        Count::Beyond(before) => format!("{before} + {{done}}"),
+    }
+}
+
+fn stored(dialect: &dyn Dialect, history: &TableName, column: &str, position: i64) -> String {
+    format!("SELECT {column} FROM {} WHERE position = {position}", qualified(dialect, history))
+}
+
+/// Returns the text that finds the traces of a statement about `subject`. `exists` is the condition under which what it
+/// makes or takes away is there.
+#[must_use]
+pub fn traces(dialect: &dyn Dialect, subject: &Subject, exists: &str) -> String {
+    let (is, condition) = match subject.change {
+        Change::Made => ("there", exists.to_owned()),
+        Change::TakenAway => ("gone", format!("NOT ({exists})")),
+    };
+    // Whether one that may be run twice was carried out makes no difference.
+    let condition = if subject.repeatable == Repeatable::Yes { "1 = 0" } else { &condition };
+    let what = format!("{} is {is}", called(subject));
+    format!(
+        "SELECT {}, NULL FROM (SELECT 1 AS one) one WHERE {condition}",
+        dialect.literal(&what.as_str().into())
+    )
+}
+
+/// Returns what a subject is called in messages: ``the column `t.c` ``.
+#[must_use]
+pub fn called(subject: &Subject) -> String {
+    let kind = match subject.kind {
+        Kind::Table => "table",
+        Kind::View => "view",
+        Kind::Index => "index",
+        Kind::Column => "column",
+    };
+    let table = subject.table.iter().flatten().filter(|_| subject.kind == Kind::Column);
+    let parts: Vec<&str> = table.chain(&subject.name).map(|part| part.text.as_str()).collect();
+    format!("the {kind} `{}`", parts.join("."))
+}
+
+/// Returns a name without and with its schema: the last two parts of it.
+#[must_use]
+pub fn schema_and_name(name: &[Identifier]) -> Option<(Option<&Identifier>, &Identifier)> {
+    match name {
+        [name] => Some((None, name)),
+        [.., schema, name] => Some((Some(schema), name)),
+        [] => None,
+    }
 }
 
 fn after(clock: &Clock, duration: Duration) -> String {

@@ -115,7 +115,7 @@ fn steps(
     reached: &mut Reached,
 ) -> Result<(), (Phase, Error)> {
     engine.enter(&head.outside).map_err(|error| (Phase::Opening, error))?;
-    for text in &head.opening {
+    for text in head.opening.iter().chain(&head.preparation) {
         engine.execute(text).map_err(|error| (Phase::Opening, engine.opening_error(error)))?;
     }
     let mut bytes = 0;

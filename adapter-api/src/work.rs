@@ -5,7 +5,7 @@
 //! 1. [`Work::next_batch`] gives the [`Head`] of one migration, or says [`Next::Later`] (read every answer that is
 //!    still to come, report it, then ask again) or [`Next::End`].
 //! 2. [`Work::next_piece`] gives the script of that batch, piece by piece, until `None`.
-//! 3. The adapter runs `outside`, `opening`, the statements and `closing`, in as few turns as its protocol allows,
+//! 3. The adapter runs `outside`, `opening`, `preparation`, the statements and `closing`, in as few turns as its protocol allows,
 //!    and calls [`Events::finished`] once for every head it was handed, in order.
 //!
 //! An adapter that asks for the next batch before the last one is answered pipelines. The host forbids that by
@@ -43,6 +43,7 @@ pub struct Stop;
 /// The answer to [`Work::next_batch`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "one per migration, and taken apart at once")]
 pub enum Next {
     /// One more batch.
     Batch(Head),
@@ -68,6 +69,10 @@ pub struct Head {
     pub outside: Vec<String>,
     /// One statement each, before the script. An atomic batch begins its transaction here.
     pub opening: Vec<String>,
+    /// One statement each, between `opening` and the script, each for itself: of a script that an earlier attempt left in
+    /// the middle, the settings that its session had, and what takes away the remains of the statement that failed.
+    /// Any of them may refuse company in a message or a transaction. A failure here is one of the opening.
+    pub preparation: Vec<String>,
     /// The statement that notes progress in a stepwise batch, run after each statement whose span says so. Every
     /// `{done}` in it stands for the number of statements that are complete.
     pub mark: Option<String>,
@@ -95,6 +100,7 @@ impl Head {
             mode,
             outside: Vec::new(),
             opening: Vec::new(),
+            preparation: Vec::new(),
             mark: None,
             closing: Vec::new(),
             settles: None,

@@ -30,12 +30,14 @@ pub struct History {
 struct Last {
     /// The number in `rows` of the row that decides how it stands. An attempt that left nothing behind decides nothing.
     row: Option<usize>,
-    /// The row that decided before that one.
-    before: Option<usize>,
+    /// The number of the last row that settled it, one way or the other.
+    settled: Option<usize>,
     /// The row since which it stands as it does: not the last one when that only confirms it.
     since: usize,
     /// The number of its last attempt.
     attempt: i64,
+    /// The number in `rows` of the row of that attempt, whatever it left.
+    latest: usize,
 }
 
 /// Whether the history table is there. Absent and empty are not the same: only one of them needs DDL.
@@ -80,6 +82,8 @@ pub struct HistoryRow {
     pub applied_by: String,
     /// Whether a down script is stored.
     pub down: StoredDown,
+    /// Whether somebody may still be at work on it. Only a started row has a runner.
+    pub runner: Runner,
 }
 
 impl HistoryRow {
@@ -87,6 +91,27 @@ impl HistoryRow {
     fn left_nothing(&self) -> bool {
         self.state == RowState::Failed && self.statements_done == 0
     }
+
+    /// Returns the row with the knowledge that nobody is at work on it any more.
+    #[must_use]
+    pub fn abandoned(self) -> Self {
+        HistoryRow { runner: Runner::Gone, ..self }
+    }
+
+    /// Returns whether the attempt is over, and complete.
+    fn settles(&self) -> bool {
+        !matches!(self.state, RowState::Started | RowState::Failed)
+    }
+}
+
+/// Whether the runner of a started row may still be at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// As far as the row tells.
+    #[default]
+    Supposed,
+    /// Its lease is over, and the server knows nothing of it any more.
+    Gone,
 }
 
 /// Whether a row stores a down script.
@@ -109,7 +134,7 @@ pub enum Standing<'a> {
     Skipped(&'a HistoryRow),
     /// A runner is at work on it, or died over it.
     Started(&'a HistoryRow),
-    /// In the database in part: some statements ran before one failed.
+    /// In the database in part: some statements ran before one failed, or before the runner died.
     Failed(&'a HistoryRow),
 }
 
@@ -121,20 +146,21 @@ impl History {
         for (index, row) in rows.iter().enumerate() {
             let entry = last.entry(row.migration.clone()).or_insert(Last {
                 row: None,
-                before: None,
+                settled: None,
                 since: index,
                 attempt: 0,
+                latest: index,
             });
-            entry.attempt = row.attempt;
+            (entry.attempt, entry.latest) = (row.attempt, index);
             if !row.left_nothing() {
-                entry.before = entry.row.replace(index);
+                let before = entry.row.replace(index);
                 // An accepted checksum is a new row about a migration that stands where it stood.
                 let is_applied = |row| matches!(standing(row), Standing::Applied(_));
-                let confirms =
-                    is_applied(row) && entry.before.is_some_and(|before| is_applied(&rows[before]));
+                let confirms = is_applied(row) && before.is_some_and(|before| is_applied(&rows[before]));
                 if !confirms {
                     entry.since = index;
                 }
+                entry.settled = if row.settles() { Some(index) } else { entry.settled };
             }
         }
         History { table: Table::Present, rows, last }
@@ -156,28 +182,44 @@ impl History {
         History::new(rows)
     }
 
+    /// Returns the history with the knowledge that nobody is at work on the started row at `position` any more.
+    #[must_use]
+    pub fn with_abandoned(mut self, position: i64) -> Self {
+        let abandoned = |row: HistoryRow| if row.position == position { row.abandoned() } else { row };
+        self.rows = self.rows.into_iter().map(abandoned).collect();
+        self
+    }
+
     /// Returns how a migration stands.
     #[must_use]
     pub fn standing(&self, migration: &str) -> Standing<'_> {
         self.last_row(migration).map_or(Standing::Pending, standing)
     }
 
-    /// Returns how a migration stood before the attempt that is under way, if one is.
+    /// Returns how a migration stood before the attempt that is under way or half done, if one is.
     #[must_use]
     pub fn settled_standing(&self, migration: &str) -> Standing<'_> {
-        match self.standing(migration) {
-            Standing::Started(_) => {
-                let before = self.last.get(migration).and_then(|last| last.before);
-                before.and_then(|index| self.rows.get(index)).map_or(Standing::Pending, standing)
-            }
-            settled => settled,
-        }
+        self.settled_row(migration).map_or(Standing::Pending, standing)
+    }
+
+    /// Returns the last row that settled a migration, one way or the other.
+    #[must_use]
+    pub fn settled_row(&self, migration: &str) -> Option<&HistoryRow> {
+        self.last.get(migration)?.settled.and_then(|index| self.rows.get(index))
     }
 
     /// Returns the row that decides how a migration stands.
     #[must_use]
     pub fn last_row(&self, migration: &str) -> Option<&HistoryRow> {
         self.last.get(migration)?.row.and_then(|index| self.rows.get(index))
+    }
+
+    /// Returns the attempt at a migration that did not come to its end, if the last one did not: none of its statements is
+    /// in the database, or some are.
+    #[must_use]
+    pub fn unfinished(&self, migration: &str) -> Option<&HistoryRow> {
+        let row = self.rows.get(self.last.get(migration)?.latest)?;
+        (row.left_nothing() || matches!(standing(row), Standing::Failed(_))).then_some(row)
     }
 
     /// Returns the number that the next attempt at a migration gets.
@@ -205,6 +247,11 @@ impl History {
         self.last_rows().filter(|row| matches!(standing(row), Standing::Applied(_)))
     }
 
+    /// Returns the rows of migrations that are in the database in part.
+    pub fn half_done(&self) -> impl Iterator<Item = &HistoryRow> {
+        self.last_rows().filter(|row| matches!(standing(row), Standing::Failed(_)))
+    }
+
     /// Returns the row of a migration that is under way, if there is one.
     #[must_use]
     pub fn started(&self) -> Option<&HistoryRow> {
@@ -214,6 +261,7 @@ impl History {
 
 fn standing(row: &HistoryRow) -> Standing<'_> {
     match (row.direction, row.state) {
+        (_, RowState::Started) if row.runner == Runner::Gone => Standing::Failed(row),
         (_, RowState::Started) => Standing::Started(row),
         (_, RowState::Skipped) => Standing::Skipped(row),
         (RowDirection::Up, RowState::Applied | RowState::Baseline) => Standing::Applied(row),
@@ -266,17 +314,41 @@ impl<'a> Session<'a> {
         history(&self.table, 0, &rows, answer)
     }
 
+    /// Reads the checksums of a script's statements that a row of the history stores, if it does.
+    ///
+    /// # Errors
+    ///
+    /// A lost connection, or a history that cannot be read.
+    pub fn read_statement_checksums(&mut self, position: i64) -> Result<Option<String>> {
+        let history = self.table.clone();
+        self.read_text(&Text::StatementChecksums { history: &history, position })
+    }
+
+    /// Looks for what a statement may have left in the database. `None`: of such a statement it cannot be told.
+    ///
+    /// # Errors
+    ///
+    /// A lost connection. Whatever else keeps the server from telling is an answer: it cannot be told.
+    pub fn traces(&mut self, statement: &str) -> Result<Option<Vec<Trace>>> {
+        let texts = self.dialect.text(&Text::Traces { statement });
+        let Some(text) = texts.and_then(|texts| texts.into_iter().next()) else {
+            return Ok(None);
+        };
+        let mut rows = Rows::default();
+        match self.connection.read(&[&text], &mut rows) {
+            Ok(()) => Ok(rows.sets.first().map(|set| set.rows.iter().filter_map(|row| trace(row)).collect())),
+            Err(error) => crate::error::of_connection(&error.error).map_or(Ok(None), |lost| Err(lost.into())),
+        }
+    }
+
     /// Reads the down script that a row of the history stores.
     ///
     /// # Errors
     ///
     /// A lost connection, or a row without a script.
     pub fn read_down_script(&mut self, position: i64) -> Result<String> {
-        let mut rows = Rows::default();
-        let text = one(self.dialect.as_ref(), &Text::DownScript { history: &self.table, position })?;
-        self.connection.read(&[&text], &mut rows).map_err(|error| unreadable(&self.table, &error.error))?;
-        let cell = rows.sets.first().and_then(|set| set.rows.first()?.first());
-        let script = cell.and_then(Value::as_text).map(str::to_owned);
+        let history = self.table.clone();
+        let script = self.read_text(&Text::DownScript { history: &history, position })?;
         let missing = || {
             Problem::new(
                 Name::HistoryUnreadable,
@@ -285,6 +357,29 @@ impl<'a> Session<'a> {
         };
         Ok(script.ok_or_else(missing)?)
     }
+
+    /// Reads the one cell that a text gives.
+    fn read_text(&mut self, text: &Text<'_>) -> Result<Option<String>> {
+        let mut rows = Rows::default();
+        let text = one(self.dialect.as_ref(), text)?;
+        self.connection.read(&[&text], &mut rows).map_err(|error| unreadable(&self.table, &error.error))?;
+        let cell = rows.sets.first().and_then(|set| set.rows.first()?.first());
+        Ok(cell.and_then(Value::as_text).map(str::to_owned))
+    }
+}
+
+/// Something that a statement may have left in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// What it is.
+    pub what: String,
+    /// The statement that removes it. None for what may be a whole success, or somebody else's.
+    pub removal: Option<String>,
+}
+
+fn trace(row: &[Value<'static>]) -> Option<Trace> {
+    let text = |index: usize| row.get(index).and_then(Value::as_text).map(str::to_owned);
+    Some(Trace { what: text(0)?, removal: text(1) })
 }
 
 fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]> {
@@ -355,6 +450,7 @@ fn row(cells: &[Value<'static>]) -> Option<HistoryRow> {
         duration_ms: number("duration_ms"),
         applied_by: text("applied_by").unwrap_or_default(),
         down: if number("has_down")? == 1 { StoredDown::Present } else { StoredDown::Absent },
+        runner: Runner::default(),
     })
 }
 
@@ -422,6 +518,7 @@ mod tests {
             duration_ms: None,
             applied_by: String::new(),
             down: StoredDown::Absent,
+            runner: Runner::default(),
         }
     }
 
@@ -471,6 +568,16 @@ mod tests {
         let history = History::new(rows);
         assert!(matches!(history.settled_standing("a"), Standing::Applied(row) if row.position == 1));
         assert_eq!(history.settled_standing("b"), Standing::Pending);
+    }
+
+    #[test]
+    fn a_started_row_whose_runner_is_gone_is_half_done() {
+        let history = History::new(vec![row(1, "a", RowDirection::Up, RowState::Started)]);
+        assert!(matches!(history.standing("a"), Standing::Started(_)));
+        let history = history.with_abandoned(1);
+        assert!(matches!(history.standing("a"), Standing::Failed(row) if row.runner == Runner::Gone));
+        assert!(history.started().is_none());
+        assert_eq!(history.half_done().count(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Name, Place, Problem, Result};
-use crate::history::{History, HistoryRow, Standing, StoredDown};
+use crate::history::{History, HistoryRow, Runner, Standing, StoredDown};
 use crate::source::{Checksum, Id, Migration, Migrations, Script, Transaction};
 
 /// What is to be done, in order.
@@ -47,6 +47,8 @@ pub struct Step {
     pub attempt: i64,
     /// What runs.
     pub script: StepScript,
+    /// The earlier attempt that this one goes on from.
+    pub resumes: Option<Resumed>,
     /// Whether the script asks to run without a transaction.
     pub transaction: Transaction,
     /// The checksum of what is applied.
@@ -64,6 +66,37 @@ pub enum Direction {
     Up,
     /// Takes back.
     Down,
+}
+
+impl Direction {
+    /// Returns the command that goes this way.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
+}
+
+/// An attempt that ended in the middle of its script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// The row of it.
+    pub position: i64,
+    /// How many statements are known to be in the database.
+    pub statements_done: u64,
+    /// What is known of the statement behind them.
+    pub next: NextStatement,
+}
+
+/// What is known of the statement at which an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStatement {
+    /// It failed, or was not begun.
+    NotApplied,
+    /// Its runner died, and it may have been at work.
+    InFlight,
 }
 
 /// Where the script of a step is.
@@ -129,7 +162,8 @@ pub enum OutOfOrder {
 ///
 /// Every way in which files and history disagree.
 pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &Rules) -> Result<Plan> {
-    let mut problems = partly_applied(history, rules);
+    let chosen = pending(migrations, history, target, rules);
+    let mut problems = left_half_done(history, &ids(&chosen), Direction::Up, rules);
     problems.extend(edited(migrations, history, rules));
     problems.extend(missing(migrations, history));
     let late = out_of_order(migrations, history, rules);
@@ -142,18 +176,17 @@ pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &R
         }
         OutOfOrder::Allow => {}
     }
-    let chosen = pending(migrations, history, target, rules);
     problems.extend(unmet(&chosen, history));
     Error::unless_empty(problems)?;
 
     let pins = chosen.iter().map(|migration| pin(&migration.id, history)).collect();
     let next = pending(migrations, history, &Target::Steps(chosen.len()), rules);
-    let ids = |migrations: &[&Migration]| {
-        migrations.iter().map(|migration| migration.id.clone()).collect::<Vec<_>>()
-    };
     let choice = choice(ids(&chosen) == ids(&next));
-    let steps = chosen.iter().filter(|migration| history.standing(&migration.id.0) == Standing::Pending);
-    Ok(Plan { steps: steps.map(|migration| up_step(migration, history)).collect(), pins, choice, warnings })
+    Ok(Plan { steps: up_steps(&chosen, history), pins, choice, warnings })
+}
+
+fn ids<'a>(migrations: &[&'a Migration]) -> Vec<&'a Id> {
+    migrations.iter().map(|migration| &migration.id).collect()
 }
 
 /// Returns the steps that [`up`] would plan if nothing stood in the way: their scripts are checked all the same, so that
@@ -165,8 +198,20 @@ pub fn pending_steps(
     target: &Target,
     rules: &Rules,
 ) -> Vec<Step> {
-    let chosen = pending(migrations, history, target, rules);
-    chosen.iter().map(|migration| up_step(migration, history)).collect()
+    up_steps(&pending(migrations, history, target, rules), history)
+}
+
+/// Returns the steps that apply migrations, first the one that is half done: nothing else may run before it is settled.
+fn up_steps(chosen: &[&Migration], history: &History) -> Vec<Step> {
+    let is_free = |step: &Step| !matches!(history.standing(&step.id.0), Standing::Started(_));
+    let mut steps: Vec<Step> =
+        chosen.iter().map(|migration| up_step(migration, history)).filter(is_free).collect();
+    half_done_first(&mut steps, history);
+    steps
+}
+
+fn half_done_first(steps: &mut [Step], history: &History) {
+    steps.sort_by_key(|step| !matches!(history.standing(&step.id.0), Standing::Failed(_)));
 }
 
 /// Plans to take back what is applied, last first.
@@ -175,9 +220,10 @@ pub fn pending_steps(
 ///
 /// Migrations that are half done, and those that nothing takes back.
 pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: &Rules) -> Result<Plan> {
-    let mut problems = partly_applied(history, rules);
-    problems.extend(target_not_applied(history, target));
     let chosen = applied(history, target);
+    let ids: Vec<Id> = chosen.iter().map(|row| Id(row.migration.clone())).collect();
+    let mut problems = left_half_done(history, &ids.iter().collect::<Vec<_>>(), Direction::Down, rules);
+    problems.extend(target_not_applied(history, target));
     let mut steps = Vec::new();
     for row in &chosen {
         let migration = migrations.list.iter().find(|migration| migration.id.0 == row.migration);
@@ -188,7 +234,8 @@ pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: 
     }
     Error::unless_empty(problems)?;
     let pins = chosen.iter().map(|row| Pin { id: Id(row.migration.clone()), basis: row.position }).collect();
-    steps.retain(|step| matches!(history.standing(&step.id.0), Standing::Applied(_)));
+    steps.retain(|step| !matches!(history.standing(&step.id.0), Standing::Started(_)));
+    half_done_first(&mut steps, history);
     Ok(Plan {
         steps,
         pins,
@@ -200,7 +247,7 @@ pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: 
 /// Returns every way in which files and history disagree, for `verify`.
 #[must_use]
 pub fn disagreements(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
-    let mut problems = partly_applied(history, rules);
+    let mut problems = left_half_done(history, &[], Direction::Up, rules);
     problems.extend(edited(migrations, history, rules));
     problems.extend(missing(migrations, history));
     if rules.out_of_order == OutOfOrder::Refuse {
@@ -265,7 +312,7 @@ fn pending<'a>(
     migrations.list[..reach]
         .iter()
         .filter(|migration| is_meant_for(migration, rules.environment.as_deref()))
-        // A started row counts as what was before it, so that a second `up --steps 1` means the same migration.
+        // A row that is started or half done counts as what was before it: a second `up --steps 1` means the same one.
         .filter(|migration| history.settled_standing(&migration.id.0) == Standing::Pending)
         .filter(is_chosen)
         .take(steps)
@@ -302,16 +349,18 @@ fn target_not_applied(history: &History, target: &Target) -> Option<Problem> {
 
 /// Returns the pin of a migration as it stands.
 pub(crate) fn pin(id: &Id, history: &History) -> Pin {
-    let basis = match history.settled_standing(&id.0) {
-        Standing::Applied(row) => row.position,
-        // What was taken back by another run meanwhile has a deciding row that this run did not see.
-        _ => history.last_row(&id.0).filter(|row| !is_under_way(row)).map_or(0, |row| row.position),
-    };
-    Pin { id: id.clone(), basis }
+    Pin { id: id.clone(), basis: history.settled_row(&id.0).map_or(0, |row| row.position) }
 }
 
-fn is_under_way(row: &HistoryRow) -> bool {
-    row.state == whimbrel_adapter_api::RowState::Started
+/// Returns the attempt that a step in this direction goes on from.
+fn resumed(id: &str, direction: Direction, history: &History) -> Option<Resumed> {
+    let row = history.unfinished(id)?;
+    let next = match row.runner {
+        Runner::Gone => NextStatement::InFlight,
+        Runner::Supposed => NextStatement::NotApplied,
+    };
+    let resumed = Resumed { position: row.position, statements_done: row.statements_done, next };
+    (row_direction(row) == direction).then_some(resumed)
 }
 
 fn up_step(migration: &Migration, history: &History) -> Step {
@@ -320,6 +369,7 @@ fn up_step(migration: &Migration, history: &History) -> Step {
         direction: Direction::Up,
         attempt: history.next_attempt(&migration.id.0),
         script: StepScript::Source(migration.up.clone()),
+        resumes: resumed(&migration.id.0, Direction::Up, history),
         transaction: migration.transaction,
         checksum: Some(migration.checksum),
         down: migration.down.clone(),
@@ -344,6 +394,7 @@ fn down_step(row: &HistoryRow, migration: Option<&Migration>, history: &History)
         direction: Direction::Down,
         attempt: history.next_attempt(&row.migration),
         script,
+        resumes: resumed(&row.migration, Direction::Down, history),
         transaction: migration.map_or(Transaction::Whole, |migration| migration.down_transaction),
         checksum: None,
         down: None,
@@ -407,6 +458,8 @@ fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Ve
         .iter()
         .take_while(|migration| migration.id != newest.id)
         .filter(|migration| history.settled_standing(&migration.id.0) == Standing::Pending)
+        // One that is half done was let in before, and only gets its end.
+        .filter(|migration| !matches!(history.standing(&migration.id.0), Standing::Failed(_)))
         .filter(|migration| is_meant_for(migration, rules.environment.as_deref()))
         .map(|migration| {
             Problem::new(
@@ -420,26 +473,49 @@ fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Ve
         .collect()
 }
 
-/// Returns a problem for each migration that is in the database in part. Nothing runs beside it.
-fn partly_applied(history: &History, rules: &Rules) -> Vec<Problem> {
-    let half_done =
-        history.last_rows().filter(|row| matches!(history.standing(&row.migration), Standing::Failed(_)));
-    half_done.map(|row| half_done_problem(row, &rules.database)).collect()
+/// Returns a problem for each migration that is in the database in part and that `resumed` does not finish. Nothing runs
+/// beside it.
+fn left_half_done(history: &History, resumed: &[&Id], direction: Direction, rules: &Rules) -> Vec<Problem> {
+    let is_resumed =
+        |row: &&HistoryRow| row_direction(row) == direction && resumed.iter().any(|id| id.0 == row.migration);
+    let left = history.half_done().filter(|row| !is_resumed(row));
+    left.map(|row| half_done_problem(row, &rules.database)).collect()
 }
 
 /// Returns the problem of a migration that some statements of which are in the database.
 #[must_use]
 pub fn half_done_problem(row: &HistoryRow, database: &str) -> Problem {
     let (id, done, total) = (&row.migration, row.statements_done, row.statements_total);
-    Problem::new(
-        Name::PartlyApplied,
-        format!("{} stopped after {done} of {total} statements", attempt(id, row_direction(row))),
+    let direction = row_direction(row);
+    let (message, state) = match row.runner {
+        Runner::Supposed => (
+            format!("{} stopped after {done} of {total} statements", attempt(id, direction)),
+            format!("{}; nothing else runs until it is settled", statements_in(done, direction)),
+        ),
+        Runner::Gone => (
+            format!("the run that was at work on `{id}` is gone"),
+            format!(
+                "{done} of {total} statements are noted as complete, statement {} may be in the database or not",
+                done + 1
+            ),
+        ),
+    };
+    let who = match row.runner {
+        Runner::Supposed => format!("attempt {} by {}", row.attempt, row.applied_by),
+        Runner::Gone => {
+            format!("{}, since {}", row.applied_by, row.started_at.as_deref().unwrap_or("an unknown time"))
+        }
+    };
+    Problem::new(Name::PartlyApplied, message).fact(who).state(state).hint(ways_out(id, direction, database))
+}
+
+/// Returns how a half done migration gets settled.
+pub(crate) fn ways_out(id: &str, direction: Direction, database: &str) -> String {
+    let command = direction.command();
+    format!(
+        "`whimbrel {command} {database}` goes on from there; or settle it by hand and say so: `whimbrel repair {database} {id} \
+         --applied` or `--reverted`"
     )
-    .fact(format!("attempt {} by {}", row.attempt, row.applied_by))
-    .state(format!("{}; nothing else runs until it is settled", statements_in(done, row_direction(row))))
-    .hint(format!(
-        "settle it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
-    ))
 }
 
 /// Returns what an attempt is called where it stopped.

@@ -6,6 +6,7 @@
 //!
 //! Knows the engine only by its [`Lexer`] and capabilities.
 
+pub mod checksums;
 pub mod history_table;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
 
 use crate::error::{Name, Place, Problem};
 use crate::source::{Script, Transaction};
-use crate::splitter::{self, Form, Item, Rules, SplitError, Splitter, Statement, Take, Word};
+use crate::splitter::{self, Form, Item, Located, Rules, SplitError, Splitter, Statement, Take, Word};
 
 /// A script in outline: how long it is, and what in it is not plain.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Outline {
     pub special: Vec<Special>,
     /// The first statement that names a table whose changes cannot roll back, and that table.
     pub without_rollback: Option<(u64, String)>,
+    /// The checksum of all statements.
+    pub checksum: String,
 }
 
 /// A statement that is not plain.
@@ -41,11 +44,14 @@ pub struct Special {
     pub line: u64,
     /// Its column, from 1.
     pub column: u64,
-    /// Its text: all of one that is run outside the transaction, the first line of any other.
+    /// Its text: all of one that sets the scene, the first line of any other.
     pub text: String,
     /// What a statement that begins or ends a transaction says beyond that: `ISOLATION LEVEL SERIALIZABLE`.
     pub options: String,
 }
+
+/// How many digits the checksum of all statements has.
+const CHECKSUM_DIGITS: usize = 16;
 
 /// How a script is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +66,12 @@ pub struct Treatment {
     pub unmarked: BTreeSet<u64>,
     /// How many statements are sent.
     pub statements: u64,
+    /// How many of these an earlier attempt has brought into the database. They are not sent again.
+    pub already_done: u64,
+    /// What is run before the others when some are already done: the settings that were made by these.
+    pub scene: Vec<String>,
+    /// The checksum of all statements of the file.
+    pub statements_checksum: String,
     /// What the user should hear.
     pub remarks: Vec<String>,
 }
@@ -87,12 +99,15 @@ impl Outline {
         let reader = script.open().map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
         let mut splitter = Splitter::new(&rules(lexer)?, reader);
         let mut outline = Outline::default();
+        let mut chain = checksums::Chain::default();
         while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
             if let Item::Statement(statement) = item {
+                chain.add(&statement);
                 outline.add(&statement, script, lexer, tables_without_transactions);
             }
         }
         outline.bytes = splitter.offset();
+        outline.checksum = chain.digits(CHECKSUM_DIGITS);
         Ok(outline)
     }
 
@@ -112,7 +127,7 @@ impl Outline {
                 line: line_in_file(script, statement.location.line),
                 column: statement.location.column,
                 // Only these are run from here; of the others messages need no more than the first line.
-                text: if statement.class == Class::Outside { statement.text } else { first_line }.to_owned(),
+                text: if sets_scene(statement.class) { statement.text } else { first_line }.to_owned(),
                 options: options(statement, lexer),
             });
         }
@@ -162,7 +177,42 @@ impl Treatment {
         };
         let statements = outline.statements - left_out.len() as u64;
         let unmarked = unmarked(outline, &outer.filter(|_| !own_control).unwrap_or_default());
-        Ok(Treatment { mode, outside, left_out, unmarked, statements, remarks })
+        Ok(Treatment {
+            mode,
+            outside,
+            left_out,
+            unmarked,
+            statements,
+            already_done: 0,
+            scene: Vec::new(),
+            statements_checksum: outline.checksum.clone(),
+            remarks,
+        })
+    }
+
+    /// Returns the treatment of the same script when so many of its statements are already done.
+    ///
+    /// # Errors
+    ///
+    /// The statement that made what ended with its session and cannot be made again.
+    pub fn resumed(self, already_done: u64, outline: &Outline) -> Result<Self, &Special> {
+        let reach = if already_done == 0 { 0 } else { self.index_in_file(already_done - 1) + 1 };
+        let done = || outline.special.iter().take_while(|special| special.index < reach);
+        if let Some(special) = done().find(|special| special.class == Class::SessionState) {
+            return Err(special);
+        }
+        let locked =
+            done().filter(|special| matches!(special.class, Class::LockTables | Class::UnlockTables)).last();
+        let locked = locked.filter(|special| special.class == Class::LockTables);
+        let settings = done().filter(|special| matches!(special.class, Class::Setting | Class::Outside));
+        let scene = settings.chain(locked).map(|special| special.text.clone()).collect();
+        Ok(Treatment { already_done, scene, ..self })
+    }
+
+    /// Returns how many statements are left to send.
+    #[must_use]
+    pub fn statements_left(&self) -> u64 {
+        self.statements.saturating_sub(self.already_done)
     }
 
     /// Returns the number in the file of the statement that was sent as number `sent`.
@@ -221,6 +271,11 @@ fn outer_transaction(outline: &Outline) -> Option<BTreeSet<u64>> {
 fn scenery(outline: &Outline) -> impl Iterator<Item = &Special> {
     let sets = |class| matches!(class, Class::Skipped | Class::Outside | Class::Setting);
     outline.special.iter().filter(move |special| sets(special.class))
+}
+
+/// Returns whether a statement is run again for those behind it, in a session that it did not see.
+fn sets_scene(class: Class) -> bool {
+    matches!(class, Class::Outside | Class::Setting | Class::LockTables)
 }
 
 fn controls_transaction(class: Class) -> bool {
@@ -396,9 +451,16 @@ impl Pieces {
     /// An adapter whose rules cannot be understood.
     pub fn new(reader: Box<dyn Read + Send>, lexer: &Lexer, treatment: &Treatment) -> Result<Self, Problem> {
         let treatment = treatment.clone();
-        let take = move |statement: &Statement<'_>| match treatment.left_out.contains(&statement.index) {
-            true => Take::LeaveOut,
-            false => Take::Keep(treatment.marking(statement.index)),
+        let mut already_done = treatment.already_done;
+        let take = move |statement: &Statement<'_>| {
+            if treatment.left_out.contains(&statement.index) {
+                return Take::LeaveOut;
+            }
+            if already_done > 0 {
+                already_done -= 1;
+                return Take::LeaveOut;
+            }
+            Take::Keep(treatment.marking(statement.index))
         };
         Ok(Pieces(splitter::Pieces::new(&rules(lexer)?, reader, Box::new(take))))
     }
@@ -419,12 +481,17 @@ impl Pieces {
 /// Returns the place of byte `byte` of statement `index` of a script, with the text of its line.
 #[must_use]
 pub fn locate(script: &Script, lexer: &Lexer, index: u64, byte: u64) -> Option<Place> {
-    let reader = script.open().ok()?;
-    let located =
-        splitter::locate(&rules(lexer).ok()?, reader, index, |_| Take::Keep(Marking::Marked)).ok()??;
+    let located = statement(script, lexer, index)?;
     let place = located.place(byte);
     let excerpt = line_at(script, place.line)?;
     Some(Place::position(&script.path, line_in_file(script, place.line), place.column).with_excerpt(excerpt))
+}
+
+/// Returns statement `index` of a script.
+#[must_use]
+pub fn statement(script: &Script, lexer: &Lexer, index: u64) -> Option<Located> {
+    let reader = script.open().ok()?;
+    splitter::locate(&rules(lexer).ok()?, reader, index, |_| Take::Keep(Marking::Marked)).ok()?
 }
 
 /// Returns a line of a script, cut where it gets too long to show.

@@ -504,12 +504,16 @@ fn repair_accepts_an_edit() {
     succeed(&project, &["up"]);
     project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id);\n");
     let _ = project.run(["up"]).exits(4);
-    assert_snapshot!(project.run(["repair", "sqlite", "001", "--accept-checksum"]).redacted(), @r"
+    assert_snapshot!(project.run(["repair", "sqlite", "001", "--accept-checksum"]).redacted(), @r#"
     exit: 0
     --- stdout
     recorded 001_species with the checksum of its file; no SQL of it was run
     --- stderr
-    ");
+    runs  BEGIN IMMEDIATE
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (4, 3, '001_species', 2, 'up', 'applied', 'v1:592e1f98a8c23f52bbee810a613d39bbb271f47b86fcf8c6577173f84405a03e', 0, 0, 'v1:cb583b79796c2fe3:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, 'DROP TABLE species;
+    ', '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
+    runs  COMMIT
+    "#);
     assert_snapshot!(project.run(["up"]).redacted(), @r"
     exit: 0
     --- stdout
@@ -558,12 +562,16 @@ fn an_accepted_edit_keeps_its_down_script() {
 #[test]
 fn repair_records_what_was_done_by_hand() {
     let project = project();
-    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r"
+    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r#"
     exit: 0
     --- stdout
     recorded 001_species as applied; no SQL of it was run
     --- stderr
-    ");
+    runs  BEGIN IMMEDIATE
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (1, NULL, '001_species', 1, 'up', 'applied', 'v1:33e85d81e83e43db754c91e8dfe19ce2e558dd9b9de223d5b005d7981b7e56a8', 0, 0, 'v1:26e83bfccda0185d:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, 'DROP TABLE species;
+    ', '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
+    runs  COMMIT
+    "#);
     assert_eq!(tables(&project), [""; 0]);
     assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r"
     exit: 7
@@ -572,12 +580,15 @@ fn repair_records_what_was_done_by_hand() {
     error[refused]: `001_species` is already applied
     state: nothing was changed
     ");
-    assert_snapshot!(project.run(["repair", "001", "--reverted"]).redacted(), @r"
+    assert_snapshot!(project.run(["repair", "001", "--reverted"]).redacted(), @r#"
     exit: 0
     --- stdout
     recorded 001_species as taken back; no SQL of it was run
     --- stderr
-    ");
+    runs  BEGIN IMMEDIATE
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (2, 1, '001_species', 2, 'down', 'reverted', 'v1:33e85d81e83e43db754c91e8dfe19ce2e558dd9b9de223d5b005d7981b7e56a8', 0, 0, 'v1:26e83bfccda0185d:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
+    runs  COMMIT
+    "#);
     assert_snapshot!(project.run(["repair", "001", "--reverted"]).redacted(), @r"
     exit: 7
     --- stdout
@@ -763,7 +774,7 @@ fn help_shows_commands_options_and_examples() {
       2         usage or configuration
       3         migrations are pending (`status --exit-code`)
       4         files and history disagree; nothing was run
-      5         partly applied: needs `repair`
+      5         partly applied: needs a resumed `up` or `repair`
       6         another run is at work
       7         refused by a safety rule
       8         connection or authentication
@@ -957,13 +968,13 @@ fn a_mistake_on_the_command_line_is_told_as_every_other_error_is() {
     error[usage]: `--format` does not take `xml`
     hint: it takes `human`, `json` or `jsonl`
     $ whimbrel repair 001
-    error[usage]: `repair` needs `--applied`, `--reverted` or `--accept-checksum`
+    error[usage]: `repair` needs `--applied`, `--reverted`, `--accept-checksum` or `--resume-at`
     hint: `whimbrel repair --help` shows what it takes
     $ whimbrel repair --applied
     error[usage]: `repair` needs `ID`
     hint: `whimbrel repair --help` shows what it takes
     $ whimbrel repair
-    error[usage]: `repair` needs `--applied`, `--reverted` or `--accept-checksum`, and `ID`
+    error[usage]: `repair` needs `--applied`, `--reverted`, `--accept-checksum` or `--resume-at`, and `ID`
     hint: `whimbrel repair --help` shows what it takes
     $ whimbrel repair 001 --applied --reverted
     error[usage]: `--applied` and `--reverted` exclude each other
@@ -1090,7 +1101,7 @@ fn a_signal_ends_a_repair_that_waits_for_another_writer() {
         run.terminate();
     }
     for outcome in runs.map(|run| run.wait().exits(143)) {
-        assert!(outcome.stderr.starts_with("error[terminated]: interrupted"), "{}", outcome.redacted());
+        assert!(outcome.stderr.contains("error[terminated]: interrupted"), "{}", outcome.redacted());
         assert!(outcome.stderr.contains("\nstate: nothing was "), "{}", outcome.redacted());
     }
     holder.execute_batch("COMMIT").expect("the lock is released");

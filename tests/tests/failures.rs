@@ -231,7 +231,7 @@ fn a_file_with_ddl_stops_where_it_fails_on_mariadb_and_is_settled_by_repair() {
         | ^
       caused by: Duplicate entry 'Ines' for key 'name'
     state: statements 1-2 of `003_books` are in the database; nothing else runs until it is settled; `001_authors` and `002_first_authors` were applied in this run and stay
-    hint: finish or undo it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
+    hint: fix statement 3 and run `whimbrel up mysql` again, which goes on there; or settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
     ");
     // What the message says is what is there.
     assert_eq!(tables(&database), ["authors", "books", "whimbrel_migrations"]);
@@ -242,10 +242,14 @@ fn a_file_with_ddl_stops_where_it_fails_on_mariadb_and_is_settled_by_repair() {
     exit: 5
     --- stdout
     --- stderr
-    error[partly-applied]: `003_books` stopped after 2 of 4 statements
-      attempt 1 by [USER]@[HOST] pid [PID], whimbrel 0.1.0, mysql 0.1.0
-    state: its statements 1-2 are in the database; nothing else runs until it is settled
-    hint: settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
+    note: 003_books, goes on at statement 3 of 4: those before it are in the database
+    error[partly-applied]: `003_books` stopped after 2 of 4 statements, and they cannot be undone
+      --> migrations/mysql/003_books.sql:3:1
+      3 | INSERT INTO authors
+        | ^
+      caused by: Duplicate entry 'Ines' for key 'name'
+    state: statements 1-2 of `003_books` are in the database; nothing else runs until it is settled
+    hint: fix statement 3 and run `whimbrel up mysql` again, which goes on there; or settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
     ");
     assert_eq!(tables(&database), ["authors", "books", "whimbrel_migrations"]);
 
@@ -256,6 +260,9 @@ fn a_file_with_ddl_stops_where_it_fails_on_mariadb_and_is_settled_by_repair() {
     --- stdout
     recorded 003_books as applied; no SQL of it was run
     --- stderr
+    runs  START TRANSACTION READ WRITE
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (5, 4, '003_books', 3, 'up', 'applied', 'v1:dd8ee0206661f06008395248f404eb3332e9092cc7fc0d495b374b4b3c30dc5e', 0, 0, 'v1:7ceece96040d1960:699b4e18ee3c330cad258fcc7ceece96', NULL, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, mysql 0.1.0')
+    runs  COMMIT
     ");
     let _ = up(&project, &database).exits(0);
     assert_eq!(tables(&database), ["authors", "books", "covers", "publishers", "whimbrel_migrations"]);
@@ -287,7 +294,7 @@ fn a_file_with_ddl_whose_first_statement_fails_leaves_nothing_on_mariadb() {
       --> migrations/mysql/003_books.sql:1:1
       1 | CREATE TABLE authors (id integer);
         | ^
-    state: nothing of `003_books` is in the database; `001_authors` and `002_first_authors` were applied in this run and stay
+    state: no statement of `003_books` is in the database; `001_authors` and `002_first_authors` were applied in this run and stay
     hint: fix the file and run `whimbrel up mysql` again
     ");
     assert_eq!(tables(&database), ["authors", "whimbrel_migrations"]);
@@ -341,7 +348,7 @@ fn a_table_that_cannot_roll_back_makes_a_file_of_data_stepwise_on_mariadb() {
         | ^
       caused by: Duplicate entry '1' for key 'PRIMARY'
     state: statements 1-2 of `003_books` are in the database; nothing else runs until it is settled; `001_authors` and `002_first_authors` were applied in this run and stay
-    hint: finish or undo it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
+    hint: fix statement 3 and run `whimbrel up mysql` again, which goes on there; or settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
     ");
     assert_eq!(database.lines("SELECT count(*) FROM authors"), ["3"]);
     assert_eq!(database.lines("SELECT count(*) FROM visits"), ["1"]);
@@ -368,16 +375,20 @@ fn a_down_script_with_ddl_stops_where_it_fails_on_mariadb() {
         | ^
       caused by: Unknown table '[DATABASE].cowers'
     state: statement 1 of the down script of `003_books` is done; nothing else runs until it is settled
-    hint: finish or undo it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
+    hint: fix statement 2 and run `whimbrel down mysql` again, which goes on there; or settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
     ");
     assert_eq!(tables(&database), ["authors", "books", "whimbrel_migrations"]);
     assert_snapshot!(to("down", "002").redacted(), @r"
     exit: 5
     --- stdout
     --- stderr
-    error[partly-applied]: taking back `003_books` stopped after 1 of 3 statements
-      attempt 2 by [USER]@[HOST] pid [PID], whimbrel 0.1.0, mysql 0.1.0
-    state: the first statement of its down script is done; nothing else runs until it is settled
-    hint: settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
+    note: 003_books, goes on at statement 2 of 3: those before it are in the database
+    error[partly-applied]: taking back `003_books` stopped after 1 of 3 statements, and they cannot be undone
+      --> migrations/mysql/003_books.down.sql:2:1
+      2 | DROP TABLE cowers;
+        | ^
+      caused by: Unknown table '[DATABASE].cowers'
+    state: statement 1 of the down script of `003_books` is done; nothing else runs until it is settled
+    hint: fix statement 2 and run `whimbrel down mysql` again, which goes on there; or settle it by hand and say so: `whimbrel repair mysql 003_books --applied` or `--reverted`
     ");
 }

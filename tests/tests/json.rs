@@ -235,6 +235,7 @@ fn plan_holds_the_sql() {
                 "direction": "up",
                 "transaction": true,
                 "statements": 1,
+                "statements_done": 0,
                 "checksum": "v1:",
                 "file": "migrations/sqlite/003_counts/up.sql",
                 "remarks": [],

@@ -369,7 +369,7 @@ fn a_statement_beyond_what_the_server_takes_is_said_to_be_too_long() {
 
 const OWN_TABLE: &str = "CREATE TABLE whimbrel_migrations (\n  position bigint NOT NULL PRIMARY KEY, previous bigint,\n  \
     migration varchar(255) NOT NULL, attempt int NOT NULL, direction varchar(16) NOT NULL, state varchar(16) NOT NULL,\n  \
-    checksum varchar(80), statements_done bigint NOT NULL, statements_total bigint NOT NULL, lease_until datetime(3),\n  \
+    checksum varchar(80), statements_done bigint NOT NULL, statements_total bigint NOT NULL, statement_checksums longtext, lease_until datetime(3),\n  \
     started_at datetime(3) NOT NULL, finished_at datetime(3), duration_ms bigint, down_script longtext,\n  \
     applied_by varchar(512) NOT NULL, team varchar(20) DEFAULT 'birds',\n  \
     FOREIGN KEY (previous) REFERENCES whimbrel_migrations (position)\n) ENGINE = InnoDB;\n";
@@ -486,7 +486,7 @@ fn a_lock_that_is_held_too_long_ends_the_migration() {
       --> migrations/mysql/002_b.sql:1:1
       1 | ALTER TABLE a ADD COLUMN name text;
         | ^
-    state: nothing of `002_b` is in the database
+    state: no statement of `002_b` is in the database
     hint: somebody holds a lock; run `whimbrel up mysql` again, or allow more with `--lock-timeout`
     ");
     drop(holder);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mysql::prelude::Queryable;
 use whimbrel_adapter_api::{
-    Adapter, BodyFailed, ConnectOptions, Connection, Dialect, Done, Error, ErrorKind, Events, Failure,
+    Adapter, BodyFailed, ConnectOptions, Connection, Count, Dialect, Done, Error, ErrorKind, Events, Failure,
     Feature, Head, Limits, Liveness, Marking, Mode, NewRow, Next, Notice, Opened, Phase, Piece, PieceKind,
     Rest, RowSet, RowState, Rows, Secret, Session, Span, State, Stop, TableName, Text, TransactionOptions,
     Value, ValueKind, Work,
@@ -78,17 +78,20 @@ impl Target {
             |state, statements_done| self.text(&Text::Finish { history, position, state, statements_done });
         head.closing = self.text(&Text::ResetSession);
         head.settles = Some(head.closing.len() as u32);
-        head.closing.extend(finish(RowState::Applied, Some(statements)));
+        head.closing.extend(finish(RowState::Applied, Count::Exactly(statements)));
         head.cleanup = self.text(&Text::ResetSession);
         match mode {
             Mode::Atomic => {
                 head.closing.extend(self.text(&Text::Commit));
-                head.failed = finish(RowState::Failed, None);
+                head.failed = finish(RowState::Failed, Count::Beyond(0));
             }
             _ => {
                 let lease = Duration::from_secs(60);
-                head.mark = Some(self.text(&Text::Mark { history, position, lease }).remove(0));
-                head.failed = finish(RowState::Failed, None);
+                head.mark = Some(
+                    self.text(&Text::Mark { history, position, statements_done: Count::Beyond(0), lease })
+                        .remove(0),
+                );
+                head.failed = finish(RowState::Failed, Count::Beyond(0));
             }
         }
         head
@@ -407,7 +410,7 @@ fn a_lost_fence_is_called_so() {
     other.query_drop("START TRANSACTION").expect("it begins");
     other
         .query_drop(format!(
-            "INSERT INTO {TABLE} SELECT 2, 1, '002', 1, direction, state, checksum, 0, 0, NULL, started_at, NULL, \
+            "INSERT INTO {TABLE} SELECT 2, 1, '002', 1, direction, state, checksum, 0, 0, NULL, NULL, started_at, NULL, \
              NULL, NULL, '' FROM {TABLE}"
         ))
         .expect("the position is free");

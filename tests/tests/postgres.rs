@@ -484,7 +484,7 @@ fn the_roles_of_the_web_api_cannot_see_the_history() {
 const OWN_TABLE: &str = "-- Our own table, with a remark.\n\
     CREATE TABLE whimbrel_migrations (\n  position bigint PRIMARY KEY,\n  previous bigint REFERENCES whimbrel_migrations (position),\n  \
     migration text NOT NULL, attempt bigint NOT NULL, direction text NOT NULL, state text NOT NULL,\n  checksum text, \
-    statements_done bigint NOT NULL, statements_total bigint NOT NULL, lease_until timestamptz,\n  \
+    statements_done bigint NOT NULL, statements_total bigint NOT NULL, statement_checksums text, lease_until timestamptz,\n  \
     started_at timestamptz NOT NULL, finished_at timestamptz, duration_ms bigint, down_script text,\n  \
     applied_by text NOT NULL, team text DEFAULT 'birds'\n);\n\
     COMMENT ON TABLE whimbrel_migrations IS 'ours';\n";

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use whimbrel::splitter::{Item, Rules, Splitter};
 use whimbrel_adapter_api::{
-    Adapter, BodyFailed, Class, ConnectOptions, Dialect, Done, Error, ErrorKind, Events, Failure,
+    Adapter, BodyFailed, Class, ConnectOptions, Count, Dialect, Done, Error, ErrorKind, Events, Failure,
     HISTORY_COLUMNS, Head, Isolation, Limits, Liveness, Marking, Mode, NewRow, Next, Notice, Opened, Phase,
     Piece, PieceKind, Rest, RowSet, RowState, Rows, Secret, Session, Span, State, Stop, TableName, Text,
     TransactionOptions, Value, ValueKind, Work,
@@ -85,7 +85,7 @@ impl Target {
         let reset = self.text(&Text::ResetSession);
         let finish =
             |state, statements_done| self.text(&Text::Finish { history, position, state, statements_done });
-        let finished = finish(RowState::Applied, Some(statements));
+        let finished = finish(RowState::Applied, Count::Exactly(statements));
         let mut head =
             Head::new(format!("whimbrel:{}:{position}", self.dialect.facts().database), mode, statements);
         head.settles = Some(reset.len() as u32);
@@ -96,9 +96,11 @@ impl Target {
             }
             _ => {
                 head.opening = [record, self.text(&Text::Limit { limits: &limits })].concat();
-                head.mark = self.text(&Text::Mark { history, position, lease }).pop();
+                head.mark = self
+                    .text(&Text::Mark { history, position, statements_done: Count::Beyond(0), lease })
+                    .pop();
                 head.closing = [reset.clone(), finished].concat();
-                head.failed = finish(RowState::Failed, None);
+                head.failed = finish(RowState::Failed, Count::Beyond(0));
                 head.cleanup = reset;
             }
         }

@@ -355,7 +355,7 @@ fn without_a_transaction_a_failure_is_exact_to_the_statement() {
         | ^
       caused by: UNIQUE constraint failed: a.id
     state: statements 1-2 of `001_one` are in the database; nothing else runs until it is settled
-    hint: finish or undo it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
+    hint: fix statement 3 and run `whimbrel up sqlite` again, which goes on there; or settle it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
     ");
     assert_eq!(tables(&project), ["a"]);
     assert_snapshot!(history(&project).join("\n"), @"1|001_one|1|up|failed|2 of 4");
@@ -364,10 +364,14 @@ fn without_a_transaction_a_failure_is_exact_to_the_statement() {
     exit: 5
     --- stdout
     --- stderr
-    error[partly-applied]: `001_one` stopped after 2 of 4 statements
-      attempt 1 by [RUNNER]
-    state: its statements 1-2 are in the database; nothing else runs until it is settled
-    hint: settle it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
+    note: 001_one, goes on at statement 3 of 4: those before it are in the database
+    error[partly-applied]: `001_one` stopped after 2 of 4 statements, and they cannot be undone
+      --> migrations/sqlite/001_one.sql:4:1
+      4 | INSERT INTO a VALUES (1);
+        | ^
+      caused by: UNIQUE constraint failed: a.id
+    state: statements 1-2 of `001_one` are in the database; nothing else runs until it is settled
+    hint: fix statement 3 and run `whimbrel up sqlite` again, which goes on there; or settle it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
     ");
     assert_snapshot!(project.run(["status"]).redacted(), @r"
     exit: 0
@@ -381,12 +385,15 @@ fn without_a_transaction_a_failure_is_exact_to_the_statement() {
     assert_eq!(project.run(["verify"]).code, Some(1));
 
     database(&project).execute("CREATE TABLE b (id)");
-    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r"
+    assert_snapshot!(project.run(["repair", "001", "--applied"]).redacted(), @r#"
     exit: 0
     --- stdout
     recorded 001_one as applied; no SQL of it was run
     --- stderr
-    ");
+    runs  BEGIN IMMEDIATE
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (3, 2, '001_one', 3, 'up', 'applied', 'v1:9ea379513ccf246eeb73c131fb47c2237f5f84baed59be4c27421f8bf5d4bf1f', 0, 0, 'v1:42e03fa8347d2f3c:506d7432caf632aeb985512342e03fa8', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
+    runs  COMMIT
+    "#);
     assert_snapshot!(project.run(["up"]).redacted(), @r"
     exit: 0
     --- stdout
@@ -411,7 +418,7 @@ fn without_a_transaction_of_ours_the_scripts_own_is_counted_once_it_is_committed
         | ^
       caused by: no such table: nowhere
     state: statement 1 of `001_one` is in the database; nothing else runs until it is settled
-    hint: finish or undo it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
+    hint: fix statement 2 and run `whimbrel up sqlite` again, which goes on there; or settle it by hand and say so: `whimbrel repair sqlite 001_one --applied` or `--reverted`
     ");
     assert_eq!(database(&project).lines("SELECT * FROM b"), [""; 0]);
     assert_snapshot!(history(&project).join("\n"), @"1|001_one|1|up|failed|1 of 6");
@@ -442,7 +449,7 @@ fn a_failure_of_the_first_statement_without_a_transaction_leaves_nothing() {
       --> migrations/sqlite/001_one.sql:2:8
       2 | CREATE TABEL a (id);
         |        ^
-    state: nothing of `001_one` is in the database
+    state: no statement of `001_one` is in the database
     hint: fix the file and run `whimbrel up sqlite` again
     "#);
     project.write("migrations/sqlite/001_one.sql", "-- no-transaction\nCREATE TABLE a (id);\n");

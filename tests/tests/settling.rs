@@ -76,7 +76,13 @@ fn what_a_dead_run_left_behind_is_found_and_settled() {
     error[partly-applied]: the run that was at work on `002_sites` is gone
       ana@build-7 pid [PID], since [TIME]
     state: 1 of 3 statements are noted as complete, statement 2 may be in the database or not
-    hint: look at the database, then say so: `whimbrel repair sqlite 002_sites --applied` or `--reverted`
+    hint: `whimbrel up sqlite` goes on from there; or settle it by hand and say so: `whimbrel repair sqlite 002_sites --applied` or `--reverted`
+
+    error[partly-applied]: `002_sites` stopped after 1 statements
+      --> migrations/sqlite/002_sites.sql
+      the history keeps no checksums of its statements
+    state: statement 1 of `002_sites` is in the database
+    hint: finish or undo it by hand and say so: `whimbrel repair sqlite 002_sites --applied` or `--reverted`
     ");
     let _ = project.run(["up"]).exits(5);
     let _ = project.run(["baseline", "003"]).exits(5);
@@ -120,7 +126,7 @@ fn a_repaired_migration_keeps_its_down_script_although_its_file_is_gone() {
 fn a_fence_that_nobody_else_took_is_told_in_the_engines_words() {
     let table = "CREATE TABLE whimbrel_migrations (position INTEGER PRIMARY KEY, previous INTEGER, \
                  migration TEXT UNIQUE, attempt INTEGER, direction TEXT, state TEXT, checksum TEXT, \
-                 statements_done INTEGER, statements_total INTEGER, lease_until TEXT, started_at TEXT, \
+                 statements_done INTEGER, statements_total INTEGER, statement_checksums TEXT, lease_until TEXT, started_at TEXT, \
                  finished_at TEXT, duration_ms INTEGER, down_script TEXT, applied_by TEXT);\n";
     let project = project().file("migrations/sqlite/000_migrations_table.sql", table);
     let _ = project.run(["up"]).exits(0);
@@ -148,7 +154,7 @@ fn a_script_without_transaction_that_loses_its_session_says_what_may_be_in() {
         | ^
       caused by: terminating connection due to administrator command
     state: statement 1 of `001_cut` is in the database; statement 2 and what follows may be in the database or not
-    hint: the server may still be at work on it; look at the database, then say what is in it: `whimbrel repair postgres 001_cut --applied` or `--reverted`
+    hint: the server may still be at work on it; `whimbrel up postgres` waits for that, and looks how far it came
     ");
     assert_eq!(database.lines("SELECT state, statements_done FROM whimbrel_migrations"), ["started|1"]);
 }

@@ -13,7 +13,7 @@ fn succeed(project: &Project, arguments: &[&str]) {
 const OWN_TABLE: &str = "CREATE TABLE whimbrel_migrations (
     position INTEGER PRIMARY KEY, previous INTEGER REFERENCES whimbrel_migrations, migration TEXT NOT NULL,
     attempt INTEGER NOT NULL, direction TEXT NOT NULL, state TEXT NOT NULL, checksum TEXT,
-    statements_done INTEGER NOT NULL, statements_total INTEGER NOT NULL, lease_until TEXT,
+    statements_done INTEGER NOT NULL, statements_total INTEGER NOT NULL, statement_checksums TEXT, lease_until TEXT,
     started_at TEXT NOT NULL, finished_at TEXT, duration_ms INTEGER, down_script TEXT, applied_by TEXT NOT NULL,
     note TEXT DEFAULT 'ours', UNIQUE (migration, attempt)
 );

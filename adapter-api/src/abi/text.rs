@@ -10,7 +10,7 @@ use abi_stable::std_types::{RSlice, Tuple2};
 
 use super::convert::text as lossy;
 use super::types::{AText, Code, Lent};
-use crate::{Limits, NewRow, RowDirection, RowState, TableName, Text};
+use crate::{Count, Limits, NewRow, RowDirection, RowState, TableName, Text};
 
 mod code {
     pub(super) const FACTS: u32 = 1;
@@ -24,6 +24,8 @@ mod code {
     pub(super) const MARK: u32 = 9;
     pub(super) const FINISH: u32 = 10;
     pub(super) const DOWN_SCRIPT: u32 = 11;
+    pub(super) const STATEMENT_CHECKSUMS: u32 = 12;
+    pub(super) const TRACES: u32 = 13;
 }
 
 mod key {
@@ -43,6 +45,9 @@ mod key {
     pub(super) const LEASE: u32 = 14;
     pub(super) const DOWN_SCRIPT: u32 = 15;
     pub(super) const APPLIED_BY: u32 = 16;
+    pub(super) const STATEMENTS_BEFORE: u32 = 17;
+    pub(super) const STATEMENT_CHECKSUMS: u32 = 18;
+    pub(super) const STATEMENT: u32 = 19;
 }
 
 /// A text with its arguments in the form that crosses.
@@ -62,18 +67,23 @@ impl<'a> Encoded<'a> {
             Text::Limit { limits } => Encoded::of(code::LIMIT).limits(limits),
             Text::ResetSession => Encoded::of(code::RESET_SESSION),
             Text::Record { history, row } => Encoded::of(code::RECORD).table(history).row(row),
-            Text::Mark { history, position, lease } => Encoded::of(code::MARK)
+            Text::Mark { history, position, statements_done, lease } => Encoded::of(code::MARK)
                 .table(history)
                 .number(key::POSITION, position)
+                .count(statements_done)
                 .duration(key::LEASE, Some(lease)),
             Text::Finish { history, position, state, statements_done } => Encoded::of(code::FINISH)
                 .table(history)
                 .number(key::POSITION, position)
                 .code(key::STATE, state.code())
-                .optional(key::STATEMENTS_DONE, statements_done.map(u64::cast_signed)),
+                .count(statements_done),
             Text::DownScript { history, position } => {
                 Encoded::of(code::DOWN_SCRIPT).table(history).number(key::POSITION, position)
             }
+            Text::StatementChecksums { history, position } => {
+                Encoded::of(code::STATEMENT_CHECKSUMS).table(history).number(key::POSITION, position)
+            }
+            Text::Traces { statement } => Encoded::of(code::TRACES).text(key::STATEMENT, Some(statement)),
         }
     }
 
@@ -106,6 +116,7 @@ impl<'a> Encoded<'a> {
             .text(key::CHECKSUM, row.checksum)
             .number(key::STATEMENTS_DONE, row.statements_done.cast_signed())
             .number(key::STATEMENTS_TOTAL, row.statements_total.cast_signed())
+            .text(key::STATEMENT_CHECKSUMS, row.statement_checksums)
             .duration(key::LEASE, row.lease)
             .text(key::DOWN_SCRIPT, row.down_script)
             .text(key::APPLIED_BY, Some(row.applied_by))
@@ -123,6 +134,13 @@ impl<'a> Encoded<'a> {
     fn optional(mut self, key: u32, number: Option<i64>) -> Self {
         self.arguments.extend(number.map(|number| (key, Cow::Owned(number.to_le_bytes().to_vec()))));
         self
+    }
+
+    fn count(self, count: Count) -> Self {
+        match count {
+            Count::Exactly(done) => self.number(key::STATEMENTS_DONE, done.cast_signed()),
+            Count::Beyond(before) => self.number(key::STATEMENTS_BEFORE, before.cast_signed()),
+        }
     }
 
     fn code(self, key: u32, code: u32) -> Self {
@@ -158,17 +176,23 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
         }
         code::MARK => {
             let (position, lease) = (arguments.number(key::POSITION)?, arguments.duration(key::LEASE)?);
-            answer(&Text::Mark { history: &history?, position, lease })
+            let statements_done = arguments.count()?;
+            answer(&Text::Mark { history: &history?, position, statements_done, lease })
         }
         code::FINISH => answer(&Text::Finish {
             history: &history?,
             position: arguments.number(key::POSITION)?,
             state: arguments.code(key::STATE).and_then(RowState::from_code)?,
-            statements_done: arguments.number(key::STATEMENTS_DONE).map(i64::cast_unsigned),
+            statements_done: arguments.count()?,
         }),
         code::DOWN_SCRIPT => {
             answer(&Text::DownScript { history: &history?, position: arguments.number(key::POSITION)? })
         }
+        code::STATEMENT_CHECKSUMS => {
+            let position = arguments.number(key::POSITION)?;
+            answer(&Text::StatementChecksums { history: &history?, position })
+        }
+        code::TRACES => answer(&Text::Traces { statement: &arguments.text(key::STATEMENT)? }),
         _ => return None,
     })
 }
@@ -192,6 +216,13 @@ impl<'a> Arguments<'a> {
         u32::try_from(self.number(key)?).ok()
     }
 
+    fn count(&self) -> Option<Count> {
+        let number = |key| self.number(key).map(i64::cast_unsigned);
+        number(key::STATEMENTS_DONE)
+            .map(Count::Exactly)
+            .or_else(|| number(key::STATEMENTS_BEFORE).map(Count::Beyond))
+    }
+
     fn duration(&self, key: u32) -> Option<Duration> {
         let (seconds, nanoseconds) = self.get(key)?.split_first_chunk()?;
         let nanoseconds = u32::from_le_bytes(nanoseconds.try_into().ok()?);
@@ -211,6 +242,7 @@ impl<'a> Arguments<'a> {
     fn row<R>(&self, answer: impl FnOnce(&NewRow<'_>) -> R) -> Option<R> {
         let migration = self.text(key::MIGRATION)?;
         let checksum = self.text(key::CHECKSUM);
+        let statement_checksums = self.text(key::STATEMENT_CHECKSUMS);
         let down_script = self.text(key::DOWN_SCRIPT);
         let applied_by = self.text(key::APPLIED_BY)?;
         Some(answer(&NewRow {
@@ -223,6 +255,7 @@ impl<'a> Arguments<'a> {
             checksum: checksum.as_deref(),
             statements_done: self.number(key::STATEMENTS_DONE)?.cast_unsigned(),
             statements_total: self.number(key::STATEMENTS_TOTAL)?.cast_unsigned(),
+            statement_checksums: statement_checksums.as_deref(),
             lease: self.duration(key::LEASE),
             down_script: down_script.as_deref(),
             applied_by: &applied_by,

@@ -121,6 +121,7 @@ pub struct AHead {
     pub mode: Code,
     pub outside: RVec<Bytes>,
     pub opening: RVec<Bytes>,
+    pub preparation: RVec<Bytes>,
     pub mark: ROption<Bytes>,
     pub closing: RVec<Bytes>,
     pub settles: ROption<u32>,

@@ -9,6 +9,7 @@ use whimbrel_adapter_api::texts::{self, Clock};
 use whimbrel_adapter_api::{Dialect, Error, ErrorKind, Facts, Lexer, Limits, RowSet, TableName, Text, Value};
 
 use crate::lexer::{self, Product, Quoting};
+use crate::traces;
 
 /// Times are UTC whatever the session's time zone is.
 const CLOCK: Clock = Clock {
@@ -149,21 +150,22 @@ impl MySqlDialect {
     fn create_history(&self, history: &TableName) -> Vec<String> {
         vec![format!(
             "CREATE TABLE IF NOT EXISTS {table} (
-    position         BIGINT       NOT NULL PRIMARY KEY,
-    previous         BIGINT,
-    migration        VARCHAR(255) NOT NULL,
-    attempt          INT          NOT NULL,
-    direction        VARCHAR(16)  NOT NULL,
-    state            VARCHAR(16)  NOT NULL,
-    checksum         VARCHAR(80),
-    statements_done  BIGINT       NOT NULL,
-    statements_total BIGINT       NOT NULL,
-    lease_until      DATETIME(3),
-    started_at       DATETIME(3)  NOT NULL,
-    finished_at      DATETIME(3),
-    duration_ms      BIGINT,
-    down_script      LONGTEXT,
-    applied_by       VARCHAR(512) NOT NULL,
+    position            BIGINT       NOT NULL PRIMARY KEY,
+    previous            BIGINT,
+    migration           VARCHAR(255) NOT NULL,
+    attempt             INT          NOT NULL,
+    direction           VARCHAR(16)  NOT NULL,
+    state               VARCHAR(16)  NOT NULL,
+    checksum            VARCHAR(80),
+    statements_done     BIGINT       NOT NULL,
+    statements_total    BIGINT       NOT NULL,
+    statement_checksums LONGTEXT,
+    lease_until         DATETIME(3),
+    started_at          DATETIME(3)  NOT NULL,
+    finished_at         DATETIME(3),
+    duration_ms         BIGINT,
+    down_script         LONGTEXT,
+    applied_by          VARCHAR(512) NOT NULL,
     UNIQUE KEY (migration, attempt),
     FOREIGN KEY (previous) REFERENCES {table} (position)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -254,6 +256,7 @@ impl Dialect for MySqlDialect {
             }
             Text::Limit { limits } => self.limit(limits),
             Text::ResetSession => self.reset(),
+            Text::Traces { statement } => vec![traces::text(self, statement)?],
             other => return texts::common(self, &CLOCK, other),
         })
     }

@@ -39,7 +39,7 @@ const PATTERNS: &[(&str, Class)] = &[
     ("SET PASSWORD", Class::ImplicitCommit),
     ("SET DEFAULT ROLE", Class::ImplicitCommit),
     // Temporary tables neither commit nor roll back.
-    ("CREATE [OR] [REPLACE] TEMPORARY TABLE|SEQUENCE", Class::Plain),
+    ("CREATE [OR] [REPLACE] TEMPORARY TABLE|SEQUENCE", Class::SessionState),
     ("DROP TEMPORARY TABLE|SEQUENCE", Class::Plain),
     ("DROP PREPARE", Class::Plain),
     ("CREATE", Class::ImplicitCommit),
@@ -102,6 +102,10 @@ const PATTERNS: &[(&str, Class)] = &[
     ("SET SESSION|LOCAL TRANSACTION", Class::Plain),
     ("SET ... TX_ISOLATION|TRANSACTION_ISOLATION|TX_READ_ONLY|TRANSACTION_READ_ONLY [:] =", Class::Plain),
     ("SET STATEMENT", Class::Plain),
+    // What a value was computed from may be another one by now.
+    ("SET ... (", Class::SessionState),
+    ("SELECT ... INTO @", Class::SessionState),
+    ("PREPARE", Class::SessionState),
     ("SET", Class::Setting),
     ("USE", Class::Setting),
 ];

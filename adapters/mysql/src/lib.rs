@@ -12,6 +12,7 @@ mod lexer;
 mod run;
 mod statement;
 mod tls;
+mod traces;
 mod url;
 mod values;
 

@@ -152,7 +152,9 @@ enum Autocommit {
 }
 
 impl Batch {
-    fn new(number: u32, head: Head) -> Self {
+    fn new(number: u32, mut head: Head) -> Self {
+        // Here nothing refuses company.
+        head.opening.append(&mut head.preparation);
         let opened = head.opening.is_empty();
         Batch {
             number,

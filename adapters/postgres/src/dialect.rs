@@ -13,7 +13,7 @@ use whimbrel_adapter_api::{
 };
 
 use crate::lexer::{self, Strings};
-use crate::values;
+use crate::{traces, values};
 
 /// The wall clock, not the transaction's: a long migration ends later than it began.
 const CLOCK: Clock = Clock {
@@ -89,21 +89,22 @@ impl PostgresDialect {
         let table = texts::qualified(self, history);
         let create = format!(
             "CREATE TABLE {table} (
-    position         bigint      NOT NULL PRIMARY KEY,
-    previous         bigint      REFERENCES {table} (position),
-    migration        text        NOT NULL,
-    attempt          bigint      NOT NULL,
-    direction        text        NOT NULL,
-    state            text        NOT NULL,
-    checksum         text,
-    statements_done  bigint      NOT NULL,
-    statements_total bigint      NOT NULL,
-    lease_until      timestamptz,
-    started_at       timestamptz NOT NULL,
-    finished_at      timestamptz,
-    duration_ms      bigint,
-    down_script      text,
-    applied_by       text        NOT NULL,
+    position            bigint      NOT NULL PRIMARY KEY,
+    previous            bigint      REFERENCES {table} (position),
+    migration           text        NOT NULL,
+    attempt             bigint      NOT NULL,
+    direction           text        NOT NULL,
+    state               text        NOT NULL,
+    checksum            text,
+    statements_done     bigint      NOT NULL,
+    statements_total    bigint      NOT NULL,
+    statement_checksums text,
+    lease_until         timestamptz,
+    started_at          timestamptz NOT NULL,
+    finished_at         timestamptz,
+    duration_ms         bigint,
+    down_script         text,
+    applied_by          text        NOT NULL,
     UNIQUE (migration, attempt)
 )"
         );
@@ -154,6 +155,7 @@ impl Dialect for PostgresDialect {
             }
             Text::Limit { limits } => limit("SET", limits),
             Text::ResetSession => RESET.iter().map(ToString::to_string).collect(),
+            Text::Traces { statement } => vec![traces::text(self, statement)?],
             other => return texts::common(self, &CLOCK, other),
         })
     }

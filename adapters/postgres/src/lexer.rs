@@ -5,7 +5,8 @@
 //! Complete for PostgreSQL 13 to 18.
 
 use whimbrel_adapter_api::Class::{
-    Begin, ClientCommand, Commit, CopyFromStdin, NoTransaction, Plain, Rollback, Skipped,
+    Begin, ClientCommand, Commit, CopyFromStdin, NoTransaction, Plain, Rollback, SessionState, Setting,
+    Skipped,
 };
 use whimbrel_adapter_api::{Class, Feature, Lexer};
 
@@ -82,6 +83,13 @@ const PATTERNS: &[(&str, Class)] = &[
     ("COPY ... FROM STDIN", CopyFromStdin),
     // Its answer is a stream of data that nobody takes.
     ("COPY ... TO STDOUT", ClientCommand),
+    ("CREATE [GLOBAL|LOCAL] TEMP|TEMPORARY", SessionState),
+    ("PREPARE", SessionState),
+    // For one transaction: set again in another session they would mean nothing.
+    ("SET LOCAL|TRANSACTION|CONSTRAINTS", Plain),
+    ("SET", Setting),
+    ("RESET", Setting),
+    ("SELECT [PG_CATALOG .] SET_CONFIG", Setting),
     // What psql commands change nothing that matters here; every other one cannot be run.
     ("\\RESTRICT|UNRESTRICT", Skipped),
     ("\\ECHO|QECHO|WARN|TIMING|PSET|X|T|A", Skipped),

@@ -16,6 +16,7 @@ mod message;
 mod run;
 mod session;
 mod tls;
+mod traces;
 mod url;
 mod values;
 

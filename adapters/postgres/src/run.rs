@@ -186,7 +186,8 @@ impl Run<'_> {
     /// Sends a transactional batch: one message if it is small, else one for each piece.
     fn atomic(&mut self, work: &mut dyn Work) -> Result<(), Failed> {
         let mut draft = Draft::default();
-        for text in &self.current().head.opening {
+        let head = &self.current().head;
+        for text in head.opening.iter().chain(&head.preparation) {
             draft.push(text, Role::Opening);
         }
         while let Some(piece) = self.pull(work)? {

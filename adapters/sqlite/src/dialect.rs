@@ -3,7 +3,7 @@
 use whimbrel_adapter_api::texts::{self, Clock};
 use whimbrel_adapter_api::{Dialect, Error, ErrorKind, Facts, Lexer, Limits, RowSet, TableName, Text, Value};
 
-use crate::lexer;
+use crate::{lexer, traces};
 
 /// Times are text in UTC: they sort, and every tool can read them.
 const CLOCK: Clock = Clock {
@@ -66,21 +66,22 @@ impl SqliteDialect {
     fn create_history(&self, history: &TableName) -> Vec<String> {
         vec![format!(
             "CREATE TABLE IF NOT EXISTS {table} (
-    position         INTEGER NOT NULL PRIMARY KEY,
-    previous         INTEGER REFERENCES {name} (position),
-    migration        TEXT    NOT NULL,
-    attempt          INTEGER NOT NULL,
-    direction        TEXT    NOT NULL,
-    state            TEXT    NOT NULL,
-    checksum         TEXT,
-    statements_done  INTEGER NOT NULL,
-    statements_total INTEGER NOT NULL,
-    lease_until      TEXT,
-    started_at       TEXT    NOT NULL,
-    finished_at      TEXT,
-    duration_ms      INTEGER,
-    down_script      TEXT,
-    applied_by       TEXT    NOT NULL,
+    position            INTEGER NOT NULL PRIMARY KEY,
+    previous            INTEGER REFERENCES {name} (position),
+    migration           TEXT    NOT NULL,
+    attempt             INTEGER NOT NULL,
+    direction           TEXT    NOT NULL,
+    state               TEXT    NOT NULL,
+    checksum            TEXT,
+    statements_done     INTEGER NOT NULL,
+    statements_total    INTEGER NOT NULL,
+    statement_checksums TEXT,
+    lease_until         TEXT,
+    started_at          TEXT    NOT NULL,
+    finished_at         TEXT,
+    duration_ms         INTEGER,
+    down_script         TEXT,
+    applied_by          TEXT    NOT NULL,
     UNIQUE (migration, attempt)
 )",
             table = texts::qualified(self, history),
@@ -131,6 +132,7 @@ impl Dialect for SqliteDialect {
             Text::Begin { limits } => [limit(limits)?, vec!["BEGIN IMMEDIATE".to_owned()]].concat(),
             Text::Limit { limits } => limit(limits)?,
             Text::ResetSession => self.reset(),
+            Text::Traces { statement } => vec![traces::text(self, statement)?],
             other => return texts::common(self, &CLOCK, other),
         })
     }

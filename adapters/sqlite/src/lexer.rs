@@ -14,6 +14,7 @@ const PATTERNS: &[(&str, Class)] = &[
     ("PRAGMA [* .] FOREIGN_KEYS|SYNCHRONOUS|TEMP_STORE =|(", Class::Outside),
     // Changes the file itself and does not roll back.
     ("PRAGMA [* .] JOURNAL_MODE =|(", Class::NoTransaction),
+    ("CREATE TEMP|TEMPORARY", Class::SessionState),
     ("VACUUM", Class::NoTransaction),
     ("DETACH", Class::NoTransaction),
 ];

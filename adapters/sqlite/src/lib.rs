@@ -10,6 +10,7 @@ mod dialect;
 mod error;
 mod lexer;
 mod run;
+mod traces;
 mod url;
 mod values;
 

@@ -29,7 +29,7 @@ Exit codes:
   2         usage or configuration
   3         migrations are pending (`status --exit-code`)
   4         files and history disagree; nothing was run
-  5         partly applied: needs `repair`
+  5         partly applied: needs a resumed `up` or `repair`
   6         another run is at work
   7         refused by a safety rule
   8         connection or authentication
@@ -224,9 +224,10 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "whimbrel repair [OPTIONS] [DATABASE] <ID> <--applied|--reverted|--accept-checksum>",
+    override_usage = "whimbrel repair [OPTIONS] [DATABASE] <ID> <--applied|--reverted|--accept-checksum|--resume-at N>",
     after_help = "Examples:
   whimbrel repair mysql 009_backfill --applied    you finished it by hand
+  whimbrel repair mysql 009_backfill --resume-at 4  statements 1-3 are in the database, and 4 is not
   whimbrel repair 003_add_index --accept-checksum the edit is all right"
 )]
 pub(crate) struct Repair {
@@ -250,6 +251,9 @@ pub(crate) struct Settlement {
     /// It was edited after it was applied, and that is all right
     #[arg(long)]
     pub(crate) accept_checksum: bool,
+    /// It is half done: `up` goes on at this statement
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) resume_at: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -62,12 +62,14 @@ pub(super) fn repair(repair: &args::Repair, context: &Context<'_>, output: &mut 
     let (database, id) = names(&repair.names);
     let mut target = context.open_for_writing(database, Wishes::default(), output)?;
     let id = known_or_as_typed(id, &target);
-    let settlement = match (repair.settlement.applied, repair.settlement.reverted) {
-        (true, _) => Settlement::Applied,
-        (_, true) => Settlement::Reverted,
+    let chosen = &repair.settlement;
+    let settlement = match (chosen.applied, chosen.reverted, chosen.resume_at) {
+        (true, ..) => Settlement::Applied,
+        (_, true, _) => Settlement::Reverted,
+        (.., Some(statement)) => Settlement::ResumeAt(statement),
         _ => Settlement::AcceptChecksum,
     };
-    target.migrator.repair(target.connection.as_mut(), &id, settlement)?;
+    target.migrator.repair(target.connection.as_mut(), &id, settlement, &mut output.observer())?;
     output.repaired(&id, settlement);
     Ok(0)
 }

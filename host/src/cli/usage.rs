@@ -182,9 +182,11 @@ fn explained(problem: Problem, error: &clap::Error) -> Problem {
 /// Returns the arguments of which one is missing: `<--applied|--reverted>`, or `<DATABASE> <ID>`, of which the last
 /// one is never optional.
 fn alternatives(missing: &str) -> String {
-    let last = missing.rsplit(' ').next().unwrap_or(missing).trim_matches(['[', ']', '<', '>', '.']);
-    let first = if missing.starts_with("--") { name_of(missing) } else { last };
-    any_of(&first.split('|').collect::<Vec<_>>())
+    if missing.contains('|') {
+        return any_of(&missing.split('|').map(name_of).collect::<Vec<_>>());
+    }
+    let last = missing.rsplit(' ').next().unwrap_or(missing);
+    any_of(&[if missing.starts_with("--") { name_of(missing) } else { name_of(last) }])
 }
 
 /// Returns `` `a`, `b` or `c` ``.

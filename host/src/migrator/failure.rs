@@ -1,11 +1,11 @@
 //! Turns the failure of a batch into a problem that says what happened, where, what the database is like now, and
 //! what to do next.
 
-use whimbrel_adapter_api::{ErrorKind, Failure, Mode, Phase, Session as SessionState, State};
+use whimbrel_adapter_api::{Class, ErrorKind, Failure, Mode, Phase, Session as SessionState, State};
 
 use super::Options;
 use crate::error::{self, Name, Place, Problem};
-use crate::history::{self, HistoryRow, Session};
+use crate::history::{self, HistoryRow, Session, Trace};
 use crate::plan::{self, Direction};
 use crate::report::Settled;
 use crate::runner::{Ending, Job};
@@ -17,7 +17,7 @@ pub(super) fn problem(
     ending: Ending,
     job: Option<&Job>,
     done: &[Settled],
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     options: &Options,
 ) -> Problem {
     let Some(job) = job else {
@@ -43,21 +43,6 @@ pub(super) fn under_way(row: &HistoryRow, database: &str) -> Problem {
         format!("another run is at work on `{}` ({}, since {began})", row.migration, row.applied_by);
     Problem::new(Name::LockHeld, message)
         .hint(format!("look again with `whimbrel status {database}` when it is done"))
-}
-
-/// Returns the problem of a started row that nobody is at work on.
-pub(super) fn abandoned(row: &HistoryRow, database: &str) -> Problem {
-    let (id, done, total) = (&row.migration, row.statements_done, row.statements_total);
-    let began = row.started_at.as_deref().unwrap_or("at an unknown time");
-    Problem::new(Name::PartlyApplied, format!("the run that was at work on `{id}` is gone"))
-        .fact(format!("{}, since {began}", row.applied_by))
-        .state(format!(
-            "{done} of {total} statements are noted as complete, statement {} may be in the database or not",
-            done + 1
-        ))
-        .hint(format!(
-            "look at the database, then say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
-        ))
 }
 
 /// Returns the problem of a connection that was lost between two batches.
@@ -99,10 +84,11 @@ fn failed(
     failure: &Failure,
     job: &Job,
     done: &[Settled],
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     options: &Options,
 ) -> Problem {
     let error = &failure.error;
+    let left = left_behind(failure, job, session);
     let id = &job.step.id;
     if is_of_history(failure) {
         let problem = history::unusable(&session.table, error, "write to").caused_by(error.message.clone());
@@ -117,6 +103,14 @@ fn failed(
                 .caused_by(error.message.clone())
         }
         (State::Committed, _) if failure.committed > 0 => partly(failure, job),
+        (State::Committed, _) if !left.is_empty() => {
+            let what = plan::attempt(&id.0, job.step.direction);
+            Problem::new(
+                Name::PartlyApplied,
+                format!("{what} failed at its first statement, which left something behind"),
+            )
+            .caused_by(error.message.clone())
+        }
         (_, ErrorKind::Panicked) => panicked(error, job, options),
         _ => match error::of_connection(error) {
             Some(problem) => problem,
@@ -129,9 +123,34 @@ fn failed(
     };
     let problem = locate(problem, failure, job, session);
     let problem = facts(problem, error);
-    Problem { sqlstate: error.sqlstate.clone(), ..problem }
-        .state(state(failure, job, done))
-        .hint(hint(failure, job, options))
+    let state =
+        left.iter().fold(state(failure, job, done), |state, trace| format!("{state}; {}", trace.what));
+    let hint =
+        if left.is_empty() { hint(failure, job, options) } else { hint_to_remove(&left, job, options) };
+    Problem { sqlstate: error.sqlstate.clone(), ..problem }.state(state).hint(hint)
+}
+
+/// Returns what a statement has left behind although it failed. What cannot be read is not worth an error of its own.
+fn left_behind(failure: &Failure, job: &Job, session: &mut Session<'_>) -> Vec<Trace> {
+    let Phase::Statement(index) = failure.phase else { return Vec::new() };
+    if failure.state != State::Committed || failure.error.session == SessionState::Lost {
+        return Vec::new();
+    }
+    let index = job.treatment.index_in_file(index);
+    let statement = script::statement(&job.script, &session.dialect.lexer(), index);
+    // What could run in a transaction leaves nothing when it fails.
+    let Some(statement) = statement.filter(|statement| statement.class == Class::NoTransaction) else {
+        return Vec::new();
+    };
+    let traces = session.traces(&statement.text).ok().flatten().unwrap_or_default();
+    traces.into_iter().filter(|trace| trace.removal.is_some()).collect()
+}
+
+fn hint_to_remove(left: &[Trace], job: &Job, options: &Options) -> String {
+    let removals: Vec<_> =
+        left.iter().flat_map(|trace| &trace.removal).map(|removal| format!("`{removal}`")).collect();
+    let command = format!("`whimbrel {} {}`", job.step.direction.command(), options.database);
+    format!("fix what made it fail and run {command} again, which runs {} first", removals.join(", "))
 }
 
 fn panicked(error: &whimbrel_adapter_api::Error, job: &Job, options: &Options) -> Problem {
@@ -169,7 +188,7 @@ fn may_be_in(failure: &Failure, job: &Job) -> String {
     let unsure = format!("statement {next} and what follows may be in the database or not");
     match failure.committed {
         0 => format!("`{id}` was begun: {unsure}"),
-        done => format!("{}; {unsure}", ran(done, id, job.step.direction)),
+        done => format!("{}; {unsure}", in_part(done, id, job.step.direction)),
     }
 }
 
@@ -215,16 +234,19 @@ fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
     let id = &job.step.id;
     let this = match (failure.state, job.step.direction) {
         _ if is_cut_short(failure, job) => may_be_in(failure, job),
+        (State::RolledBack, direction) if job.treatment.already_done > 0 => {
+            format!("{}, as before", in_part(job.treatment.already_done, id, direction))
+        }
         (State::RolledBack, Direction::Up) => format!("`{id}` was rolled back"),
         (State::RolledBack, Direction::Down) => still_applied(id),
         (State::Committed, Direction::Up) if failure.committed == 0 => {
-            format!("nothing of `{id}` is in the database")
+            format!("no statement of `{id}` is in the database")
         }
         (State::Committed, Direction::Down) if failure.committed == 0 => {
-            format!("`{id}` is still applied; nothing of its down script was done")
+            format!("`{id}` is still applied; no statement of its down script was done")
         }
         (State::Committed, direction) => {
-            format!("{}; nothing else runs until it is settled", ran(failure.committed, id, direction))
+            format!("{}; nothing else runs until it is settled", in_part(failure.committed, id, direction))
         }
         (State::Open, _) => {
             format!("the transaction of `{id}` is still open on the server, which ends it with the session")
@@ -245,8 +267,9 @@ fn still_applied(id: &Id) -> String {
 }
 
 /// Returns which statements of a script are in the database for good.
-fn ran(count: u64, id: &Id, direction: Direction) -> String {
+pub(super) fn in_part(count: u64, id: &Id, direction: Direction) -> String {
     let (statements, are) = match count {
+        0 => ("no statement".to_owned(), "is known to be"),
         1 => ("statement 1".to_owned(), "is"),
         count => (format!("statements 1-{count}"), "are"),
     };
@@ -258,19 +281,19 @@ fn ran(count: u64, id: &Id, direction: Direction) -> String {
 
 fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
     let (id, database) = (&job.step.id, &options.database);
-    let command = match job.step.direction {
-        Direction::Up => "up",
-        Direction::Down => "down",
-    };
+    let command = job.step.direction.command();
     let again = format!("`whimbrel {command} {database}`");
     match (failure.state, failure.error.kind) {
-        _ if is_cut_short(failure, job) => format!(
-            "the server may still be at work on it; look at the database, then say what is in it: `whimbrel repair \
-             {database} {id} --applied` or `--reverted`"
-        ),
+        _ if is_cut_short(failure, job) => {
+            format!(
+                "the server may still be at work on it; {again} waits for that, and looks how far it came"
+            )
+        }
         (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),
         (State::Committed, _) if failure.committed > 0 => format!(
-            "finish or undo it by hand and say so: `whimbrel repair {database} {id} --applied` or `--reverted`"
+            "fix statement {} and run {again} again, which goes on there; or settle it by hand and say so: `whimbrel repair \
+             {database} {id} --applied` or `--reverted`",
+            failure.committed + 1
         ),
         (_, ErrorKind::Panicked) => format!(
             "run `whimbrel verify {database}` before anything else, and report this to the adapter's author"

@@ -8,6 +8,7 @@
 
 mod failure;
 mod prepare;
+mod resume;
 mod settle;
 
 use std::collections::HashSet;
@@ -179,6 +180,7 @@ impl Migrator {
     ) -> Result<Preview> {
         let mut preview = || {
             let (mut session, history) = Session::open(connection, &self.options.table)?;
+            let history = without_the_dead(history, &mut session)?;
             let plan = self.plan(direction, &history, target)?;
             let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
             Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
@@ -212,14 +214,10 @@ impl Migrator {
     /// A history that cannot be read.
     pub fn verify(&self, connection: &mut dyn Connection) -> Result<Vec<Problem>> {
         let (mut session, history) = Session::open(connection, &self.options.table)?;
+        let history = without_the_dead(history, &mut session)?;
         let mut problems = plan::disagreements(&self.migrations, &history, &self.rules());
-        if let Some(row) = history.started() {
-            let database = &self.options.database;
-            problems.push(match is_alive(row, &mut session)? {
-                Alive::Yes => failure::under_way(row, database),
-                Alive::No => failure::abandoned(row, database),
-            });
-        }
+        let at_work = history.started();
+        problems.extend(at_work.map(|row| failure::under_way(row, &self.options.database)));
         problems.extend(self.script_problems(&history, &Target::All, &mut session));
         Ok(problems)
     }
@@ -379,8 +377,14 @@ impl<'a> Run<'a> {
             // What was chosen at the first read stays chosen: a lost fence or a wait never moves the target.
             chosen = Target::Pinned(plan.pins);
             if let Some(row) = history.started() {
-                self.wait_for(row, session)?;
-                history = session.read_history()?;
+                let position = row.position;
+                history = match is_alive(row, session)? {
+                    Alive::No => history.with_abandoned(position),
+                    Alive::Yes => {
+                        self.wait_for(row)?;
+                        session.read_history()?
+                    }
+                };
                 continue;
             }
             if plan.steps.is_empty() {
@@ -475,12 +479,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until the runner that is at work on `row` may be done, or says that nobody is.
-    fn wait_for(&mut self, row: &HistoryRow, session: &mut Session<'_>) -> Result<()> {
+    /// Waits until the runner that is at work on `row` may be done.
+    fn wait_for(&mut self, row: &HistoryRow) -> Result<()> {
         let options = &self.migrator.options;
-        if is_alive(row, session)? == Alive::No {
-            return Err(failure::abandoned(row, &options.database).into());
-        }
         self.observer.waiting(&row.applied_by);
         match self.patience.pause(&options.cancellation) {
             Waited::LookAgain => Ok(()),
@@ -531,6 +532,18 @@ enum Progress {
 enum Alive {
     Yes,
     No,
+}
+
+/// Returns the history with the knowledge which of its started rows nobody is at work on.
+fn without_the_dead(mut history: History, session: &mut Session<'_>) -> Result<History> {
+    while let Some(row) = history.started() {
+        let position = row.position;
+        if is_alive(row, session)? == Alive::Yes {
+            break;
+        }
+        history = history.with_abandoned(position);
+    }
+    Ok(history)
 }
 
 /// Returns whether somebody is at work on a started row: its lease is not over, or the server still works on it.

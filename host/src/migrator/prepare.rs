@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use whimbrel_adapter_api::Mode;
 
-use super::Options;
+use super::{Options, resume};
 use crate::error::{Error, Name, Place, Problem, Result};
 use crate::history::Session;
 use crate::plan::{Step, StepScript};
 use crate::runner::{Job, Scripts};
+use crate::script::checksums::Checksums;
 use crate::script::{self, Circumstances, Outline, Treatment};
 use crate::source::{Checksum, Content, Hasher, Id, Script, Transaction};
 
@@ -38,12 +39,19 @@ fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job>
         StepScript::Source(script) => (script.clone(), step.transaction),
         StepScript::Stored(position) => stored(&step.id, session.read_down_script(*position)?),
     };
-    let treatment = treatment(&script, transaction, session, options)?;
+    let (outline, mut treatment) = treatment(&script, transaction, session, options)?;
+    let lexer = session.dialect.lexer();
     if treatment.mode == Mode::Stepwise {
-        script::history_table::check(&script, &session.dialect.lexer(), &session.table)?;
+        script::history_table::check(&script, &lexer, &session.table)?;
+    }
+    let checksums = Checksums::of(&script, &lexer, &treatment)?;
+    if let Some(resumed) = &step.resumes {
+        let attempt = (step, resumed);
+        treatment = resume::treatment(treatment, &outline, &checksums, &script, attempt, session, options)?;
     }
     let down_text = down_text(step.down.as_ref(), step.down_transaction)?;
-    Ok(Job { step: step.clone(), script, treatment, down_text })
+    let statement_checksums = checksums.to_string();
+    Ok(Job { step: step.clone(), script, treatment, statement_checksums, down_text })
 }
 
 /// Returns a down script of the history. It says by itself how it is to be run.
@@ -55,7 +63,7 @@ fn stored(id: &Id, text: String) -> (Script, Transaction) {
 
 /// Returns how the user's own script for the history table is run.
 pub(super) fn own_table(script: &Script, session: &Session<'_>, options: &Options) -> Result<Treatment> {
-    treatment(script, Transaction::Whole, session, options)
+    treatment(script, Transaction::Whole, session, options).map(|(_, treatment)| treatment)
 }
 
 fn treatment(
@@ -63,11 +71,25 @@ fn treatment(
     transaction: Transaction,
     session: &Session<'_>,
     options: &Options,
-) -> Result<Treatment> {
+) -> Result<(Outline, Treatment)> {
     let outline =
         Outline::scan(script, &session.dialect.lexer(), &session.facts.tables_without_transactions)?;
     let circumstances = Circumstances { capabilities: &options.adapter.capabilities, transaction };
-    Treatment::of(&outline, script, &circumstances).map_err(|problems| Error { problems, done: Vec::new() })
+    match Treatment::of(&outline, script, &circumstances) {
+        Ok(treatment) => Ok((outline, treatment)),
+        Err(problems) => Err(Error { problems, done: Vec::new() }),
+    }
+}
+
+/// Returns the checksums of a script's statements as a run would take them.
+pub(super) fn checksums(
+    script: &Script,
+    transaction: Transaction,
+    session: &Session<'_>,
+    options: &Options,
+) -> Result<Checksums> {
+    let (_, treatment) = treatment(script, transaction, session, options)?;
+    Ok(Checksums::of(script, &session.dialect.lexer(), &treatment)?)
 }
 
 /// Returns the text of a down script, to be stored in the history.

@@ -2,11 +2,11 @@
 
 use whimbrel_adapter_api::{Connection, NewRow, RowDirection, RowState};
 
-use super::{Alive, Migrator, Run, failure, is_alive, prepare};
+use super::{Alive, Migrator, Options, Run, is_alive, prepare};
 use crate::error::{Error, Name, Problem, Result};
-use crate::history::{History, HistoryRow, Session, Standing, StoredDown, Table};
+use crate::history::{History, HistoryRow, Runner, Session, Standing, StoredDown, Table};
 use crate::plan;
-use crate::runner::{self, Recorded};
+use crate::runner::{self, Observer, Recorded};
 use crate::source::{Id, Migration};
 
 const NOTHING_CHANGED: &str = "nothing was changed";
@@ -20,6 +20,8 @@ pub enum Settlement {
     Reverted,
     /// It was edited after it was applied, and that is all right.
     AcceptChecksum,
+    /// It is half done: all statements before this one, counted from 1, are in the database, and this one is not.
+    ResumeAt(u64),
 }
 
 impl Migrator {
@@ -29,31 +31,48 @@ impl Migrator {
     ///
     /// `MigrationUnknown` when neither files nor history know it, `LockHeld` when a runner is at work on it, `Refused`
     /// when it already stands as said.
-    pub fn repair(&self, connection: &mut dyn Connection, id: &Id, settlement: Settlement) -> Result<()> {
-        self.try_to_repair(connection, id, settlement).map_err(|error| error.with_state(NOTHING_CHANGED))
+    pub fn repair(
+        &self,
+        connection: &mut dyn Connection,
+        id: &Id,
+        settlement: Settlement,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let repair = self.try_to_repair(connection, id, settlement, observer);
+        repair.map_err(|error| error.with_state(NOTHING_CHANGED))
     }
 
-    fn try_to_repair(&self, connection: &mut dyn Connection, id: &Id, settlement: Settlement) -> Result<()> {
+    fn try_to_repair(
+        &self,
+        connection: &mut dyn Connection,
+        id: &Id,
+        settlement: Settlement,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
         let migration = self.migrations.list.iter().find(|migration| migration.id == *id);
-        let mut silent = runner::Silent;
-        let mut run = Run::new(self, &mut silent);
+        let mut run = Run::new(self, observer);
         loop {
-            if let Standing::Started(row) = history.standing(&id.0)
-                && is_alive(row, &mut session)? == Alive::Yes
-            {
-                return Err(at_work(row, &self.options.database).into());
+            if let Standing::Started(row) = history.standing(&id.0) {
+                if is_alive(row, &mut session)? == Alive::Yes {
+                    return Err(at_work(row, &self.options.database).into());
+                }
+                let position = row.position;
+                history = history.with_abandoned(position);
             }
             self.check(id, migration, &history, settlement)?;
             if self.create_if_absent(&mut run, &mut session, &mut history)? == Recorded::Yes {
-                let stored = match migration {
-                    Some(migration) => Stored::of(migration)?,
-                    None => Stored::last_of(id, &history, &mut session)?,
+                let stored = match (migration, settlement, history.last_row(&id.0)) {
+                    (_, Settlement::ResumeAt(_), Some(row)) => Stored::of_row(row, &mut session)?,
+                    (Some(migration), ..) => Stored::of(migration, &session, &self.options)?,
+                    (None, ..) => Stored::last_of(id, &history, &mut session)?,
                 };
                 let mut new = self.repaired(id, &history, settlement);
                 new.checksum = stored.checksum.as_deref();
+                new.statement_checksums = stored.statement_checksums.as_deref();
                 new.down_script = stored.down.as_deref().filter(|_| settlement != Settlement::Reverted);
-                if runner::record(&[new], &mut session)? == Recorded::Yes {
+                let abandoned = history.last_row(&id.0).filter(|row| row.runner == Runner::Gone);
+                if runner::record(&[new], abandoned, &mut session, run.observer)? == Recorded::Yes {
                     return Ok(());
                 }
             }
@@ -86,10 +105,10 @@ impl Migrator {
                 return Ok(Vec::new());
             }
             if self.create_if_absent(&mut run, &mut session, &mut history)? == Recorded::Yes {
-                let stored = pending.iter().map(|migration| Stored::of(migration));
+                let stored = pending.iter().map(|migration| Stored::of(migration, &session, &self.options));
                 let stored = stored.collect::<Result<Vec<_>>>()?;
                 let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
-                if runner::record(&rows, &mut session)? == Recorded::Yes {
+                if runner::record(&rows, None, &mut session, run.observer)? == Recorded::Yes {
                     return Ok(pending.iter().map(|migration| migration.id.clone()).collect());
                 }
             }
@@ -112,7 +131,7 @@ impl Migrator {
                 Standing::Failed(row) => problems.push(plan::half_done_problem(row, database)),
                 Standing::Started(row) => problems.push(match is_alive(row, session)? {
                     Alive::Yes => at_work(row, database),
-                    Alive::No => failure::abandoned(row, database),
+                    Alive::No => plan::half_done_problem(&row.clone().abandoned(), database),
                 }),
                 Standing::Pending | Standing::Applied(_) | Standing::Skipped(_) => {}
             }
@@ -148,6 +167,9 @@ impl Migrator {
             return Err(unknown(id).into());
         }
         let stands = matches!(history.standing(&id.0), Standing::Applied(_));
+        if let Settlement::ResumeAt(statement) = settlement {
+            return check_place(id, statement, history);
+        }
         let message = match settlement {
             Settlement::Applied if stands => format!("`{id}` is already applied"),
             Settlement::Reverted if history.standing(&id.0) == Standing::Pending => {
@@ -173,22 +195,62 @@ impl Migrator {
         (new.direction, new.state) = match settlement {
             Settlement::Applied | Settlement::AcceptChecksum => (RowDirection::Up, RowState::Applied),
             Settlement::Reverted => (RowDirection::Down, RowState::Reverted),
+            Settlement::ResumeAt(statement) => {
+                let row = history.last_row(&id.0);
+                new.statements_done = statement.saturating_sub(1);
+                new.statements_total = row.map_or(0, |row| row.statements_total);
+                (row.map_or(RowDirection::Up, |row| row.direction), RowState::Failed)
+            }
         };
         new.applied_by = &self.options.applied_by;
         new
     }
 }
 
+/// Checks that a migration is half done, and that it may go on at this statement.
+fn check_place(id: &Id, statement: u64, history: &History) -> Result<()> {
+    let Standing::Failed(row) = history.standing(&id.0) else {
+        let message = format!("`{id}` is not half done, so there is no statement to go on at");
+        return Err(Problem::new(Name::Refused, message).into());
+    };
+    let (done, total) = (row.statements_done, row.statements_total);
+    if (done + 1..=total + 1).contains(&statement) {
+        return Ok(());
+    }
+    let message = format!("`{id}` cannot go on at statement {statement}");
+    let problem = Problem::new(Name::Refused, message)
+        .fact(format!("{done} of {total} statements are noted as complete"))
+        .hint("to begin anew, undo them by hand and say `--reverted`");
+    Err(problem.into())
+}
+
 /// What the history keeps of a migration's files.
 struct Stored {
     checksum: Option<String>,
+    statement_checksums: Option<String>,
     down: Option<String>,
 }
 
 impl Stored {
-    fn of(migration: &Migration) -> Result<Self> {
+    fn of(migration: &Migration, session: &Session<'_>, options: &Options) -> Result<Self> {
         let down = prepare::down_text(migration.down.as_ref(), migration.down_transaction)?;
-        Ok(Stored { checksum: Some(migration.checksum.to_string()), down })
+        // A script that cannot be split is applied all the same, if a person says so.
+        let checksums = prepare::checksums(&migration.up, migration.transaction, session, options).ok();
+        Ok(Stored {
+            checksum: Some(migration.checksum.to_string()),
+            statement_checksums: checksums.map(|checksums| checksums.to_string()),
+            down,
+        })
+    }
+
+    /// Returns what a row keeps.
+    fn of_row(row: &HistoryRow, session: &mut Session<'_>) -> Result<Self> {
+        let down = (row.down == StoredDown::Present).then(|| session.read_down_script(row.position));
+        Ok(Stored {
+            checksum: row.checksum.clone(),
+            statement_checksums: session.read_statement_checksums(row.position)?,
+            down: down.transpose()?,
+        })
     }
 
     /// Returns what the history kept last of a migration whose file is gone.
@@ -197,7 +259,7 @@ impl Stored {
         let checksum = rows().find_map(|row| row.checksum.clone());
         let down = rows().find(|row| row.down == StoredDown::Present);
         let down = down.map(|row| session.read_down_script(row.position)).transpose()?;
-        Ok(Stored { checksum, down })
+        Ok(Stored { checksum, statement_checksums: None, down })
     }
 }
 
@@ -214,6 +276,7 @@ fn baseline_rows<'a>(
         let mut row = NewRow::new(position, id, history.next_attempt(id));
         row.state = RowState::Baseline;
         row.checksum = stored.checksum.as_deref();
+        row.statement_checksums = stored.statement_checksums.as_deref();
         row.down_script = stored.down.as_deref();
         row.applied_by = by;
         row

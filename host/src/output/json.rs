@@ -98,6 +98,7 @@ pub(super) fn preview(preview: &Preview, subject: &Subject) -> Result<Value> {
             "direction": direction(job.step.direction),
             "transaction": job.treatment.mode == whimbrel_adapter_api::Mode::Atomic,
             "statements": job.treatment.statements,
+            "statements_done": job.treatment.already_done,
             "checksum": job.step.checksum.as_ref().map(ToString::to_string),
             "file": job.script.path.display().to_string(),
             "remarks": job.treatment.remarks,
@@ -184,6 +185,7 @@ pub(super) fn repaired(id: &Id, settlement: Settlement, subject: &Subject) -> Va
         Settlement::Applied => "applied",
         Settlement::Reverted => "reverted",
         Settlement::AcceptChecksum => "accept-checksum",
+        Settlement::ResumeAt(_) => "resume-at",
     };
     json!({ "database": subject.database, "adapter": subject.adapter, "id": id.0, "recorded": settlement })
 }

@@ -192,9 +192,10 @@ impl Output {
     /// Says what was recorded.
     pub fn repaired(&self, id: &Id, settlement: Settlement) {
         let what = match settlement {
-            Settlement::Applied => "as applied",
-            Settlement::Reverted => "as taken back",
-            Settlement::AcceptChecksum => "with the checksum of its file",
+            Settlement::Applied => "as applied".to_owned(),
+            Settlement::Reverted => "as taken back".to_owned(),
+            Settlement::AcceptChecksum => "with the checksum of its file".to_owned(),
+            Settlement::ResumeAt(statement) => format!("as half done, to go on at statement {statement}"),
         };
         match self.format {
             Format::Human => self.to_stdout(&format!("recorded {id} {what}; no SQL of it was run\n")),

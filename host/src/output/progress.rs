@@ -92,6 +92,12 @@ impl Observer for Progress<'_> {
         }
     }
 
+    fn recording(&mut self, statements: &[String]) {
+        if self.output.format == Format::Human && self.output.verbosity > Verbosity::Quiet {
+            self.say(&statements.iter().map(|statement| format!("runs  {statement}\n")).collect::<String>());
+        }
+    }
+
     fn waiting(&mut self, for_whom: &str) {
         // Once for each wait, not for each look.
         if !self.waits && self.output.verbosity > Verbosity::Quiet {

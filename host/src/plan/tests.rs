@@ -32,7 +32,7 @@ fn script(path: &str, text: &str) -> Script {
 }
 
 /// Returns the history that `words` tell: `+a` applied, `-a` taken back, `>a` started, `<a` a down started,
-/// `!a` failed in part, `=a` baseline.
+/// `!a` failed in part, `?a` a down failed in part, `=a` baseline.
 fn history(words: &str) -> History {
     let rows = words.split_whitespace().zip(1..).map(|(word, position)| {
         let (mark, id) = word.split_at(1);
@@ -42,6 +42,7 @@ fn history(words: &str) -> History {
             ">" => (RowDirection::Up, RowState::Started),
             "<" => (RowDirection::Down, RowState::Started),
             "!" => (RowDirection::Up, RowState::Failed),
+            "?" => (RowDirection::Down, RowState::Failed),
             _ => (RowDirection::Up, RowState::Baseline),
         };
         row(position, id, direction, state)
@@ -58,6 +59,7 @@ fn row(position: i64, id: &str, direction: RowDirection, state: RowState) -> His
         state,
         checksum: Some(Checksum::of(b"SELECT 1").to_string()),
         statements_done: 1,
+        runner: Runner::default(),
         statements_total: 2,
         lease_ms: None,
         started_at: None,
@@ -217,13 +219,52 @@ fn what_a_migration_depends_on_must_be_applied_or_run_before_it() {
 }
 
 #[test]
-fn nothing_runs_beside_a_migration_that_is_half_done() {
+fn a_half_done_migration_is_gone_on_with_before_anything_else() {
+    let files = files(&["1_a", "2_b", "3_c"]);
+    let plan = up(&files, &history("!2_b"), &Target::All, &rules()).expect("a plan");
+    assert_eq!(ids(&plan), "2_b 1_a 3_c");
+    let resumed = Resumed { position: 1, statements_done: 1, next: NextStatement::NotApplied };
+    assert_eq!(plan.steps[0].resumes, Some(resumed));
+    assert!(plan.steps[1..].iter().all(|step| step.resumes.is_none()));
+    let plan = down(&files, &history("+1_a +2_b ?1_a"), &Target::All, &rules()).expect("a plan");
+    assert_eq!(ids(&plan), "1_a 2_b");
+    assert_eq!(plan.steps[0].resumes.map(|resumed| resumed.position), Some(3));
+}
+
+#[test]
+fn a_migration_whose_runner_is_gone_is_gone_on_with_in_doubt_about_one_statement() {
+    let files = files(&["1_a"]);
+    let abandoned = history(">1_a").with_abandoned(1);
+    let plan = up(&files, &abandoned, &Target::All, &rules()).expect("a plan");
+    assert_eq!(plan.steps[0].resumes.map(|resumed| resumed.next), Some(NextStatement::InFlight));
+    assert_eq!(planned_up(&files, ">1_a", &Target::All), "", "as long as it may be at work it is left alone");
+}
+
+#[test]
+fn nothing_runs_beside_a_migration_that_is_half_done_the_other_way_or_out_of_reach() {
     let files = files(&["1_a", "2_b"]);
-    assert_eq!(names(up(&files, &history("!1_a"), &Target::All, &rules())), [Name::PartlyApplied]);
-    assert_eq!(
-        names(down(&files, &history("+1_a !2_b"), &Target::Steps(1), &rules())),
-        [Name::PartlyApplied]
-    );
+    let partly = |plan: Result<Plan>| assert_eq!(names(plan), [Name::PartlyApplied]);
+    partly(down(&files, &history("+1_a !2_b"), &Target::Steps(1), &rules()));
+    partly(up(&files, &history("+1_a ?1_a"), &Target::All, &rules()));
+    partly(up(&files, &history("!2_b"), &Target::To(Id("1_a".to_owned())), &rules()));
+    partly(up(&files, &history("!1_a !2_b"), &Target::Steps(1), &rules()));
+}
+
+/// Another run that failed has not settled the migration, and another one that succeeded has.
+#[test]
+fn a_half_done_migration_stays_chosen_until_somebody_settles_it() {
+    let files = files(&["1_a"]);
+    let first = up(&files, &history("!1_a"), &Target::All, &rules()).expect("a plan");
+    let pinned = Target::Pinned(first.pins);
+    assert_eq!(planned_up(&files, "!1_a !1_a", &pinned), "1_a");
+    assert_eq!(planned_up(&files, "!1_a +1_a", &pinned), "");
+    assert_eq!(planned_up(&files, "!1_a +1_a -1_a", &pinned), "", "another run took it back");
+}
+
+#[test]
+fn a_half_done_migration_is_not_out_of_order() {
+    let files = files(&["1_a", "2_b"]);
+    assert_eq!(planned_up(&files, "!1_a +2_b", &Target::All), "1_a");
 }
 
 #[test]

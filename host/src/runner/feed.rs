@@ -195,7 +195,7 @@ impl Events for Ears<'_, '_> {
     fn progress(&mut self, batch: u32, statements: u64, bytes: u64) {
         let mut heard = self.heard.borrow_mut();
         if let Some(job) = heard.jobs.get(batch as usize) {
-            heard.observer.progress(job, statements, bytes);
+            heard.observer.progress(job, job.treatment.already_done + statements, bytes);
         }
     }
 
@@ -214,16 +214,29 @@ impl Events for Ears<'_, '_> {
         match outcome {
             _ if !expected => heard.failure = Some(silent_adapter()),
             Ok(done) => match heard.jobs.get(batch as usize) {
-                Some(job) if done.statements == job.treatment.statements => {
+                Some(job) if done.statements == job.treatment.statements_left() => {
                     let duration = heard.began.map(|began| began.elapsed()).unwrap_or_default();
                     heard.finished.push(duration);
                     heard.observer.finished(job, duration);
                 }
                 _ => heard.failure = Some(miscounted(done)),
             },
-            Err(failure) => heard.failure = Some(failure),
+            Err(failure) => {
+                let before = heard.jobs.get(batch as usize).map_or(0, |job| job.treatment.already_done);
+                heard.failure = Some(counted_from_the_start(failure, before));
+            }
         }
     }
+}
+
+/// Counts the statements of a failure from the start of the script, of which the batch may have been the rest.
+fn counted_from_the_start(failure: Failure, before: u64) -> Failure {
+    let phase = match failure.phase {
+        Phase::Statement(index) => Phase::Statement(before + index),
+        phase => phase,
+    };
+    let (completed, committed) = (before + failure.completed, before + failure.committed);
+    Failure::new(phase, failure.error, completed, committed, failure.state)
 }
 
 fn miscounted(done: Done) -> Failure {

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use whimbrel_adapter_api::{Class, Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
+use whimbrel_adapter_api::{Class, Count, Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
 
 use crate::error::{Name, Problem};
-use crate::history::Session;
-use crate::plan::{Direction, Step};
+use crate::history::{HistoryRow, Session};
+use crate::plan::{Direction, NextStatement, Step};
 use crate::script::Treatment;
 use crate::source::Script;
 
@@ -34,6 +34,8 @@ pub struct Job {
     pub script: Script,
     /// How its script is run.
     pub treatment: Treatment,
+    /// What tells later whether its statements were changed.
+    pub statement_checksums: String,
     /// The text of the script that takes it back, to be stored.
     pub down_text: Option<String>,
 }
@@ -45,8 +47,11 @@ pub(super) fn of(
     session: &Session<'_>,
     settings: &Settings,
 ) -> Result<Head, Problem> {
-    let mut head = Head::new(attempt_name(session, position), job.treatment.mode, job.treatment.statements);
-    let record = record(job, position, session, settings)?;
+    let statements = job.treatment.statements_left();
+    let mut head = Head::new(attempt_name(session, position), job.treatment.mode, statements);
+    let taken = [record(job, position, session, settings)?, take_over(job, session)?].concat();
+    let done = Count::Beyond(job.treatment.already_done);
+    head.preparation.clone_from(&job.treatment.scene);
     let finish = |state, done| {
         texts(session, &Text::Finish { history: &session.table, position, state, statements_done: done })
     };
@@ -55,27 +60,30 @@ pub(super) fn of(
         Direction::Down => RowState::Reverted,
     };
     let reset = texts(session, &Text::ResetSession)?;
-    let finished = finish(settled, Some(job.treatment.statements))?;
+    let finished = finish(settled, Count::Exactly(job.treatment.statements))?;
     // The reset comes first: a script that emptied the search path or changed its role must reach neither our row
     // nor the next migration.
     head.settles = u32::try_from(reset.len()).ok();
     match job.treatment.mode {
         Mode::Atomic => {
             // The row goes in before the script: two runners collide here, before either has done any work.
-            head.opening = [texts(session, &Text::Begin { limits: &settings.limits })?, record].concat();
+            let begin = texts(session, &Text::Begin { limits: &settings.limits })?;
+            head.opening = [begin, taken].concat();
             head.closing = [reset, finished, texts(session, &Text::Commit)?].concat();
             head.outside.clone_from(&job.treatment.outside);
             if has_implicit_commits(session) {
-                head.failed = finish(RowState::Failed, None)?;
+                head.failed = finish(RowState::Failed, done)?;
             }
         }
         _ => {
             // Committed at once: whoever comes next must see that something is under way.
-            head.opening = [record, texts(session, &Text::Limit { limits: &settings.limits })?].concat();
+            let limits = texts(session, &Text::Limit { limits: &settings.limits })?;
+            head.opening = [taken, limits].concat();
+            let (history, statements_done) = (&session.table, done);
             head.mark =
-                texts(session, &Text::Mark { history: &session.table, position, lease: LEASE })?.pop();
+                texts(session, &Text::Mark { history, position, statements_done, lease: LEASE })?.pop();
             head.closing = [reset.clone(), finished].concat();
-            head.failed = finish(RowState::Failed, None)?;
+            head.failed = finish(RowState::Failed, done)?;
             head.cleanup = reset;
         }
     }
@@ -88,13 +96,20 @@ fn has_implicit_commits(session: &Session<'_>) -> bool {
     session.dialect.lexer().patterns.iter().any(|pattern| pattern.class == Class::ImplicitCommit)
 }
 
-/// Returns the head of a batch that only adds rows: baseline and repair.
-pub(super) fn of_records(rows: &[NewRow<'_>], session: &Session<'_>) -> Result<Head, Problem> {
+/// Returns the head of a batch that only adds rows, and settles the row of a runner that is gone: baseline and repair.
+pub(super) fn of_records(
+    rows: &[NewRow<'_>],
+    abandoned: Option<&HistoryRow>,
+    session: &Session<'_>,
+) -> Result<Head, Problem> {
     let position = rows.first().map_or(0, |row| row.position);
     let mut head = Head::new(attempt_name(session, position), Mode::Atomic, 0);
     head.opening = texts(session, &Text::Begin { limits: &Limits::default() })?;
     for row in rows {
         head.opening.extend(texts(session, &Text::Record { history: &session.table, row })?);
+    }
+    if let Some(row) = abandoned {
+        head.opening.extend(give_up(row.position, row.statements_done, session)?);
     }
     head.closing = texts(session, &Text::Commit)?;
     Ok(head)
@@ -113,7 +128,12 @@ pub(super) fn of_creation(session: &Session<'_>, mode: Mode) -> Result<Head, Pro
 pub(super) fn of_own_creation(session: &Session<'_>, treatment: &Treatment) -> Result<Head, Problem> {
     let mut head = Head::new(attempt_name(session, 0), treatment.mode, treatment.statements);
     bracket(&mut head, session, Vec::new())?;
-    let read = texts(session, &Text::History { history: &session.table })?;
+    let history = &session.table;
+    let read = [
+        texts(session, &Text::History { history })?,
+        texts(session, &Text::StatementChecksums { history, position: 0 })?,
+    ]
+    .concat();
     let before_commit = head.closing.len().saturating_sub(usize::from(treatment.mode == Mode::Atomic));
     head.closing.splice(before_commit..before_commit, read);
     Ok(head)
@@ -141,11 +161,33 @@ fn record(
         Direction::Down => RowDirection::Down,
     };
     row.checksum = checksum.as_deref();
+    row.statements_done = job.treatment.already_done;
     row.statements_total = job.treatment.statements;
+    row.statement_checksums = Some(&job.statement_checksums);
     row.lease = (job.treatment.mode == Mode::Stepwise).then_some(LEASE);
     row.down_script = job.down_text.as_deref();
     row.applied_by = &settings.applied_by;
     texts(session, &Text::Record { history: &session.table, row: &row })
+}
+
+/// Returns the texts that end the attempt which a job goes on from. Its runner is gone; should it come back all the same,
+/// it finds its row settled.
+fn take_over(job: &Job, session: &Session<'_>) -> Result<Vec<String>, Problem> {
+    match &job.step.resumes {
+        Some(resumed) if resumed.next == NextStatement::InFlight => {
+            give_up(resumed.position, resumed.statements_done, session)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Returns the texts that settle the row of a runner that is gone.
+fn give_up(position: i64, statements_done: u64, session: &Session<'_>) -> Result<Vec<String>, Problem> {
+    let (history, state) = (&session.table, RowState::Failed);
+    texts(
+        session,
+        &Text::Finish { history, position, state, statements_done: Count::Exactly(statements_done) },
+    )
 }
 
 /// Returns a name that all runners give to the same attempt, unique on the server.

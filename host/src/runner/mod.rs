@@ -17,7 +17,7 @@ use std::time::Duration;
 use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase, State};
 
 use crate::error::{Name, Place, Problem, Result};
-use crate::history::{self, History, Session};
+use crate::history::{self, History, HistoryRow, Session};
 use crate::script::{self, Treatment};
 use crate::source::Script;
 
@@ -46,6 +46,8 @@ pub trait Observer {
     fn notice(&mut self, _job: &Job, _notice: &Notice) {}
     /// A job is complete.
     fn finished(&mut self, _job: &Job, _duration: Duration) {}
+    /// These statements are about to change the history, and nothing else.
+    fn recording(&mut self, _statements: &[String]) {}
     /// Another runner is at work, and this one waits for it.
     fn waiting(&mut self, _for_whom: &str) {}
     /// Something the user should hear, although it stops nothing.
@@ -145,13 +147,20 @@ pub fn create_history(
     }
 }
 
-/// Adds rows to the history without running anything.
+/// Adds rows to the history without running anything, and settles the row of a runner that is gone.
 ///
 /// # Errors
 ///
 /// The server's.
-pub fn record(rows: &[NewRow<'_>], session: &mut Session<'_>) -> Result<Recorded> {
-    match feed::run_one(head::of_records(rows, session)?, None, session) {
+pub fn record(
+    rows: &[NewRow<'_>],
+    abandoned: Option<&HistoryRow>,
+    session: &mut Session<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Recorded> {
+    let head = head::of_records(rows, abandoned, session)?;
+    observer.recording(&[head.opening.clone(), head.closing.clone()].concat());
+    match feed::run_one(head, None, session) {
         Ok(()) => Ok(Recorded::Yes),
         Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(Recorded::FenceTaken),
         Err(failure) => Err(not_recorded(&failure, session).into()),

@@ -111,6 +111,7 @@ fn job(id: &str, text: &str, mode: Mode) -> Job {
             direction: Direction::Up,
             attempt: 1,
             script: StepScript::Source(script.clone()),
+            resumes: None,
             transaction: Transaction::Whole,
             checksum: None,
             down: None,
@@ -123,8 +124,12 @@ fn job(id: &str, text: &str, mode: Mode) -> Job {
             left_out: std::collections::BTreeSet::new(),
             unmarked: std::collections::BTreeSet::new(),
             statements: text.matches(';').count() as u64,
+            already_done: 0,
+            scene: Vec::new(),
+            statements_checksum: String::new(),
             remarks: Vec::new(),
         },
+        statement_checksums: String::new(),
         down_text: None,
     }
 }

@@ -42,7 +42,7 @@ impl ProbeDialect {
             "CREATE TABLE IF NOT EXISTS {} (position INTEGER NOT NULL PRIMARY KEY, previous INTEGER REFERENCES {} \
              (position), migration TEXT NOT NULL, attempt INTEGER NOT NULL, direction TEXT NOT NULL, \
              state TEXT NOT NULL, checksum TEXT, statements_done INTEGER NOT NULL, \
-             statements_total INTEGER NOT NULL, lease_until TEXT, started_at TEXT NOT NULL, finished_at TEXT, \
+             statements_total INTEGER NOT NULL, statement_checksums TEXT, lease_until TEXT, started_at TEXT NOT NULL, finished_at TEXT, \
              duration_ms INTEGER, down_script TEXT, applied_by TEXT NOT NULL, UNIQUE (migration, attempt))",
             texts::qualified(self, history),
             self.quote(&history.name),

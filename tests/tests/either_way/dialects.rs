@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use whimbrel_adapter_api::{
-    Adapter, Connection, Dialect, ErrorKind, HISTORY_COLUMNS, Limits, NewRow, RowSet, RowState, Rows,
+    Adapter, Connection, Count, Dialect, ErrorKind, HISTORY_COLUMNS, Limits, NewRow, RowSet, RowState, Rows,
     TableName, Text, Value,
 };
 
@@ -52,14 +52,15 @@ fn a_life_in_the_history(
     let mut row = NewRow::new(position, "001_species", 1);
     row.lease = Some(Duration::from_secs(60));
     row.down_script = Some("DROP TABLE species -- 'quoted'");
-    let finish = Text::Finish { history, position, state: RowState::Applied, statements_done: Some(2) };
+    let finish =
+        Text::Finish { history, position, state: RowState::Applied, statements_done: Count::Exactly(2) };
     let mut told = Vec::new();
     for text in [
         Text::CreateHistory { history },
         Text::Limit { limits: &limits },
         Text::Begin { limits: &limits },
         Text::Record { history, row: &row },
-        Text::Mark { history, position, lease: Duration::from_secs(60) },
+        Text::Mark { history, position, statements_done: Count::Beyond(0), lease: Duration::from_secs(60) },
         finish,
         Text::ResetSession,
         Text::Commit,

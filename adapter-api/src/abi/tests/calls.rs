@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::toy::{Part, Toy, full_error};
 use super::{loaded, open};
 use crate::{
-    Access, Adapter, BodyFailed, Capability, Class, ConnectOptions, Connection, Done, Error, ErrorKind,
-    Events, Failure, Feature, Head, Isolation, Limits, Liveness, Marking, Mode, NewRow, Next, Notice, Phase,
-    Piece, PieceKind, Plugin, ReadError, Rest, RowDirection, RowSet, RowSink, RowState, Rows, Secret, Span,
-    State, Stop, TableName, Text, TransactionOptions, Value, ValueKind, Wanted, Work,
+    Access, Adapter, BodyFailed, Capability, Class, ConnectOptions, Connection, Count, Done, Error,
+    ErrorKind, Events, Failure, Feature, Head, Isolation, Limits, Liveness, Marking, Mode, NewRow, Next,
+    Notice, Phase, Piece, PieceKind, Plugin, ReadError, Rest, RowDirection, RowSet, RowSink, RowState, Rows,
+    Secret, Span, State, Stop, TableName, Text, TransactionOptions, Value, ValueKind, Wanted, Work,
 };
 
 #[test]
@@ -191,6 +191,7 @@ fn full_head() -> Head {
     Head {
         outside: texts("outside"),
         opening: texts("opening"),
+        preparation: texts("preparation"),
         mark: Some("mark {done}".to_owned()),
         closing: texts("closing"),
         settles: Some(1),
@@ -297,6 +298,7 @@ fn every_text_arrives_with_its_arguments() {
         checksum: Some(""),
         statements_done: u64::MAX,
         statements_total: 3,
+        statement_checksums: Some("v1:"),
         lease: Some(Duration::from_millis(1)),
         down_script: Some("DROP TABLE birds"),
         applied_by: "ana",
@@ -312,10 +314,12 @@ fn every_text_arrives_with_its_arguments() {
         Text::ResetSession,
         Text::Record { history, row },
         Text::Record { history, row: first },
-        Text::Mark { history, position, lease },
-        Text::Finish { history, position, state, statements_done: None },
-        Text::Finish { history, position, state, statements_done: Some(0) },
+        Text::Mark { history, position, statements_done: Count::Beyond(2), lease },
+        Text::Finish { history, position, state, statements_done: Count::Beyond(0) },
+        Text::Finish { history, position, state, statements_done: Count::Exactly(u64::MAX) },
         Text::DownScript { history, position },
+        Text::StatementChecksums { history, position },
+        Text::Traces { statement: "CREATE TABLE naïve" },
     ];
     for text in &texts {
         assert_eq!(dialect.text(text), Some(vec![format!("{text:?}"), String::new()]));

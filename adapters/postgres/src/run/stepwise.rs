@@ -47,6 +47,11 @@ impl Run<'_> {
             draft.push(text, Role::Opening);
         }
         self.step(draft, Sending::Part)?;
+        for text in self.current().head.preparation.clone() {
+            let mut draft = Draft::default();
+            draft.push(&text, Role::Opening);
+            self.step(draft, Sending::Part)?;
+        }
         let mut last = Marking::Marked;
         while let Some(piece) = self.pull(work)? {
             match piece.kind {

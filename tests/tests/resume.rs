@@ -1,0 +1,273 @@
+//! Half done migrations: `up` goes on at the statement that failed, refuses what was edited under it, and leaves alone
+//! what it cannot know.
+
+use insta::assert_snapshot;
+use whimbrel_tests::{Database, MariaDb, Outcome, Postgres, Project, Sqlite};
+
+/// A database of each engine with a script that runs statement by statement there.
+struct Case {
+    database: Box<dyn Database>,
+    /// What makes a script run statement by statement.
+    header: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    let no_transaction = "-- no-transaction\n";
+    vec![
+        Case { database: Box::new(MariaDb::fresh()), header: "" },
+        Case { database: Box::new(Postgres::fresh()), header: no_transaction },
+        Case { database: Box::new(Sqlite::fresh()), header: no_transaction },
+    ]
+}
+
+impl Case {
+    /// Returns a project with one migration of these statements, one on each line behind the header.
+    fn project(&self, statements: &str) -> Project {
+        Project::new().file(&self.path(), format!("{}{statements}", self.header))
+    }
+
+    fn path(&self) -> String {
+        format!("migrations/{}/001_flock.sql", self.database.engine().adapter())
+    }
+
+    fn edit(&self, project: &Project, from: &str, to: &str) {
+        let text = project.read(&self.path());
+        assert!(text.contains(from), "{text}");
+        project.write(&self.path(), text.replace(from, to));
+    }
+
+    fn up(&self, project: &Project) -> Outcome {
+        self.command(project, "up")
+    }
+
+    fn command(&self, project: &Project, command: &str) -> Outcome {
+        project.run([command, self.database.engine().adapter(), "--url", &self.database.url()])
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.database.lines(
+            "SELECT attempt, direction, state, statements_done, statements_total FROM whimbrel_migrations ORDER BY position",
+        )
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.database.lines("SELECT bird FROM flock ORDER BY bird")
+    }
+}
+
+/// Statement 3 fails.
+const FIVE: &str = "CREATE TABLE flock (bird varchar(20));\n\
+                    INSERT INTO flock VALUES ('whimbrel');\n\
+                    INSERT INTO flok VALUES ('curlew');\n\
+                    CREATE TABLE sites (name varchar(20));\n\
+                    INSERT INTO flock VALUES ('godwit');\n";
+
+#[test]
+fn up_goes_on_at_the_failed_statement_once_it_is_mended() {
+    for case in cases() {
+        let project = case.project(FIVE);
+        let failed = case.up(&project).exits(5);
+        assert!(failed.mentions("stopped after 2 of 5 statements"), "{failed:?}");
+        assert_eq!(case.log(), ["1|up|failed|2|5"]);
+        case.edit(&project, "flok", "flock");
+        let resumed = case.up(&project).exits(0);
+        assert!(resumed.mentions("goes on at statement 3 of 5"), "{resumed:?}");
+        assert_eq!(case.seen(), ["curlew", "godwit", "whimbrel"], "each statement ran once");
+        assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|applied|5|5"]);
+        let _ = case.command(&project, "verify").exits(0);
+        assert!(case.up(&project).exits(0).mentions("up to date"), "all of it is there");
+    }
+}
+
+#[test]
+fn a_resumed_migration_that_fails_again_is_resumed_again() {
+    for case in cases() {
+        let project = case.project(FIVE);
+        let _ = case.up(&project).exits(5);
+        case.edit(&project, "flok VALUES", "flock VALUES");
+        case.edit(&project, "CREATE TABLE sites", "CREATE TABLE flock");
+        let again = case.up(&project).exits(5);
+        assert!(again.mentions("stopped after 3 of 5 statements"), "{again:?}");
+        assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|failed|3|5"]);
+        case.edit(&project, "CREATE TABLE flock (name", "CREATE TABLE sites (name");
+        let _ = case.up(&project).exits(0);
+        assert_eq!(case.seen(), ["curlew", "godwit", "whimbrel"]);
+    }
+}
+
+#[test]
+fn an_edit_of_the_applied_part_is_refused() {
+    for case in cases() {
+        let project = case.project(FIVE);
+        let _ = case.up(&project).exits(5);
+        case.edit(&project, "flok", "flock");
+        case.edit(&project, "'whimbrel'", "'ruff'");
+        let refused = case.up(&project).exits(4);
+        assert!(refused.mentions("its statement 2 was changed since"), "{refused:?}");
+        assert_eq!(case.log(), ["1|up|failed|2|5"], "nothing was run");
+        case.edit(&project, "'ruff'", "'whimbrel'");
+        let _ = case.up(&project).exits(0);
+    }
+}
+
+#[test]
+fn comments_in_the_applied_part_may_change() {
+    for case in cases() {
+        let project = case.project(FIVE);
+        let _ = case.up(&project).exits(5);
+        case.edit(&project, "INSERT INTO flok", "\n-- The second one, /* mended */.\nINSERT INTO flock");
+        let _ = case.up(&project).exits(0);
+        assert_eq!(case.seen(), ["curlew", "godwit", "whimbrel"]);
+    }
+}
+
+#[test]
+fn the_messages_name_the_way_on() {
+    let case = cases().remove(0);
+    let project = case.project(FIVE);
+    assert_snapshot!(case.up(&project).redacted(), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_flock` stopped after 2 of 5 statements, and they cannot be undone
+      --> migrations/mysql/001_flock.sql:3:1
+      3 | INSERT INTO flok VALUES ('curlew');
+        | ^
+      caused by: Table '[DATABASE].flok' doesn't exist
+    state: statements 1-2 of `001_flock` are in the database; nothing else runs until it is settled
+    hint: fix statement 3 and run `whimbrel up mysql` again, which goes on there; or settle it by hand and say so: `whimbrel repair mysql 001_flock --applied` or `--reverted`
+    ");
+    case.edit(&project, "'whimbrel'", "'ruff'");
+    assert_snapshot!(case.up(&project).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[edited-after-apply]: `001_flock` stopped after 2 statements, and its statement 2 was changed since
+      --> migrations/mysql/001_flock.sql:2:1
+      2 | INSERT INTO flock VALUES ('ruff');
+        | ^
+    state: statements 1-2 of `001_flock` are in the database; nothing was run
+    hint: restore statement 2 and put the change behind statement 2, or in a new migration; or settle it by hand and say so: `whimbrel repair mysql 001_flock --applied` or `--reverted`
+    ");
+    assert_snapshot!(case.command(&project, "verify").redacted(), @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_flock` stopped after 2 of 5 statements
+      attempt 1 by [USER]@[HOST] pid [PID], whimbrel 0.1.0, mysql 0.1.0
+    state: its statements 1-2 are in the database; nothing else runs until it is settled
+    hint: `whimbrel up mysql` goes on from there; or settle it by hand and say so: `whimbrel repair mysql 001_flock --applied` or `--reverted`
+
+    error[edited-after-apply]: `001_flock` stopped after 2 statements, and its statement 2 was changed since
+      --> migrations/mysql/001_flock.sql:2:1
+      2 | INSERT INTO flock VALUES ('ruff');
+        | ^
+    state: statements 1-2 of `001_flock` are in the database; nothing was run
+    hint: restore statement 2 and put the change behind statement 2, or in a new migration; or settle it by hand and say so: `whimbrel repair mysql 001_flock --applied` or `--reverted`
+    ");
+    case.edit(&project, "'ruff'", "'whimbrel'");
+    case.edit(&project, "flok", "flock");
+    assert_snapshot!(case.command(&project, "plan").redacted(), @r"
+    exit: 0
+    --- stdout
+    1 migration would run on mysql, in this order
+
+    -- up 001_flock: 5 statements, statement by statement, without a transaction
+    -- goes on at statement 3 of 5: those before it are in the database
+    CREATE TABLE flock (bird varchar(20));
+    INSERT INTO flock VALUES ('whimbrel');
+    INSERT INTO flock VALUES ('curlew');
+    CREATE TABLE sites (name varchar(20));
+    INSERT INTO flock VALUES ('godwit');
+    --- stderr
+    ");
+    assert_snapshot!(case.up(&project).redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_flock  [N] ms
+    1 migration applied to mysql, now at 001_flock
+    --- stderr
+    note: 001_flock, goes on at statement 3 of 5: those before it are in the database
+    ");
+}
+
+#[test]
+fn settings_of_the_applied_part_hold_for_the_rest() {
+    let database = MariaDb::fresh();
+    let script = "SET @@lock_wait_timeout = 7;\nCREATE TABLE flock (bird varchar(20));\n\
+                  INSERT INTO nowhere VALUES (@@lock_wait_timeout);\n";
+    let project = Project::new().file("migrations/mysql/001_flock.sql", script);
+    let up = || project.run(["up", "mysql", "--url", &database.url()]);
+    let _ = up().exits(5);
+    project.write("migrations/mysql/001_flock.sql", script.replace("nowhere", "flock"));
+    let _ = up().exits(0);
+    assert_eq!(database.lines("SELECT bird FROM flock"), ["7"]);
+}
+
+#[test]
+fn what_ended_with_the_session_is_not_gone_on_without() {
+    let database = MariaDb::fresh();
+    let script = "CREATE TABLE flock (bird varchar(20));\nSET @bird = CONCAT('whim', 'brel');\nINSERT INTO nowhere VALUES (1);\n";
+    let project = Project::new().file("migrations/mysql/001_flock.sql", script);
+    let up = || project.run(["up", "mysql", "--url", &database.url()]);
+    let _ = up().exits(5);
+    project.write(
+        "migrations/mysql/001_flock.sql",
+        script.replace("nowhere VALUES (1)", "flock VALUES (@bird)"),
+    );
+    assert_snapshot!(up().redacted(), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_flock` stopped after 2 statements, and what its line 2 made ended with the session
+      --> migrations/mysql/001_flock.sql:2:1
+      2 | SET @bird = CONCAT('whim', 'brel')
+        | ^
+    state: statements 1-2 of `001_flock` are in the database
+    hint: finish or undo it by hand and say so: `whimbrel repair mysql 001_flock --applied` or `--reverted`
+    ");
+    assert_eq!(database.lines("SELECT bird FROM flock"), [""; 0]);
+}
+
+#[test]
+fn a_down_script_is_gone_on_with_too() {
+    let case = cases().remove(0);
+    let project =
+        case.project("CREATE TABLE flock (bird varchar(20));\nCREATE TABLE sites (name varchar(20));\n");
+    project.write("migrations/mysql/001_flock.down.sql", "DROP TABLE sites;\nDROP TABLE flok;\n");
+    let _ = case.up(&project).exits(0);
+    let _ = case.command(&project, "down").exits(5);
+    let _ = case.up(&project).exits(5);
+    project.write("migrations/mysql/001_flock.down.sql", "DROP TABLE sites;\nDROP TABLE flock;\n");
+    let _ = case.command(&project, "down").exits(0);
+    assert_eq!(case.log(), ["1|up|applied|2|2", "2|down|failed|1|2", "3|down|reverted|2|2"]);
+}
+
+/// `IF NOT EXISTS` would take the invalid index for a good one.
+#[test]
+fn an_invalid_index_is_named_and_removed_before_its_statement_runs_again() {
+    let database = Postgres::fresh();
+    database.execute("CREATE TABLE flock (bird text); INSERT INTO flock VALUES ('ruff'), ('ruff')");
+    let script =
+        "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS one_each ON flock (bird);\n";
+    let project = Project::new().file("migrations/postgres/001_flock.sql", script);
+    let up = || project.run(["up", "postgres", "--url", &database.url()]);
+    let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'one_each'::regclass";
+    assert_snapshot!(up().redacted(), @r#"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_flock` failed at its first statement, which left something behind
+      --> migrations/postgres/001_flock.sql:2:1
+      2 | CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS one_each ON flock (bird);
+        | ^
+      Key (bird)=(ruff) is duplicated.
+      caused by: could not create unique index "one_each"
+    state: no statement of `001_flock` is in the database; the index `one_each` is there and invalid
+    hint: fix what made it fail and run `whimbrel up postgres` again, which runs `DROP INDEX CONCURRENTLY public.one_each` first
+    "#);
+    assert_eq!(database.lines(valid), ["f"]);
+    database.execute("DELETE FROM flock WHERE ctid = (SELECT max(ctid) FROM flock)");
+    let _ = up().exits(0);
+    assert_eq!(database.lines(valid), ["t"]);
+}
