@@ -136,7 +136,9 @@ fn steps(
             }
             if let (Some(mark), Marking::Marked) = (&head.mark, span.marking()) {
                 let mark = mark.replace("{done}", &reached.completed.to_string());
-                engine.execute(&mark).map_err(|error| (Phase::Closing, error))?;
+                if engine.execute(&mark).map_err(|error| (Phase::Closing, error))? == 0 {
+                    return Err((Phase::Closing, taken_over()));
+                }
             }
         }
         bytes += piece.text.len() as u64;
@@ -155,7 +157,7 @@ fn close(engine: &mut dyn OneByOne, head: &Head) -> Result<(), (Phase, Error)> {
         let phase = if commits { Phase::Commit } else { Phase::Closing };
         let changed = engine.execute(text).map_err(|error| (phase, error))?;
         if head.settles == Some(index as u32) && changed != 1 {
-            return Err((Phase::Closing, transaction_ended()));
+            return Err((Phase::Closing, unsettled(head.mode)));
         }
     }
     Ok(())
@@ -203,10 +205,22 @@ pub fn stopped() -> Error {
     Error::new(ErrorKind::Stopped, "stopped on request")
 }
 
-/// Returns the error of a batch whose `settles` text did not change exactly one row.
+/// Returns the error of a batch whose `settles` text did not change exactly one row: the transaction that held the row is
+/// not ours any more, or, where there is none, the row is not.
 #[must_use]
-pub fn transaction_ended() -> Error {
-    Error::new(ErrorKind::TransactionEnded, "the script ended the transaction that it ran in")
+pub fn unsettled(mode: Mode) -> Error {
+    match mode {
+        Mode::Atomic => {
+            Error::new(ErrorKind::TransactionEnded, "the script ended the transaction that it ran in")
+        }
+        _ => taken_over(),
+    }
+}
+
+/// Returns the error of a stepwise batch whose mark finds its row settled.
+#[must_use]
+pub fn taken_over() -> Error {
+    Error::new(ErrorKind::FenceTaken, "another run has taken the migration over")
 }
 
 /// The three texts that a transaction, or a savepoint inside one, is made of.

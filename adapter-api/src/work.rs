@@ -74,12 +74,14 @@ pub struct Head {
     /// Any of them may refuse company in a message or a transaction. A failure here is one of the opening.
     pub preparation: Vec<String>,
     /// The statement that notes progress in a stepwise batch, run after each statement whose span says so. Every
-    /// `{done}` in it stands for the number of statements that are complete.
+    /// `{done}` in it stands for the number of statements that are complete. One that changes no row means that another
+    /// run has taken the migration over: send no more of it, phase `Closing`, kind `FenceTaken`.
     pub mark: Option<String>,
     /// One statement each, after the script. An atomic batch commits with the last one.
     pub closing: Vec<String>,
-    /// Which text of `closing` must change exactly one row. Any other count means that the transaction was not ours
-    /// any more: phase `Closing`, kind `TransactionEnded`, state `Unknown`.
+    /// Which text of `closing` must change exactly one row. Any other count means, in an atomic batch, that the
+    /// transaction was not ours any more: phase `Closing`, kind `TransactionEnded`, state `Unknown`. In a stepwise one
+    /// another run has taken the migration over: kind `FenceTaken`.
     pub settles: Option<u32>,
     /// Records the failure of a batch of which something stays: run after a failure past `opening`, before `cleanup`.
     /// `{done}` stands for the number of statements that stay. Never run when `opening` failed: the row is then another

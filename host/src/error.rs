@@ -298,6 +298,8 @@ names! {
     EditedAfterApply = "edited-after-apply", 4;
     /// A migration was applied and its file is gone.
     FileMissing = "file-missing", 4;
+    /// A file has another name than when it was applied.
+    Renamed = "renamed", 4;
     /// A pending migration is older than one that was applied.
     OutOfOrder = "out-of-order", 4;
     /// A migration needs another one that is not before it.

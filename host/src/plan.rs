@@ -165,7 +165,7 @@ pub fn up(migrations: &Migrations, history: &History, target: &Target, rules: &R
     let chosen = pending(migrations, history, target, rules);
     let mut problems = left_half_done(history, &ids(&chosen), Direction::Up, rules);
     problems.extend(edited(migrations, history, rules));
-    problems.extend(missing(migrations, history));
+    problems.extend(missing(migrations, history, rules));
     let late = out_of_order(migrations, history, rules);
     let mut warnings = Vec::new();
     match rules.out_of_order {
@@ -249,7 +249,7 @@ pub fn down(migrations: &Migrations, history: &History, target: &Target, rules: 
 pub fn disagreements(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
     let mut problems = left_half_done(history, &[], Direction::Up, rules);
     problems.extend(edited(migrations, history, rules));
-    problems.extend(missing(migrations, history));
+    problems.extend(missing(migrations, history, rules));
     if rules.out_of_order == OutOfOrder::Refuse {
         problems.extend(out_of_order(migrations, history, rules));
     }
@@ -420,10 +420,8 @@ fn edited_problem(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Pro
     let then = row.checksum.as_deref().and_then(Checksum::parse);
     let then = then.map_or_else(|| row.checksum.clone().unwrap_or_default(), |checksum| checksum.short());
     let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
-    Problem::new(
-        Name::EditedAfterApply,
-        format!("`{id}` changed after it was applied"),
-    )
+    let problem = Problem::new(Name::EditedAfterApply, format!("`{id}` changed after it was applied"));
+    Problem { migration: Some(id.0.clone()), ..problem }
     .at(Place::file(&migration.up.path))
     .fact(format!(
         "applied {when} with checksum {then}, the file now has {}",
@@ -436,16 +434,37 @@ fn edited_problem(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Pro
     ))
 }
 
-fn missing(migrations: &Migrations, history: &History) -> Vec<Problem> {
+fn missing(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
     let known: HashSet<&str> = migrations.list.iter().map(|migration| migration.id.0.as_str()).collect();
     let gone = history.applied().filter(|row| !known.contains(row.migration.as_str()));
     gone.map(|row| {
         let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
+        if let Some(migration) = migrations.list.iter().find(|migration| is_renamed(migration, row, history))
+        {
+            return renamed(migration, row, rules);
+        }
         Problem::new(Name::FileMissing, format!("`{}` is applied and its file is gone", row.migration))
             .fact(format!("applied {when} by {}", row.applied_by))
             .hint("restore the file: was it renamed, or is it on another branch?")
     })
     .collect()
+}
+
+/// Returns whether the file of a migration that was never applied is the one of `row`.
+fn is_renamed(migration: &Migration, row: &HistoryRow, history: &History) -> bool {
+    row.checksum.is_some() && !is_edited(migration, row) && history.last_row(&migration.id.0).is_none()
+}
+
+fn renamed(migration: &Migration, row: &HistoryRow, rules: &Rules) -> Problem {
+    let (then, now, database) = (&row.migration, &migration.id, &rules.database);
+    let when = row.finished_at.as_deref().unwrap_or("at an unknown time");
+    Problem::new(Name::Renamed, format!("`{then}` is applied, and its file is now called `{now}`"))
+        .at(Place::file(&migration.up.path))
+        .fact(format!("applied {when} by {}", row.applied_by))
+        .hint(format!(
+            "name it `{then}` again; to keep the new name, `whimbrel repair {database} {now} --applied`, then `whimbrel repair \
+             {database} {then} --reverted`"
+        ))
 }
 
 fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {
@@ -461,6 +480,13 @@ fn out_of_order(migrations: &Migrations, history: &History, rules: &Rules) -> Ve
         // One that is half done was let in before, and only gets its end.
         .filter(|migration| !matches!(history.standing(&migration.id.0), Standing::Failed(_)))
         .filter(|migration| is_meant_for(migration, rules.environment.as_deref()))
+        // One that got another name is told as that.
+        .filter(|migration| {
+            !history.applied().any(|row| {
+                !migrations.list.iter().any(|other| other.id.0 == row.migration)
+                    && is_renamed(migration, row, history)
+            })
+        })
         .map(|migration| {
             Problem::new(
                 Name::OutOfOrder,

@@ -292,7 +292,7 @@ fn a_session_lost_while_the_failure_is_recorded_is_not_used_again() {
     let (heard, outcomes, _) = walked(engine, vec![head]);
     assert_eq!(heard, "record a mark1 b mark2 nothing lost");
     let failure = outcomes[0].as_ref().expect_err("it did not settle");
-    assert_eq!((failure.error.kind, failure.committed), (ErrorKind::TransactionEnded, 2));
+    assert_eq!((failure.error.kind, failure.committed), (ErrorKind::FenceTaken, 2));
 }
 
 #[test]

@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use whimbrel_adapter_api::walk::{stopped, transaction_ended};
+use whimbrel_adapter_api::walk::{stopped, unsettled};
 use whimbrel_adapter_api::{
     Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Piece, PieceKind, Session,
     State, Stop, Work,
@@ -488,7 +488,7 @@ impl Run<'_> {
             self.events.finished(batch.number, Ok(Done::new(batch.completed)));
             return Ok(());
         }
-        self.fail(&batch, Phase::Closing, transaction_ended())
+        self.fail(&batch, Phase::Closing, unsettled(batch.head.mode))
     }
 
     /// Reports every batch after a packet that failed.
@@ -502,7 +502,9 @@ impl Run<'_> {
         if let Some(batch) = self.batches.pop_front() {
             let outcome = match (entry.role, batch.settled) {
                 // The outcome was known before; only our own tidying up has failed.
-                (Role::Epilogue, Settled::Wrongly) => self.fail(&batch, Phase::Closing, transaction_ended()),
+                (Role::Epilogue, Settled::Wrongly) => {
+                    self.fail(&batch, Phase::Closing, unsettled(batch.head.mode))
+                }
                 (Role::Epilogue, _) => {
                     self.events.finished(batch.number, Ok(Done::new(batch.completed)));
                     Ok(())

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use postgres::SimpleQueryMessage;
-use whimbrel_adapter_api::walk::{stopped, transaction_ended};
+use whimbrel_adapter_api::walk::{stopped, taken_over, unsettled};
 use whimbrel_adapter_api::{
     Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Piece, PieceKind, Rest,
     Session as SessionState, Span, State, Stop, Work,
@@ -131,6 +131,8 @@ enum Role {
     Statement(u64, Marking),
     /// A note of progress.
     Mark,
+    /// What lets it be written whatever the script has set.
+    AroundMark,
     /// A text of the host's closing.
     Closing(usize),
     /// Needed by this adapter itself.
@@ -444,8 +446,11 @@ impl Batch {
                     self.kept = self.completed;
                 }
             }
+            Role::Mark if rows == 0 => {
+                self.failed.get_or_insert(Failed { phase: Phase::Closing, error: taken_over() });
+            }
             Role::Closing(index) if self.head.settles == Some(index as u32) && rows != 1 => {
-                self.failed.get_or_insert(Failed { phase: Phase::Closing, error: transaction_ended() });
+                self.failed.get_or_insert(Failed { phase: Phase::Closing, error: unsettled(self.head.mode) });
             }
             _ => {}
         }
@@ -459,7 +464,7 @@ impl Batch {
             Role::Statement(index, _) => Phase::Statement(index),
             Role::Closing(index) if index == last && self.head.mode == Mode::Atomic => Phase::Commit,
             Role::Own if self.completed < self.head.statements => Phase::Statement(self.completed),
-            Role::Own | Role::Mark | Role::Closing(_) => Phase::Closing,
+            Role::Own | Role::Mark | Role::AroundMark | Role::Closing(_) => Phase::Closing,
         };
         let error = if phase == Phase::Opening { opening_error(error) } else { error };
         self.failed.get_or_insert(Failed { phase, error });

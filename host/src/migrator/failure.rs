@@ -102,7 +102,9 @@ fn failed(
             Problem::new(Name::InDoubt, format!("the connection was lost while `{id}` was being committed"))
                 .caused_by(error.message.clone())
         }
-        (State::Committed, _) if failure.committed > 0 => partly(failure, job),
+        (State::Committed, kind) if failure.committed > 0 && kind != ErrorKind::FenceTaken => {
+            partly(failure, job)
+        }
         (State::Committed, _) if !left.is_empty() => {
             let what = plan::attempt(&id.0, job.step.direction);
             Problem::new(
@@ -112,6 +114,9 @@ fn failed(
             .caused_by(error.message.clone())
         }
         (_, ErrorKind::Panicked) => panicked(error, job, options),
+        (_, ErrorKind::FenceTaken) => {
+            Problem::new(Name::LockHeld, format!("another run has taken `{id}` over from this one"))
+        }
         _ => match error::of_connection(error) {
             Some(problem) => problem,
             // Whether the database is as it was before cannot be said, and a program must not take it for granted.
@@ -290,6 +295,9 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
             )
         }
         (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),
+        (_, ErrorKind::FenceTaken) => {
+            format!("let the other run finish; {again} does what is left")
+        }
         (State::Committed, _) if failure.committed > 0 => format!(
             "fix statement {} and run {again} again, which goes on there; or settle it by hand and say so: `whimbrel repair \
              {database} {id} --applied` or `--reverted`",

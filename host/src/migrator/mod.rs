@@ -15,18 +15,25 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use whimbrel_adapter_api::{Capability, Connection, Info, Limits, Liveness, Mode, TableName};
+use whimbrel_adapter_api::{
+    Capability, Connection, ErrorKind, Failure, Info, Limits, Liveness, Mode, Session as SessionState, State,
+    TableName,
+};
 
 use crate::error::{Error, Name, Problem, Result};
 use crate::history::{History, HistoryRow, Session, Standing, Table};
 use crate::plan::{self, Choice, Direction, OutOfOrder, Plan, Rules, Target};
 use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
 use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Recorded, Settings, Waited};
+use crate::script::checksums::Checksums;
 use crate::source::{Id, Migration, Migrations};
 
 pub use settle::Settlement;
 
 const NOTHING_RUN: &str = "nothing was run";
+
+/// How often one migration is run again after it was rolled back by something that passes.
+const RETRIES: u32 = 3;
 
 /// The name of the history table, unless told otherwise.
 pub const DEFAULT_TABLE: &str = "whimbrel_migrations";
@@ -181,7 +188,10 @@ impl Migrator {
         let mut preview = || {
             let (mut session, history) = Session::open(connection, &self.options.table)?;
             let history = without_the_dead(history, &mut session)?;
-            let plan = self.plan(direction, &history, target)?;
+            let plan = match (self.plan(direction, &history, target), direction) {
+                (Err(error), Direction::Up) => Err(self.explained(error, &history, target, &mut session)),
+                (plan, _) => plan,
+            }?;
             let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
             Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
         };
@@ -218,8 +228,40 @@ impl Migrator {
         let mut problems = plan::disagreements(&self.migrations, &history, &self.rules());
         let at_work = history.started();
         problems.extend(at_work.map(|row| failure::under_way(row, &self.options.database)));
-        problems.extend(self.script_problems(&history, &Target::All, &mut session));
-        Ok(problems)
+        let found = Error { problems, done: Vec::new() };
+        Ok(self.explained(found, &history, &Target::All, &mut session).problems)
+    }
+
+    /// Returns what keeps `up` from running, together with what is wrong with the scripts that it would run.
+    fn explained(
+        &self,
+        mut error: Error,
+        history: &History,
+        target: &Target,
+        session: &mut Session<'_>,
+    ) -> Error {
+        for problem in &mut error.problems {
+            self.name_edit_of_comments(problem, history, session);
+        }
+        error.problems.extend(self.script_problems(history, target, session));
+        error
+    }
+
+    /// Says of an edited migration that its statements are the same, if they are. What keeps it from being known is not
+    /// worth a second error.
+    fn name_edit_of_comments(&self, problem: &mut Problem, history: &History, session: &mut Session<'_>) {
+        let edited = problem.migration.as_deref().filter(|_| problem.name == Name::EditedAfterApply);
+        let find = |id: &str| self.migrations.list.iter().find(|migration| migration.id.0 == id);
+        let Some(migration) = edited.and_then(find) else { return };
+        let Standing::Applied(row) = history.standing(&migration.id.0) else { return };
+        let then = session.read_statement_checksums(row.position).ok().flatten();
+        let then = then.as_deref().and_then(Checksums::parse);
+        let now = prepare::checksums(&migration.up, migration.transaction, session, &self.options);
+        if then.zip(now.ok()).is_some_and(|(then, now)| then.has_same_statements(&now)) {
+            problem
+                .facts
+                .push("only comments, or the space between statements, are not what they were".to_owned());
+        }
     }
 
     /// Returns what is wrong with the scripts that `up` would run.
@@ -312,12 +354,14 @@ struct Run<'a> {
     report: Report,
     /// The server's words at the last fence that was lost. Should nobody else turn up, they are the reason.
     lost_to: Option<String>,
+    /// How often the migration that is next was rolled back by something that passes.
+    retries: u32,
 }
 
 impl<'a> Run<'a> {
     fn new(migrator: &'a Migrator, observer: &'a mut dyn Observer) -> Self {
         let patience = Patience::new(migrator.options.wait_for_runner);
-        Run { migrator, observer, patience, report: Report::default(), lost_to: None }
+        Run { migrator, observer, patience, report: Report::default(), lost_to: None, retries: 0 }
     }
 
     fn finish(mut self, history: &History) -> Report {
@@ -364,9 +408,8 @@ impl<'a> Run<'a> {
         let mut chosen = target.clone();
         loop {
             let plan = match (self.plan(direction, &history, &chosen, target), direction) {
-                (Err(mut error), Direction::Up) => {
-                    error.problems.extend(self.migrator.script_problems(&history, &chosen, session));
-                    return Err(error);
+                (Err(error), Direction::Up) => {
+                    return Err(self.migrator.explained(error, &history, &chosen, session));
                 }
                 (plan, _) => plan?,
             };
@@ -442,10 +485,16 @@ impl<'a> Run<'a> {
         if !outcome.finished.is_empty() {
             self.patience.renew();
             self.lost_to = None;
+            self.retries = 0;
         }
         let job = jobs.get(outcome.finished.len());
         match outcome.ending {
             Ending::Done => Ok(Progress::Complete),
+            Ending::Failed(failure) if self.retries < RETRIES && passes(&failure) => {
+                self.retries += 1;
+                job.into_iter().for_each(|job| self.observer.retrying(job, &failure.error.message));
+                Ok(Progress::Overtaken)
+            }
             Ending::FenceTaken(failure) => {
                 self.lost_to = Some(failure.error.message);
                 Ok(Progress::Overtaken)
@@ -488,7 +537,10 @@ impl<'a> Run<'a> {
             Waited::LongEnough if options.cancellation.is_cancelled() => {
                 Err(interrupted_while_waiting().into())
             }
-            Waited::LongEnough => Err(self.gave_up(Some(&row.applied_by)).into()),
+            Waited::LongEnough => {
+                let since = row.started_at.as_deref().map(|time| format!(", since {time}"));
+                Err(self.gave_up(Some(&(row.applied_by.clone() + &since.unwrap_or_default()))).into())
+            }
         }
     }
 
@@ -512,6 +564,14 @@ impl<'a> Run<'a> {
         error.done.clone_from(&self.report.done);
         error.with_state(&failure::stays(&self.report.done))
     }
+}
+
+/// Returns whether a migration was rolled back as a whole, by something that another try may not meet: a deadlock, or a
+/// transaction that could not be serialized.
+fn passes(failure: &Failure) -> bool {
+    let error = &failure.error;
+    let is_of_others = matches!(error.kind, ErrorKind::Deadlock | ErrorKind::Serialization);
+    failure.state == State::RolledBack && error.session == SessionState::Usable && is_of_others
 }
 
 fn interrupted_while_waiting() -> Problem {

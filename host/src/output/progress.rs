@@ -92,6 +92,15 @@ impl Observer for Progress<'_> {
         }
     }
 
+    fn retrying(&mut self, job: &Job, error: &str) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if self.output.verbosity > Verbosity::Quiet {
+            self.say(&format!("note: {} was rolled back and runs again: {error}\n", job.step.id));
+        }
+    }
+
     fn recording(&mut self, statements: &[String]) {
         if self.output.format == Format::Human && self.output.verbosity > Verbosity::Quiet {
             self.say(&statements.iter().map(|statement| format!("runs  {statement}\n")).collect::<String>());

@@ -178,6 +178,7 @@ fn a_choice_is_overtaken_when_another_run_went_the_other_way() {
 fn every_disagreement_is_found_at_once() {
     let mut files = files(&["1_a", "2_b", "4_d"]);
     files.list[0].checksum = Checksum::of(b"edited");
+    files.list[1].checksum = Checksum::of(b"new");
     let answer = up(&files, &history("+1_a +3_gone +4_d !5_half"), &Target::All, &rules());
     // What is half done is told once, not also as a file that is missing.
     let expected = [Name::PartlyApplied, Name::EditedAfterApply, Name::FileMissing, Name::OutOfOrder];

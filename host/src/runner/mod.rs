@@ -46,6 +46,8 @@ pub trait Observer {
     fn notice(&mut self, _job: &Job, _notice: &Notice) {}
     /// A job is complete.
     fn finished(&mut self, _job: &Job, _duration: Duration) {}
+    /// A job was rolled back by something that passes, and runs again.
+    fn retrying(&mut self, _job: &Job, _error: &str) {}
     /// These statements are about to change the history, and nothing else.
     fn recording(&mut self, _statements: &[String]) {}
     /// Another runner is at work, and this one waits for it.

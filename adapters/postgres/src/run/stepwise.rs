@@ -96,9 +96,10 @@ impl Run<'_> {
         let (Some(mark), Marking::Marked) = (&batch.head.mark, marking) else {
             return Ok(());
         };
+        let mark = mark.replace("{done}", &batch.completed.to_string());
         let mut draft = Draft::default();
-        for text in undisturbed(mark.replace("{done}", &batch.completed.to_string())) {
-            draft.push(&text, Role::Mark);
+        for text in undisturbed(mark.clone()) {
+            draft.push(&text, if text == mark { Role::Mark } else { Role::AroundMark });
         }
         self.send(draft, Sending::Part)
     }

@@ -1,0 +1,120 @@
+//! What passes by itself is tried again as a whole migration, and what another run has taken over is left to it.
+
+use std::thread;
+
+use insta::assert_snapshot;
+use mysql::prelude::Queryable;
+use whimbrel_tests::{Database, MariaDb, Postgres, Project};
+
+const BOTH: &str = "UPDATE flock SET seen = seen + 1;\nUPDATE sites SET seen = seen + 1;\n";
+
+/// Looks until the database answers with a row.
+fn wait_for(database: &dyn Database, sql: &str) {
+    while database.lines(sql).is_empty() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_migration_that_lost_a_deadlock_runs_again_on_postgres() {
+    let database = Postgres::fresh();
+    database.execute(
+        "CREATE TABLE flock (seen integer); INSERT INTO flock VALUES (0); \
+         CREATE TABLE sites (seen integer); INSERT INTO sites VALUES (0)",
+    );
+    // Whoever waited for so long when a deadlock is there loses it: the run does, and never the other session.
+    database.execute(&format!("ALTER DATABASE {} SET deadlock_timeout = '2s'", database.name()));
+    let mut other = database.client();
+    let begin = "SET deadlock_timeout = '1h'; BEGIN; UPDATE sites SET seen = 10";
+    other.batch_execute(begin).expect("nobody else has it");
+
+    let project = Project::new().file("migrations/postgres/001_both.sql", BOTH);
+    let run = project.spawn(["up", "postgres", "--url", &database.url()]);
+    wait_for(
+        &database,
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    other.batch_execute("UPDATE flock SET seen = 10; COMMIT").expect("the other one loses the deadlock");
+
+    assert_snapshot!(run.wait().redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_both  [N] ms
+    1 migration applied to postgres, now at 001_both
+    --- stderr
+    note: 001_both was rolled back and runs again: deadlock detected
+    ");
+    assert_eq!(database.lines("SELECT flock.seen, sites.seen FROM flock, sites"), ["11|11"], "it ran once");
+}
+
+#[test]
+fn a_migration_that_lost_a_deadlock_runs_again_on_mariadb() {
+    let database = MariaDb::fresh();
+    database.execute(
+        "CREATE TABLE flock (seen integer); INSERT INTO flock VALUES (0); \
+         CREATE TABLE sites (seen integer); INSERT INTO sites VALUES (0); \
+         CREATE TABLE heavy (n integer)",
+    );
+    let mut other = database.client();
+    // The transaction that has changed less is the one that loses.
+    other.query_drop("START TRANSACTION").expect("a transaction");
+    other.query_drop("INSERT INTO heavy SELECT seq FROM seq_1_to_1000").expect("a thousand rows");
+    other.query_drop("UPDATE sites SET seen = 10").expect("nobody else has it");
+
+    let project = Project::new().file("migrations/mysql/001_both.sql", BOTH);
+    let run = project.spawn(["up", "mysql", "--url", &database.url()]);
+    let waits = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() \
+                 AND info LIKE '%UPDATE sites%' AND time_ms > 200";
+    wait_for(&database, waits);
+    other.query_drop("UPDATE flock SET seen = 10").expect("the other one loses the deadlock");
+    other.query_drop("COMMIT").expect("all of it is done");
+
+    assert_snapshot!(run.wait().redacted(), @r"
+    exit: 0
+    --- stdout
+    applied  001_both  [N] ms
+    1 migration applied to mysql, now at 001_both
+    --- stderr
+    note: 001_both was rolled back and runs again: Deadlock found when trying to get lock; try restarting transaction
+    ");
+    assert_eq!(database.lines("SELECT flock.seen, sites.seen FROM flock, sites"), ["11|11"], "it ran once");
+}
+
+/// A runner that was stopped for longer than its lease, and wakes up.
+#[test]
+fn a_run_whose_migration_was_taken_over_stops_at_its_next_mark() {
+    let database = Postgres::fresh();
+    let mut other = database.client();
+    other.batch_execute("SELECT pg_advisory_lock(7)").expect("nobody else has it");
+    let script = "-- no-transaction\nCREATE TABLE one ();\nSELECT pg_advisory_lock(7);\nCREATE TABLE two ();\n\
+                  CREATE TABLE three ();\nCREATE TABLE four ();\n";
+    let project = Project::new().file("migrations/postgres/001_four.sql", script);
+    let run = project.spawn(["up", "postgres", "--url", &database.url()]);
+    wait_for(
+        &database,
+        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
+                         (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
+    other
+        .batch_execute(
+            "UPDATE whimbrel_migrations SET state = 'failed'; \
+             INSERT INTO whimbrel_migrations SELECT 2, 1, migration, 2, direction, 'started', checksum, 1, 5, \
+             statement_checksums, now() + interval '1 hour', now(), NULL, NULL, NULL, 'ana@build-7 pid 4121' \
+             FROM whimbrel_migrations; SELECT pg_advisory_unlock(7)",
+        )
+        .expect("the history is there");
+    assert_snapshot!(run.wait().redacted(), @r"
+    exit: 6
+    --- stdout
+    --- stderr
+    error[lock-held]: another run has taken `001_four` over from this one
+      --> migrations/postgres/001_four.sql
+      after its statement 3, when that was noted in the history
+    state: statements 1-3 of `001_four` are in the database; nothing else runs until it is settled
+    hint: let the other run finish; `whimbrel up postgres` does what is left
+    ");
+    let left = "SELECT count(*) FROM pg_tables WHERE tablename IN ('three', 'four')";
+    assert_eq!(database.lines(left), ["0"], "at most the statement that was on its way ran");
+    let rows = "SELECT position, state, statements_done FROM whimbrel_migrations ORDER BY position";
+    assert_eq!(database.lines(rows), ["1|failed|1", "2|started|1"], "neither row is its own any more");
+}
