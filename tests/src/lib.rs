@@ -15,6 +15,7 @@ mod postgres;
 mod probe;
 mod project;
 mod proxy;
+mod record;
 mod servers;
 mod sqlite;
 mod wire;

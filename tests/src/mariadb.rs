@@ -9,6 +9,7 @@ use mysql::{Conn, OptsBuilder, Value};
 use regex::Regex;
 
 use crate::database::{Database, Engine, Networked, Row, output_of, path_text, unique_name};
+use crate::record::{self, Record};
 use crate::servers::{Server, servers};
 use crate::wire::Protocol;
 
@@ -46,8 +47,14 @@ impl MariaDb {
     /// Creates a user without any right, under a name that no other test has, and returns the name. It has the
     /// owner's password and is dropped with the database.
     pub fn user(&self, suffix: &str) -> String {
+        self.user_with_password(suffix, &servers().mariadb.password)
+    }
+
+    /// Creates such a user with a password of its own.
+    pub fn user_with_password(&self, suffix: &str, password: &str) -> String {
         let user = format!("{}_{suffix}", self.name);
-        maintain(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{}'", servers().mariadb.password));
+        let password = password.replace('\\', "\\\\").replace('\'', "''");
+        maintain(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{password}'"));
         self.users.lock().expect("no test panics while it adds a user").push(user.clone());
         user
     }
@@ -55,6 +62,23 @@ impl MariaDb {
     /// Opens a session that the test holds itself.
     pub fn client(&self) -> Conn {
         connect(Some(&self.name)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Keeps the rows of the histories for the search after the tests.
+    fn keep_histories(&self, connection: &mut Conn) -> Result<(), mysql::Error> {
+        connection.query_drop("SET lock_wait_timeout = 5, max_statement_time = 5")?;
+        let find = format!(
+            "SELECT table_name FROM information_schema.columns \
+             WHERE table_schema = '{}' AND column_name = 'down_script'",
+            self.name
+        );
+        let tables: Vec<String> = connection.query(find)?;
+        for table in tables {
+            let rows = all_rows(connection, &format!("SELECT * FROM `{}`.`{table}`", self.name))?;
+            let lines: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+            Record::of_this_test().keep("history", lines.join("\n").as_bytes());
+        }
+        Ok(())
     }
 }
 
@@ -112,6 +136,10 @@ impl Drop for MariaDb {
         let sessions: Vec<u64> = connection.query(ours).unwrap_or_default();
         for session in sessions {
             let _ = connection.query_drop(format!("KILL {session}"));
+        }
+        if record::folder().is_some() && !std::thread::panicking() {
+            // A view of this name, or a table that cannot be read any more, is no history.
+            let _ = self.keep_histories(&mut connection);
         }
         let _ = connection.query_drop(format!("DROP DATABASE IF EXISTS {}", self.name));
         for user in self.users.get_mut().map(std::mem::take).unwrap_or_default() {

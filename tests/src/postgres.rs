@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::database::{Database, Engine, Networked, Row, output_of, path_text, unique_name};
+use crate::record::{self, Record};
 use crate::servers::{Server, servers};
 use crate::wire::Protocol;
 
@@ -68,8 +69,14 @@ impl Postgres {
     /// Creates a role that may log in and nothing else, under a name that no other test has, and returns the
     /// name. It has the owner's password and is dropped with the database.
     pub fn role(&self, suffix: &str) -> String {
+        self.role_with_password(suffix, &servers().postgres.password)
+    }
+
+    /// Creates such a role with a password of its own.
+    pub fn role_with_password(&self, suffix: &str, password: &str) -> String {
         let role = format!("{}_{suffix}", self.name);
-        maintain(&format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", servers().postgres.password));
+        let password = password.replace('\'', "''");
+        maintain(&format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'"));
         self.roles.lock().expect("no test panics while it adds a role").push(role.clone());
         role
     }
@@ -77,6 +84,20 @@ impl Postgres {
     /// Opens a session that the test holds itself.
     pub fn client(&self) -> Client {
         connect(&self.name)
+    }
+
+    /// Keeps the rows of the histories for the search after the tests.
+    fn keep_histories(&self) {
+        let Ok(mut client) = configuration(&self.name).connect(NoTls) else { return };
+        let find = "SET statement_timeout = '5s'; \
+             SELECT format('SELECT history::text FROM %I.%I AS history', table_schema, table_name) \
+             FROM information_schema.columns WHERE column_name = 'down_script'";
+        let histories = rows(&client.simple_query(find).unwrap_or_default());
+        for query in histories.into_iter().flatten().flatten() {
+            let rows = rows(&client.simple_query(&query).unwrap_or_default());
+            let lines: Vec<String> = rows.into_iter().flatten().flatten().collect();
+            Record::of_this_test().keep("history", lines.join("\n").as_bytes());
+        }
     }
 }
 
@@ -91,13 +112,7 @@ impl Database for Postgres {
 
     fn try_query(&self, sql: &str) -> Result<Vec<Row>, String> {
         let messages = self.client().simple_query(sql).map_err(|error| told(&error))?;
-        let row = |message: &SimpleQueryMessage| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-            }
-            _ => None,
-        };
-        Ok(messages.iter().filter_map(row).collect())
+        Ok(rows(&messages))
     }
 
     fn dump(&self) -> String {
@@ -135,6 +150,9 @@ impl Networked for Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // A second panic would hide the first, and what is left goes with the servers anyway.
+        if record::folder().is_some() && !std::thread::panicking() {
+            self.keep_histories();
+        }
         let mut client = match configuration("postgres").connect(NoTls) {
             Ok(client) => client,
             Err(_) => return,
@@ -157,6 +175,16 @@ impl Pool {
             Self::Session => servers.pooler_session.address(),
         }
     }
+}
+
+fn rows(messages: &[SimpleQueryMessage]) -> Vec<Row> {
+    let row = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+        }
+        _ => None,
+    };
+    messages.iter().filter_map(row).collect()
 }
 
 /// Runs a statement that concerns the server and not one of the tests' databases.

@@ -5,11 +5,12 @@
 //!
 //! Builds nothing: `cargo xtask test` has built the binary and the adapters before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::outcome::{Outcome, Places};
+use crate::record::{self, Record};
 
 /// A run that takes longer hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -29,6 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub struct Project {
     directory: TempDir,
     environment: BTreeMap<OsString, OsString>,
+    /// What the test wrote itself, which may hold a password.
+    written: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// One run of the binary that has not started yet.
@@ -53,13 +57,22 @@ enum Stream {
     Stderr,
 }
 
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
 impl Project {
     /// Creates an empty project.
     #[expect(clippy::new_without_default, reason = "a directory on the disk is no default value")]
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("whimbrel-project-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        Self { directory, environment: BTreeMap::new() }
+        Self { directory, environment: BTreeMap::new(), written: Mutex::default() }
     }
 
     /// Adds a file, and the directories above it.
@@ -85,6 +98,7 @@ impl Project {
         let written =
             fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| fs::write(&path, contents));
         written.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        self.written.lock().expect("no test panics while it writes a file").insert(path);
     }
 
     /// Reads a file back.
@@ -136,6 +150,33 @@ impl Project {
     }
 }
 
+impl Drop for Project {
+    fn drop(&mut self) {
+        // A second panic would hide the first.
+        if record::folder().is_none() || thread::panicking() {
+            return;
+        }
+        let written = self.written.get_mut().map(std::mem::take).unwrap_or_default();
+        let record = Record::of_this_test();
+        for path in files_below(self.directory.path()).iter().filter(|path| !written.contains(*path)) {
+            record.keep_file("file", path);
+        }
+    }
+}
+
+/// Returns all files below a directory, without those behind a link.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files.extend(files_below(&entry.path())),
+            Ok(kind) if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+    files
+}
+
 impl Invocation<'_> {
     /// Sets a variable for this run.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
@@ -176,12 +217,14 @@ impl Invocation<'_> {
             (Stream::Stdout, Box::new(child.stdout.take().expect("standard output is a pipe"))),
             (Stream::Stderr, Box::new(child.stderr.take().expect("standard error is a pipe"))),
         ];
+        let record = Record::of_this_test();
         for (stream, mut pipe) in streams {
-            let sender = sender.clone();
+            let (sender, record) = (sender.clone(), record.clone());
             thread::spawn(move || {
                 let mut bytes = Vec::new();
                 // What came before an error is still worth showing.
                 let _ = pipe.read_to_end(&mut bytes);
+                record.keep(stream.name(), &bytes);
                 sender.send((stream, String::from_utf8_lossy(&bytes).into_owned()))
             });
         }
@@ -247,6 +290,8 @@ impl Drop for Running {
         // Both fail when the run has ended in order, which is the usual case.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Until both streams are read to their ends, and kept.
+        while self.output.recv_timeout(DEADLINE).is_ok() {}
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Servers {
     pub other_authority: PathBuf,
     /// The engines' own clients.
     pub programs: Programs,
+    /// A password with every character that a url, a shell, SQL, json or a password file escapes.
+    pub awkward_password: String,
+    /// The folder for everything that is to be searched for passwords after the tests.
+    pub record: PathBuf,
 }
 
 /// How to reach one server.
@@ -74,6 +78,11 @@ pub struct Programs {
 pub fn servers() -> &'static Servers {
     static SERVERS: LazyLock<Servers> = LazyLock::new(read);
     &SERVERS
+}
+
+/// Returns whether servers were started for this test process.
+pub(crate) fn are_there() -> bool {
+    env::var_os(VARIABLE).is_some()
 }
 
 impl Server {

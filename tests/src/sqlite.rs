@@ -9,13 +9,14 @@ use rusqlite::{Batch, Connection};
 use tempfile::TempDir;
 
 use crate::database::{Database, Engine, Row, output_of, path_text};
+use crate::record::Record;
 use crate::servers::servers;
 
 /// A SQLite database in a file, which need not exist yet.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
-    _directory: Option<TempDir>,
+    directory: Option<TempDir>,
 }
 
 impl Sqlite {
@@ -23,12 +24,12 @@ impl Sqlite {
     pub fn fresh() -> Self {
         let directory = tempfile::Builder::new().prefix("whimbrel-sqlite-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        Self { path: directory.path().join("test.db"), _directory: Some(directory) }
+        Self { path: directory.path().join("test.db"), directory: Some(directory) }
     }
 
     /// Returns the database in a file that somebody else takes care of.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), _directory: None }
+        Self { path: path.into(), directory: None }
     }
 
     /// Returns the file.
@@ -40,6 +41,14 @@ impl Sqlite {
     pub fn client(&self) -> Connection {
         Connection::open(&self.path)
             .unwrap_or_else(|error| panic!("cannot open {}: {error}", self.path.display()))
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if self.directory.is_some() && !std::thread::panicking() {
+            Record::of_this_test().keep_file("database", &self.path);
+        }
     }
 }
 

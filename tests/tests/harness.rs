@@ -376,3 +376,58 @@ fn a_run_sees_its_project_and_nothing_of_this_machine() {
         "exit: 3\n--- stdout\ntyped\nSELECT 1;\nalways now\n--- stderr\n[DIR]\nGIVEN\nHOME\nLANG\nONCE\nPATH\nPWD\nTZ\n"
     );
 }
+
+/// Returns all that was kept of this test, each piece with what it is.
+fn kept(test: &str) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(&servers().record).expect("xtask has made the folder") {
+        let entry = entry.expect("it can be read");
+        let name = entry.file_name().into_string().expect("the harness names it");
+        if name.starts_with(&format!("harness.{test}.")) {
+            let bytes = std::fs::read(entry.path()).expect("it can be read");
+            let what = name.rsplit('.').next().unwrap_or_default().to_owned();
+            kept.push((what, String::from_utf8_lossy(&bytes).into_owned()));
+        }
+    }
+    kept
+}
+
+#[test]
+fn what_comes_to_light_in_a_test_is_kept_for_the_search_after_it() {
+    let of_this_test = || kept("what_comes_to_light_in_a_test_is_kept_for_the_search_after_it");
+    let before = of_this_test().len();
+    let project = Project::new().file("own.txt", "written by the test");
+    let script = "echo to-stdout; echo to-stderr >&2; echo to-a-file > made.txt";
+    let _ = project.program("sh", ["-c", script]).run().exits(0);
+    // One that is killed has printed too.
+    let printed = project.path("printed");
+    let running = project.program("sh", ["-c", "echo before-the-end; touch printed; exec sleep 60"]).spawn();
+    while !printed.exists() {
+        std::thread::yield_now();
+    }
+    drop(running);
+    drop(project);
+    let postgres = Postgres::fresh();
+    postgres.execute("CREATE TABLE other AS SELECT 'a-row-of-postgres' AS down_script");
+    drop(postgres);
+    let mariadb = MariaDb::fresh();
+    mariadb.execute("CREATE TABLE other AS SELECT 'a-row-of-mariadb' AS down_script");
+    drop(mariadb);
+    let sqlite = Sqlite::fresh();
+    sqlite.execute("CREATE TABLE other AS SELECT 'a-row-of-sqlite' AS down_script");
+    drop(sqlite);
+    let after = of_this_test();
+    assert_eq!(after.len(), before + 7, "{after:?}");
+    for (what, text) in [
+        ("stdout", "to-stdout"),
+        ("stderr", "to-stderr"),
+        ("stdout", "before-the-end"),
+        ("file", "to-a-file"),
+        ("history", "a-row-of-postgres"),
+        ("history", "a-row-of-mariadb"),
+        ("database", "a-row-of-sqlite"),
+    ] {
+        let is_kept = after.iter().any(|(kept, bytes)| kept == what && bytes.contains(text));
+        assert!(is_kept, "{what}: {text} in {after:?}");
+    }
+}

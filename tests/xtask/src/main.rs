@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 mod checks;
 mod packages;
+mod secrets;
 mod servers;
 mod signals;
 mod suite;

@@ -1,7 +1,8 @@
 //! The test run: everything built, the servers started once, all tests, the servers stopped.
 //!
-//! Hands the tests the path of a file with the servers' facts in [`SERVERS_VARIABLE`]. The servers stop when
-//! [`Servers`] is dropped, so an error, a panic and a signal all clean up.
+//! Hands the tests the path of a file with the servers' facts in [`SERVERS_VARIABLE`], and has what they leave in the
+//! folder that this file names searched for passwords. The servers stop when [`Servers`] is dropped, so an error, a
+//! panic and a signal all clean up.
 //!
 //! Chooses no tests: filters go to the test runner as they are.
 
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::servers::Servers;
 use crate::signals::Interrupts;
-use crate::{SERVERS_VARIABLE, announce, cargo, packages, succeed};
+use crate::{SERVERS_VARIABLE, announce, cargo, packages, secrets, succeed};
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
 pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
@@ -24,16 +25,20 @@ pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
     let interrupts = Interrupts::catch()?;
     let servers = Servers::start()?;
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
+    let mut code = ExitCode::SUCCESS;
     for mut command in test_commands(filters) {
         interrupts.check()?;
         command.env(SERVERS_VARIABLE, servers.facts_file());
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let status = interrupts.wait_for(child)?;
         if !status.success() {
-            return Ok(exit_code(status));
+            code = exit_code(status);
+            break;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    // Also after a failure: that is where passwords come to light.
+    secrets::search(&servers.record())?;
+    Ok(code)
 }
 
 /// Starts the servers for tests that are run by hand, and waits for a signal.

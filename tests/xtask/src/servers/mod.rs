@@ -33,7 +33,10 @@ const OWNER: &str = "owner";
 const TLS_ONLY: &str = "tls_only";
 
 /// The password of both users. Long enough that a test may search any output for it.
-const PASSWORD: &str = "kestrel-4711-quill";
+pub(crate) const PASSWORD: &str = "kestrel-4711-quill";
+
+/// What tests give to users of their own: every character that a url, a shell, SQL, json or a password file escapes.
+pub(crate) const AWKWARD_PASSWORD: &str = r#"plover:5@/?#%&='"\kite 63"#;
 
 const HOST: &str = "127.0.0.1";
 
@@ -85,6 +88,11 @@ impl Servers {
         self.directory.path().join("servers.json")
     }
 
+    /// Returns the folder in which the tests keep what is to be searched for passwords.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.directory.path().join("record")
+    }
+
     /// Returns the servers' urls, for a person who wants to look around.
     pub(crate) fn urls(&self) -> Vec<String> {
         let [transaction, single, session] = &self.poolers;
@@ -105,6 +113,7 @@ impl Servers {
     }
 
     fn write_facts(&self, ground: &Ground) -> Result<()> {
+        fs::create_dir(self.record()).context("cannot create the folder of the record")?;
         let [transaction, single, session] = &self.poolers;
         let server = |port: u16, socket: Option<&Path>| {
             json!({
@@ -125,6 +134,8 @@ impl Servers {
             "authority": Certificates::authority(&ground.directory),
             "other_authority": Certificates::other_authority(&ground.directory),
             "programs": programs()?,
+            "awkward_password": AWKWARD_PASSWORD,
+            "record": self.record(),
         });
         let path = self.facts_file();
         let text = serde_json::to_string_pretty(&facts)?;
