@@ -78,6 +78,11 @@ pub trait Networked: Database {
     fn url_at(&self, address: SocketAddr) -> String;
 }
 
+/// Returns a text in the form that a part of a url must have.
+pub fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 /// Returns a name that no other test on the same server has.
 pub(crate) fn unique_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -20,7 +20,7 @@ mod servers;
 mod sqlite;
 mod wire;
 
-pub use database::{Database, Engine, Networked, Row};
+pub use database::{Database, Engine, Networked, Row, encoded};
 pub use mariadb::MariaDb;
 pub use outcome::Outcome;
 pub use postgres::{Pool, Postgres};

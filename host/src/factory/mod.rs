@@ -5,6 +5,7 @@
 //!
 //! Opens no connection and knows no migration.
 
+mod discreet;
 mod redact;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use whimbrel_adapter_api::{Adapter, ErrorKind, Info, Secret};
 
+use self::discreet::{Discreet, Hidden};
 pub use self::redact::redact;
 use crate::config::{AdapterConfig, Config, DatabaseConfig, Isolation, Located};
 use crate::error::{Name, Problem, Result};
@@ -31,7 +33,7 @@ pub struct AdapterFactory {
 /// The adapter and the url of a database.
 #[derive(Clone)]
 pub struct Choice {
-    /// The adapter.
+    /// The adapter. Its errors are free of the url's secrets, even where it quotes them.
     pub adapter: Arc<dyn Adapter>,
     /// Why it was chosen.
     pub rule: Rule,
@@ -189,7 +191,8 @@ impl AdapterFactory {
             Some(url) => url,
             None => shared_url(database, &chosen)?,
         };
-        let adapter = chosen.adapter()?;
+        let hidden = Hidden::new(url.value.reveal(), &[]);
+        let adapter: Arc<dyn Adapter> = Arc::new(Discreet::new(chosen.adapter()?, hidden));
         check_url(adapter.as_ref(), database, &url)?;
         Ok(Choice { adapter, rule, provider, url })
     }
@@ -359,11 +362,14 @@ fn check_url(adapter: &dyn Adapter, database: &DatabaseConfig, url: &Located<Sec
         _ => Name::UrlInvalid,
     };
     let message = format!("the url of `{}` cannot be used: {}", database.name.value, error.message);
-    let mut problem = Problem::new(name, message).fact(format!(
-        "the url is {}, from {}",
-        redact(url.value.reveal()),
-        url.origin
-    ));
+    // What is no url of this adapter may be anything, such as the password alone or what a command says of its failure.
+    let fact = match adapter.info().schemes.contains(&scheme_of(url.value.reveal())) {
+        true => format!("the url is {}, from {}", redact(url.value.reveal()), url.origin),
+        false => {
+            format!("it comes from {}, and is not shown because it is no url of this adapter", url.origin)
+        }
+    };
+    let mut problem = Problem::new(name, message).fact(fact);
     problem.places.extend(url.origin.place());
     problem.hint = error.hint;
     Err(problem.into())

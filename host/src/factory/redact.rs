@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// What stands in the place of a secret.
-const HIDDEN: &str = "****";
+pub(super) const HIDDEN: &str = "****";
 
 /// Words in the name of a parameter whose value is a secret.
 const SECRET_WORDS: &[&str] = &["pass", "pw", "secret", "token", "cred"];
@@ -15,11 +15,9 @@ const SECRET_WORDS: &[&str] = &["pass", "pw", "secret", "token", "cred"];
 /// everything up to the last one.
 #[must_use]
 pub fn redact(url: &str) -> String {
-    let mut hidden: Vec<Range<usize>> = password(url).into_iter().chain(parameters(url)).collect();
-    hidden.sort_by_key(|range| range.start);
     let mut shown = String::new();
     let mut end = 0;
-    for range in hidden {
+    for range in secrets(url) {
         if range.start > end || shown.is_empty() {
             shown.push_str(&url[end..range.start]);
             shown.push_str(HIDDEN);
@@ -28,6 +26,17 @@ pub fn redact(url: &str) -> String {
     }
     shown.push_str(&url[end..]);
     shown
+}
+
+/// Returns the parts of a url that [`redact`] hides.
+pub(super) fn secret_parts(url: &str) -> Vec<&str> {
+    secrets(url).into_iter().map(|range| &url[range]).collect()
+}
+
+fn secrets(url: &str) -> Vec<Range<usize>> {
+    let mut secrets: Vec<Range<usize>> = password(url).into_iter().chain(parameters(url)).collect();
+    secrets.sort_by_key(|range| range.start);
+    secrets
 }
 
 /// Finds what stands between the user and the last `@`.

@@ -2,8 +2,9 @@
 //!
 //! Serves `probe:PATH` with SQLite underneath, one statement at a time, by the helpers that the contract offers. With
 //! `probe:PATH?panic=METHOD` it panics in the method of that name: `check_url`, `connect`, `cancel`, `drop`, `text`,
-//! or any of the connection's own. Without a path the database is in memory. With `PROBE_PANICS_ON_LOAD` in the
-//! environment it panics before there is an adapter to ask.
+//! or any of the connection's own. With `error=METHOD` it fails in `check_url` or `connect` instead. Where a
+//! `password=…` follows, it quotes its url, as no adapter should. Without a path the database is in memory. With
+//! `PROBE_PANICS_ON_LOAD` in the environment it panics before there is an adapter to ask.
 
 mod connection;
 mod dialect;
@@ -57,12 +58,13 @@ impl Adapter for Probe {
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
         let (_, trap) = parse(url)?;
         trap.spring("check_url");
-        Ok(())
+        trap.fail("check_url")
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
         let (path, trap) = parse(&options.url)?;
         trap.spring("connect");
+        trap.fail("connect")?;
         let handle = match (path, options.access) {
             ("", _) => rusqlite::Connection::open_in_memory(),
             (path, Access::ReadOnly) if !std::path::Path::new(path).exists() => {
@@ -86,24 +88,43 @@ impl Adapter for Probe {
 fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
     let invalid = || Error::new(ErrorKind::InvalidUrl, "a url looks like `probe:PATH?panic=METHOD`");
     let rest = url.reveal().strip_prefix("probe:").ok_or_else(invalid)?;
-    match rest.split_once('?') {
-        None => Ok((rest, Trap::default())),
-        Some((path, query)) => {
-            let method = query.strip_prefix("panic=").ok_or_else(invalid)?;
-            Ok((path, Trap(Some(method.into()))))
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut trap = Trap::default();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=').ok_or_else(invalid)? {
+            ("panic", method) => trap.panics = Some(method.into()),
+            ("error", method) => trap.fails = Some(method.into()),
+            ("password", password) => trap.quote = format!(": {}, {password:?}", url.reveal()).into(),
+            _ => return Err(invalid()),
         }
     }
+    Ok((path, trap))
 }
 
-/// The method that panics, if any.
+/// The methods that panic or fail, if any.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trap(Option<Arc<str>>);
+pub(crate) struct Trap {
+    panics: Option<Arc<str>>,
+    fails: Option<Arc<str>>,
+    /// What stands behind the message.
+    quote: Arc<str>,
+}
 
 impl Trap {
     #[track_caller]
     pub(crate) fn spring(&self, method: &str) {
-        if self.0.as_deref() == Some(method) {
-            panic!("the probe was told to panic in `{method}`");
+        if self.panics.as_deref() == Some(method) {
+            panic!("the probe was told to panic in `{method}`{}", self.quote);
+        }
+    }
+
+    fn fail(&self, method: &str) -> Result<(), Error> {
+        match self.fails.as_deref() == Some(method) {
+            true => Err(Error::new(
+                ErrorKind::InvalidUrl,
+                format!("the probe was told to fail in `{method}`{}", self.quote),
+            )),
+            false => Ok(()),
         }
     }
 }
