@@ -76,6 +76,29 @@ pub struct Info {
     pub capabilities: BTreeSet<Capability>,
     /// What keeps two runners apart.
     pub fence: Fence,
+    /// Where a password may stand that the url leaves out.
+    pub passwords: Passwords,
+}
+
+/// Where the engine's own tools look for a password that the url leaves out.
+///
+/// Names alone: the host looks there, and hands over what it finds in the [`ConnectOptions`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Passwords {
+    /// The variable of the environment that holds it: `PGPASSWORD`.
+    pub variable: Option<String>,
+    /// The file that holds one for each of several servers.
+    pub file: Option<PasswordFile>,
+}
+
+/// A file of passwords, in a form that the adapter knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordFile {
+    /// The variable of the environment that names it: `PGPASSFILE`.
+    pub variable: String,
+    /// Its name in the home directory, where the variable is not set: `.pgpass`.
+    pub in_home: String,
 }
 
 impl Info {
@@ -90,7 +113,24 @@ impl Info {
             schemes: owned(identity.schemes),
             capabilities: capabilities.iter().copied().collect(),
             fence,
+            passwords: Passwords::default(),
         }
+    }
+
+    /// Returns the description of an adapter whose engine's tools take the password from this variable.
+    #[must_use]
+    pub fn with_password_variable(mut self, variable: &str) -> Self {
+        self.passwords.variable = Some(variable.to_owned());
+        self
+    }
+
+    /// Returns the description of an adapter whose engine's tools take the password from the file that `variable`
+    /// names, or else from the one called `in_home` in the home directory.
+    #[must_use]
+    pub fn with_password_file(mut self, variable: &str, in_home: &str) -> Self {
+        let file = PasswordFile { variable: variable.to_owned(), in_home: in_home.to_owned() };
+        self.passwords.file = Some(file);
+        self
     }
 }
 
@@ -138,13 +178,23 @@ pub struct ConnectOptions {
     pub application: String,
     /// Whether the session will write. A reader must leave no trace, not even an empty database file.
     pub access: Access,
+    /// The password, where the url has none.
+    pub password: Option<Secret>,
+    /// The text of the adapter's password file, where neither of the two has one.
+    pub password_file: Option<Secret>,
 }
 
 impl ConnectOptions {
     /// Returns options for a session on `url`.
     #[must_use]
     pub fn new(url: Secret) -> Self {
-        ConnectOptions { url, application: "whimbrel".to_owned(), access: Access::ReadWrite }
+        ConnectOptions {
+            url,
+            application: "whimbrel".to_owned(),
+            access: Access::ReadWrite,
+            password: None,
+            password_file: None,
+        }
     }
 }
 

@@ -25,7 +25,10 @@ mod work;
 
 #[doc(hidden)]
 pub use abi::private as __private;
-pub use adapter::{Adapter, Canceller, Capability, ConnectOptions, Fence, Identity, Info, Opened, Plugin};
+pub use adapter::{
+    Adapter, Canceller, Capability, ConnectOptions, Fence, Identity, Info, Opened, PasswordFile, Passwords,
+    Plugin,
+};
 pub use connection::{
     Access, BodyFailed, Connection, Isolation, Liveness, ReadError, RowSet, RowSink, Rows, TableName,
     TransactionBody, TransactionOptions, Wanted,

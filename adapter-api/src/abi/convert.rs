@@ -15,11 +15,22 @@ use super::types::{
 };
 use crate::{
     Access, Capability, Class, ConnectOptions, Done, Error, ErrorKind, Facts, Failure, Feature, Fence, Head,
-    Info, Isolation, Lexer, Mode, Next, Notice, Pattern, Phase, Piece, PieceKind, ReadError, Rest, Retry,
-    Secret, Session, Span, State, TableName, TransactionOptions,
+    Info, Isolation, Lexer, Mode, Next, Notice, PasswordFile, Passwords, Pattern, Phase, Piece, PieceKind,
+    ReadError, Rest, Retry, Secret, Session, Span, State, TableName, TransactionOptions,
 };
 
 /// What an [`AError`] holds beyond its fixed fields.
+mod info_key {
+    pub(super) const PASSWORD_VARIABLE: u32 = 1;
+    pub(super) const PASSWORD_FILE_VARIABLE: u32 = 2;
+    pub(super) const PASSWORD_FILE_IN_HOME: u32 = 3;
+}
+
+mod options_key {
+    pub(super) const PASSWORD: u32 = 1;
+    pub(super) const PASSWORD_FILE: u32 = 2;
+}
+
 mod error_key {
     pub(super) const SQLSTATE: u32 = 1;
     pub(super) const NATIVE: u32 = 2;
@@ -154,6 +165,14 @@ pub(super) fn import_read_error(error: AReadError) -> ReadError {
 }
 
 pub(super) fn export_info(info: Info) -> AInfo {
+    let Passwords { variable, file } = info.passwords;
+    let (file_variable, file_in_home) = file.map(|file| (file.variable, file.in_home)).unzip();
+    let passwords = [
+        (info_key::PASSWORD_VARIABLE, variable),
+        (info_key::PASSWORD_FILE_VARIABLE, file_variable),
+        (info_key::PASSWORD_FILE_IN_HOME, file_in_home),
+    ];
+    let fact = |(key, name): (u32, Option<String>)| Some(Tuple2(Code(key), bytes(name?)));
     AInfo {
         name: bytes(info.name),
         version: bytes(info.version),
@@ -161,11 +180,23 @@ pub(super) fn export_info(info: Info) -> AInfo {
         schemes: bytes_list(info.schemes),
         capabilities: info.capabilities.iter().map(|capability| Code(capability.code())).collect(),
         fence: Code(info.fence.code()),
-        ext: Ext::new(),
+        ext: passwords.into_iter().filter_map(fact).collect(),
     }
 }
 
 pub(super) fn import_info(info: AInfo) -> Info {
+    let mut passwords = Passwords::default();
+    let (mut file_variable, mut file_in_home) = (None, None);
+    for Tuple2(key, name) in info.ext {
+        match key.0 {
+            info_key::PASSWORD_VARIABLE => passwords.variable = Some(string(name)),
+            info_key::PASSWORD_FILE_VARIABLE => file_variable = Some(string(name)),
+            info_key::PASSWORD_FILE_IN_HOME => file_in_home = Some(string(name)),
+            _ => {}
+        }
+    }
+    let file = file_variable.zip(file_in_home);
+    passwords.file = file.map(|(variable, in_home)| PasswordFile { variable, in_home });
     Info {
         name: string(info.name),
         version: string(info.version),
@@ -173,21 +204,35 @@ pub(super) fn import_info(info: AInfo) -> Info {
         schemes: strings(info.schemes),
         capabilities: info.capabilities.iter().filter_map(|code| Capability::from_code(code.0)).collect(),
         fence: Fence::from_code(info.fence.0).unwrap_or(Fence::None),
+        passwords,
     }
 }
 
-pub(super) fn lend_options(options: &ConnectOptions) -> AConnectOptions<'_> {
-    AConnectOptions {
+/// Lends options for the time of `call`, which the list of further facts lives for.
+pub(super) fn with_options<T>(options: &ConnectOptions, call: impl FnOnce(AConnectOptions<'_>) -> T) -> T {
+    let passwords =
+        [(options_key::PASSWORD, &options.password), (options_key::PASSWORD_FILE, &options.password_file)];
+    let facts: Vec<_> = passwords
+        .into_iter()
+        .filter_map(|(key, secret)| Some(Tuple2(Code(key), lent(secret.as_ref()?.reveal()))))
+        .collect();
+    call(AConnectOptions {
         url: lent(options.url.reveal()),
         application: lent(&options.application),
         access: Code(options.access.code()),
-        ext: no_facts(),
-    }
+        ext: facts.as_slice().into(),
+    })
 }
 
 /// More rights than were asked for would leave traces, fewer would fail later: an unknown access is refused.
 pub(super) fn import_options(options: &AConnectOptions<'_>) -> Result<ConnectOptions, Error> {
+    let fact = |key: u32| {
+        let fact = options.ext.iter().find(|fact| fact.0.0 == key);
+        fact.map(|fact| Secret::new(text(fact.1)))
+    };
     Ok(ConnectOptions {
+        password: fact(options_key::PASSWORD),
+        password_file: fact(options_key::PASSWORD_FILE),
         url: Secret::new(text(options.url)),
         application: text(options.application).into_owned(),
         access: Access::from_code(options.access.0)

@@ -9,8 +9,8 @@ use abi_stable::std_types::{ROption, RResult, RSlice};
 use super::cells::{borrow_cells, lend_cells};
 use super::convert::{
     FALSE, TRUE, export_next, import_facts, import_info, import_lexer, import_notice, import_outcome,
-    import_read_error, lend_options, lend_piece, lend_table, lend_transaction, lent, no_facts, result,
-    string, strings, text,
+    import_read_error, lend_piece, lend_table, lend_transaction, lent, no_facts, result, string, strings,
+    text, with_options,
 };
 use super::panics::Slot;
 use super::text::Encoded;
@@ -46,7 +46,7 @@ impl Adapter for ImportedAdapter {
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
-        let opened = result(self.adapter.connect(lend_options(options)))?;
+        let opened = with_options(options, |options| result(self.adapter.connect(options)))?;
         Ok(Opened {
             connection: Box::new(ImportedConnection(opened.connection)),
             canceller: Arc::new(ImportedCanceller(opened.canceller)),

@@ -53,7 +53,7 @@ impl Adapter for MySql {
             Capability::Cancel,
             Capability::Liveness,
         ];
-        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
+        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities).with_password_variable("MYSQL_PWD")
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
@@ -61,7 +61,10 @@ impl Adapter for MySql {
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
-        let settings = Settings::parse(options.url.reveal())?;
+        let mut settings = Settings::parse(options.url.reveal())?;
+        if settings.password.as_deref().unwrap_or_default().is_empty() {
+            settings.password = options.password.as_ref().map(|password| password.reveal().to_owned());
+        }
         let (handle, used) = tls::connect(&settings, &options.application)?;
         let closed = Arc::new(AtomicBool::new(false));
         let canceller =

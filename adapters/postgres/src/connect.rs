@@ -131,6 +131,9 @@ async fn by_modes(
     let with_mode = async |mode: SslMode| {
         let mut config = settings.config.clone();
         config.host(&target.host).port(target.port).ssl_mode(mode);
+        if let Some(password) = settings.password_at(target) {
+            config.password(password);
+        }
         if let Place::Address(address) = place {
             config.hostaddr(address.ip());
         }

@@ -13,6 +13,7 @@ mod dialect;
 mod error;
 mod lexer;
 mod message;
+mod pgpass;
 mod run;
 mod session;
 mod tls;
@@ -54,6 +55,8 @@ impl Adapter for Postgres {
             Capability::Liveness,
         ];
         Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
+            .with_password_variable("PGPASSWORD")
+            .with_password_file("PGPASSFILE", ".pgpass")
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
@@ -64,6 +67,7 @@ impl Adapter for Postgres {
     // or pass on whatever made the session read-only.
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
         let mut settings = url::parse(options.url.reveal())?;
+        settings.complete(options);
         let application = settings.application.take().unwrap_or_else(|| options.application.clone());
         settings.config.application_name(&application);
         let (session, cancel) = session::open(settings)?;

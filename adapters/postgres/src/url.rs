@@ -3,8 +3,8 @@
 //! Reads urls as libpq does: percent-encoding, several hosts, IPv6, sockets, every parameter that this adapter can
 //! honour. The result is all that [`session`](crate::session) and [`tls`](crate::tls) need to connect.
 //!
-//! Reads no environment, no password file and no network, and never quotes the part before the host: a password with
-//! a forgotten `%40` ends up in the oddest places.
+//! Reads no environment, no file and no network: a password that the url leaves out comes from the host. Never
+//! quotes the part before the host: a password with a forgotten `%40` ends up in the oddest places.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,9 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslNegotiation};
-use whimbrel_adapter_api::{Error, ErrorKind};
+use whimbrel_adapter_api::{ConnectOptions, Error, ErrorKind, Secret};
+
+use crate::pgpass::{self, Login};
 
 /// Everything that is needed to connect.
 #[derive(Clone)]
@@ -32,6 +34,26 @@ pub(crate) struct Settings {
     pub(crate) attributes: Attributes,
     /// How long one attempt may take; `None` waits for ever.
     pub(crate) timeout: Option<Duration>,
+    /// The text of the password file, where neither the url nor the environment has a password.
+    password_file: Option<Secret>,
+}
+
+impl Settings {
+    /// Takes the password from elsewhere where the url has none.
+    pub(crate) fn complete(&mut self, options: &ConnectOptions) {
+        match &options.password {
+            _ if self.config.get_password().is_some() => {}
+            Some(password) => drop(self.config.password(password.reveal())),
+            None => self.password_file.clone_from(&options.password_file),
+        }
+    }
+
+    /// Returns the password that the password file has for one of the servers.
+    pub(crate) fn password_at(&self, target: &Target) -> Option<String> {
+        let user = self.config.get_user()?;
+        let login = Login { target, database: self.config.get_dbname().unwrap_or(user), user };
+        pgpass::password(self.password_file.as_ref()?.reveal(), &login)
+    }
 }
 
 /// One place where the server may be.
@@ -49,6 +71,12 @@ impl Target {
     /// Returns whether the host is the folder of a Unix socket.
     pub(crate) fn is_socket(&self) -> bool {
         self.host.starts_with('/')
+    }
+
+    /// Returns what a password file may call the host: the usual sockets are `localhost` there.
+    pub(crate) fn password_file_hosts(&self) -> Vec<String> {
+        let usual = SOCKET_FOLDERS.split(',').any(|folder| folder == self.host);
+        usual.then(|| "localhost".to_owned()).into_iter().chain([self.host.clone()]).collect()
     }
 }
 
@@ -199,7 +227,7 @@ pub(crate) fn parse(url: &str) -> Result<Settings, Error> {
     let fallback = take("fallback_application_name");
     let application = take("application_name").or(fallback);
     nothing_left(&parameters)?;
-    Ok(Settings { config, application, targets, tls, attributes, timeout })
+    Ok(Settings { config, application, targets, tls, attributes, timeout, password_file: None })
 }
 
 /// Cuts the url into its parameters; user, password, host, port and database are parameters too.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use whimbrel_adapter_api::{Access, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName};
+use whimbrel_adapter_api::{Access, Connection, ErrorKind, Limits, Opened, TableName};
 
 use super::args::Common;
 use super::interrupt::Interrupt;
 use crate::config::{Config, DatabaseConfig, Environment, Flags, Mode, OutOfOrder, Stage};
 use crate::error::{Name, Problem, Result, of_connection};
-use crate::factory::{AdapterFactory, Choice, Provider, redact};
+use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
 use crate::migrator::{Migrator, Options};
 use crate::output::Output;
 use crate::plan;
@@ -187,12 +187,24 @@ fn say_choice(choice: &Choice, output: &mut Output) {
         Provider::Linked => output.detail("library   linked into this program"),
     }
     output.detail(&format!("url       {url}, from {}", choice.url.origin));
+    if choice.needs_password() {
+        say_password(&choice.passwords, output);
+    }
+}
+
+/// Says where the password comes from that the url leaves out.
+fn say_password(passwords: &FoundPasswords, output: &Output) {
+    match (&passwords.variable, &passwords.file) {
+        (Some(found), _) | (None, Some(found)) => {
+            output.detail(&format!("password  from {}", found.origin));
+        }
+        (None, None) => output.warnings(passwords.warning.as_slice()),
+    }
 }
 
 /// Connects, and waits for a server that is starting as long as was asked for.
 fn connect(choice: &Choice, access: Access, mut patience: Patience) -> Result<Opened> {
-    let mut options = ConnectOptions::new(choice.url.value.clone());
-    options.access = access;
+    let options = choice.options(access);
     // A signal does not wait for the end of this, so there is nobody to stop it.
     let cancellation = Cancellation::default();
     loop {
@@ -218,6 +230,15 @@ fn cannot_connect(error: &whimbrel_adapter_api::Error, choice: &Choice, waited: 
     };
     problem.state = (waited > 0).then(|| format!("nothing was run; waited {waited} s"));
     let origin = format!("the url comes from {}", choice.url.origin);
+    let places = choice.passwords.places().filter(|_| error.kind == ErrorKind::Authentication);
+    if let Some(places) = places.filter(|_| choice.needs_password()) {
+        let password = match (&choice.passwords.variable, &choice.passwords.file) {
+            (Some(found), _) | (None, Some(found)) => format!("the password comes from {}", found.origin),
+            (None, None) => format!("the url has no password; {places} may hold it"),
+        };
+        problem.hint = Some(format!("{password}; {origin}"));
+        return problem;
+    }
     problem.hint = Some(match (&error.hint, error.kind) {
         (Some(hint), _) => format!("{hint}; {origin}"),
         (None, ErrorKind::Unreachable | ErrorKind::NotReady) if has_host(&url) => {

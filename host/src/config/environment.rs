@@ -161,6 +161,16 @@ impl Variables {
         })
     }
 
+    /// Returns the user's home directory, if the environment names it.
+    pub(super) fn home(&self) -> Option<PathBuf> {
+        let home = self.environment.variables.get(&OsString::from("HOME"))?;
+        (!home.is_empty()).then(|| PathBuf::from(home))
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.environment.directory()
+    }
+
     /// Says in words why [`get`](Self::get) found nothing: `not set`, or `set, but empty`.
     pub(super) fn absence(&self, name: &str) -> &'static str {
         let empty_in_file = self.files.iter().any(|file| file.variables.contains_key(name));

@@ -14,6 +14,7 @@ mod flags;
 mod keys;
 mod layers;
 mod origin;
+mod passwords;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -36,6 +37,7 @@ pub use self::keys::{
     variables_as_markdown,
 };
 pub use self::origin::{Located, Origin};
+pub use self::passwords::{PasswordFile, Passwords};
 pub use self::url::Urls;
 
 /// Everything that was configured.

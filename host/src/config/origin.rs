@@ -54,6 +54,11 @@ pub enum Origin {
         /// The column in characters, from 1.
         column: u64,
     },
+    /// A file that holds nothing else.
+    WholeFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Nothing says otherwise.
     Default,
 }
@@ -64,7 +69,7 @@ impl Origin {
     pub fn place(&self) -> Option<Place> {
         match self {
             Origin::File { path, line, column } => Some(Place::position(path, *line, *column)),
-            Origin::DotEnv { path, .. } => Some(Place::file(path)),
+            Origin::DotEnv { path, .. } | Origin::WholeFile { path } => Some(Place::file(path)),
             Origin::Flag(_) | Origin::Application | Origin::Environment(_) | Origin::Default => None,
         }
     }
@@ -78,6 +83,7 @@ impl fmt::Display for Origin {
             Origin::Environment(variable) => write!(formatter, "`{variable}` (environment)"),
             Origin::DotEnv { variable, path } => write!(formatter, "`{variable}` ({})", path.display()),
             Origin::File { path, line, column } => write!(formatter, "{}:{line}:{column}", path.display()),
+            Origin::WholeFile { path } => write!(formatter, "{}", path.display()),
             Origin::Default => formatter.write_str("the default"),
         }
     }

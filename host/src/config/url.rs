@@ -15,6 +15,7 @@ use super::environment::{Variables, read_if_present};
 use super::file::Values;
 use super::keys::url_variable;
 use super::origin::{Located, Origin};
+use super::passwords::Passwords;
 use crate::error::{Name, Problem, Result};
 
 /// The places that can give the url of a database.
@@ -90,6 +91,12 @@ impl Urls {
     /// When it is not text.
     pub fn shared(&self) -> Result<Option<Located<Secret>>> {
         Ok(self.variables.get("DATABASE_URL")?.map(|url| url.map(Secret::new)))
+    }
+
+    /// Returns where passwords may stand that the url leaves out.
+    #[must_use]
+    pub fn passwords(&self) -> Passwords {
+        Passwords::new(&self.variables)
     }
 
     /// Returns the problem that nothing gives a url, with every place that was looked at.

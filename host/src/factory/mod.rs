@@ -6,6 +6,7 @@
 //! Opens no connection and knows no migration.
 
 mod discreet;
+mod passwords;
 mod redact;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use whimbrel_adapter_api::{Adapter, ErrorKind, Info, Secret};
+use whimbrel_adapter_api::{Access, Adapter, ConnectOptions, ErrorKind, Info, Secret};
 
 use self::discreet::{Discreet, Hidden};
+pub use self::passwords::FoundPasswords;
 pub use self::redact::redact;
 use crate::config::{AdapterConfig, Config, DatabaseConfig, Isolation, Located};
 use crate::error::{Name, Problem, Result};
@@ -41,6 +43,8 @@ pub struct Choice {
     pub provider: Provider,
     /// The url, which the adapter has accepted.
     pub url: Located<Secret>,
+    /// What stands elsewhere, for a url without a password.
+    pub passwords: FoundPasswords,
 }
 
 /// Why an adapter was chosen. `Display` is a sentence for `-v`.
@@ -104,6 +108,25 @@ impl fmt::Display for Rule {
     }
 }
 
+impl Choice {
+    /// Returns how to connect: the url, and the passwords that complete it.
+    #[must_use]
+    pub fn options(&self, access: Access) -> ConnectOptions {
+        let value = |found: &Option<Located<Secret>>| found.as_ref().map(|found| found.value.clone());
+        let mut options = ConnectOptions::new(self.url.value.clone());
+        options.access = access;
+        options.password = value(&self.passwords.variable);
+        options.password_file = value(&self.passwords.file);
+        options
+    }
+
+    /// Returns whether the url leaves the password out, as far as its text shows.
+    #[must_use]
+    pub fn needs_password(&self) -> bool {
+        redact::secret_parts(self.url.value.reveal()).is_empty()
+    }
+}
+
 impl fmt::Debug for Choice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -112,6 +135,7 @@ impl fmt::Debug for Choice {
             .field("rule", &self.rule)
             .field("provider", &self.provider)
             .field("url", &self.url)
+            .field("passwords", &self.passwords)
             .finish()
     }
 }
@@ -191,10 +215,12 @@ impl AdapterFactory {
             Some(url) => url,
             None => shared_url(database, &chosen)?,
         };
-        let hidden = Hidden::new(url.value.reveal(), &[]);
-        let adapter: Arc<dyn Adapter> = Arc::new(Discreet::new(chosen.adapter()?, hidden));
+        let adapter = chosen.adapter()?;
+        let passwords = FoundPasswords::look(&adapter.info().passwords, &database.urls.passwords())?;
+        let hidden = Hidden::new(url.value.reveal(), &passwords.known());
+        let adapter: Arc<dyn Adapter> = Arc::new(Discreet::new(adapter, hidden));
         check_url(adapter.as_ref(), database, &url)?;
-        Ok(Choice { adapter, rule, provider, url })
+        Ok(Choice { adapter, rule, provider, url, passwords })
     }
 
     fn refuse_isolation(&self, chosen: &Chosen<'_>) -> Result<()> {

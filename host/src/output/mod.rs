@@ -265,7 +265,8 @@ impl Output {
         self.to_stderr(&problem::all(problems, problem::Severity::Error, self.stderr_style()));
     }
 
-    fn warnings(&self, problems: &[Problem]) {
+    /// Shows what does not stop a command.
+    pub fn warnings(&self, problems: &[Problem]) {
         if self.verbosity > Verbosity::Quiet {
             self.to_stderr(&problem::all(problems, problem::Severity::Warning, self.stderr_style()));
         }

@@ -70,6 +70,8 @@ impl Adapter for Part {
     fn info(&self) -> Info {
         self.0.enter("info", String::new());
         Info::new(&Self::IDENTITY, Fence::UniqueKey, Capability::ALL)
+            .with_password_variable("TOYPASSWORD")
+            .with_password_file("TOYPASSFILE", ".toypass")
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
@@ -78,8 +80,11 @@ impl Adapter for Part {
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
-        let ConnectOptions { url, application, access } = options;
-        self.0.enter("connect", format!("{} {application} {access:?}", url.reveal()));
+        let ConnectOptions { url, application, access, password, password_file } = options;
+        let passwords =
+            [password, password_file].map(|secret| secret.as_ref().map_or("none", Secret::reveal));
+        let passwords = passwords.join(" ");
+        self.0.enter("connect", format!("{} {application} {access:?} {passwords}", url.reveal()));
         self.check_url(url)?;
         Ok(Opened { connection: Box::new(Part(self.0.clone())), canceller: Arc::new(Part(self.0.clone())) })
     }
