@@ -9,6 +9,7 @@
 
 pub mod birds;
 mod database;
+mod late;
 mod mariadb;
 mod outcome;
 mod postgres;
@@ -21,6 +22,7 @@ mod sqlite;
 mod wire;
 
 pub use database::{Database, Engine, Networked, Row, encoded};
+pub use late::LatePostgres;
 pub use mariadb::MariaDb;
 pub use outcome::Outcome;
 pub use postgres::{Pool, Postgres};

@@ -10,10 +10,10 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use nix::sys::signal::{Signal, kill};
@@ -48,6 +48,8 @@ pub struct Invocation<'a> {
 pub struct Running {
     child: Child,
     output: Receiver<(Stream, String)>,
+    /// What it has reported so far.
+    reported: Arc<Mutex<Vec<u8>>>,
     places: Places,
 }
 
@@ -218,19 +220,28 @@ impl Invocation<'_> {
             (Stream::Stderr, Box::new(child.stderr.take().expect("standard error is a pipe"))),
         ];
         let record = Record::of_this_test();
+        let reported = Arc::default();
         for (stream, mut pipe) in streams {
             let (sender, record) = (sender.clone(), record.clone());
+            let so_far = if stream == Stream::Stderr { Arc::clone(&reported) } else { Arc::default() };
             thread::spawn(move || {
-                let mut bytes = Vec::new();
-                // What came before an error is still worth showing.
-                let _ = pipe.read_to_end(&mut bytes);
+                let bytes = read_to_end(pipe.as_mut(), &so_far);
                 record.keep(stream.name(), &bytes);
                 sender.send((stream, String::from_utf8_lossy(&bytes).into_owned()))
             });
         }
         let places = Places { project: self.project.directory.path().to_owned(), built: built_directory() };
-        Running { child, output, places }
+        Running { child, output, reported, places }
     }
+}
+
+/// Reads a pipe to its end. What came before an error is still worth showing.
+fn read_to_end(pipe: &mut dyn Read, so_far: &Mutex<Vec<u8>>) -> Vec<u8> {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+        so_far.lock().expect("nobody panics with it").extend_from_slice(&buffer[..count]);
+    }
+    so_far.lock().expect("nobody panics with it").clone()
 }
 
 impl Running {
@@ -252,6 +263,23 @@ impl Running {
     /// Does what an orderly shutdown of the machine or the container does.
     pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
+    }
+
+    /// Waits until it has reported this text.
+    ///
+    /// # Panics
+    ///
+    /// When it does not do so in time.
+    pub fn until_reported(&self, text: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        let has_reported = || {
+            let reported = self.reported.lock().expect("nobody panics with it");
+            String::from_utf8_lossy(&reported).contains(text)
+        };
+        while !has_reported() {
+            assert!(Instant::now() < deadline, "a run does not report `{text}`");
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits for the end.

@@ -141,8 +141,13 @@ impl Proxy {
 
     /// Starts a proxy on another address, such as 127.0.0.2, for which no server has a certificate.
     pub fn start_on(address: IpAddr, upstream: SocketAddr, protocol: Protocol) -> Self {
+        Self::start_at(SocketAddr::new(address, 0), upstream, protocol)
+    }
+
+    /// Does the same on a port of the test's choice.
+    pub fn start_at(address: SocketAddr, upstream: SocketAddr, protocol: Protocol) -> Self {
         let listener =
-            TcpListener::bind((address, 0)).unwrap_or_else(|error| panic!("no free port: {error}"));
+            TcpListener::bind(address).unwrap_or_else(|error| panic!("the port is not free: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         let shared =
             Arc::new(Shared { upstream, protocol, state: Mutex::default(), changed: Condvar::new() });

@@ -62,6 +62,10 @@ pub struct Programs {
     pub psql: PathBuf,
     /// PostgreSQL's dump.
     pub pg_dump: PathBuf,
+    /// What makes a data directory for PostgreSQL.
+    pub initdb: PathBuf,
+    /// PostgreSQL's server.
+    pub postgres: PathBuf,
     /// MariaDB's client.
     pub mariadb: PathBuf,
     /// MariaDB's dump.

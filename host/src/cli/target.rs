@@ -1,8 +1,11 @@
 //! From what was asked for to an open connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use whimbrel_adapter_api::{Access, Connection, ErrorKind, Limits, Opened, TableName};
+use whimbrel_adapter_api::{
+    Access, Adapter, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName,
+};
 
 use super::args::Common;
 use super::interrupt::Interrupt;
@@ -89,10 +92,31 @@ impl Context<'_> {
         let options = self.options(database, &choice);
         let cancellation = Arc::clone(&options.cancellation);
         self.interrupt.watch()?;
-        let patience = Patience::new(database.wait_for_database.value);
-        let opened = self.interrupt.unless_signalled(move || connect(&choice, access, patience))??;
+        let opened = self.connect(&choice, access, database.wait_for_database.value, output)?;
         self.interrupt.cancels(cancellation, opened.canceller);
         Ok(Target { migrator: Migrator::new(migrations, options), connection: opened.connection })
+    }
+
+    /// Connects, and waits for a server that is starting as long as was asked for.
+    fn connect(
+        &self,
+        choice: &Choice,
+        access: Access,
+        limit: Duration,
+        output: &Output,
+    ) -> Result<Opened, Problem> {
+        let patience = Patience::new(limit);
+        let (adapter, options) = (Arc::clone(&choice.adapter), choice.options(access));
+        let first = self.interrupt.unless_signalled(move || adapter.connect(&options))?;
+        let opened = match first {
+            Err(error) if may_pass(&error) && !limit.is_zero() => {
+                output.waiting_for_database(&error.message);
+                let (adapter, options) = (Arc::clone(&choice.adapter), choice.options(access));
+                self.interrupt.unless_signalled(move || try_again(adapter.as_ref(), &options, patience))?
+            }
+            first => first.map_err(|error| (error, Duration::ZERO)),
+        };
+        opened.map_err(|(error, waited)| cannot_connect(&error, choice, waited.as_secs()))
     }
 
     fn options(&self, database: &DatabaseConfig, choice: &Choice) -> Options {
@@ -202,19 +226,28 @@ fn say_password(passwords: &FoundPasswords, output: &Output) {
     }
 }
 
-/// Connects, and waits for a server that is starting as long as was asked for.
-fn connect(choice: &Choice, access: Access, mut patience: Patience) -> Result<Opened> {
-    let options = choice.options(access);
+/// A server that is starting refuses or is silent. What else it says, it will say again.
+fn may_pass(error: &whimbrel_adapter_api::Error) -> bool {
+    matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotReady)
+}
+
+/// Connects again and again, with pauses that grow, and says at the end how long that took.
+fn try_again(
+    adapter: &dyn Adapter,
+    options: &ConnectOptions,
+    mut patience: Patience,
+) -> Result<Opened, (whimbrel_adapter_api::Error, Duration)> {
     // A signal does not wait for the end of this, so there is nobody to stop it.
     let cancellation = Cancellation::default();
+    // The first attempt has been made.
+    let mut waited = patience.pause(&cancellation);
     loop {
-        let error = match choice.adapter.connect(&options) {
+        match adapter.connect(options) {
             Ok(opened) => return Ok(opened),
-            Err(error) => error,
-        };
-        let may_pass = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotReady);
-        if !may_pass || patience.pause(&cancellation) == Waited::LongEnough {
-            return Err(cannot_connect(&error, choice, patience.waited().as_secs()).into());
+            Err(error) if !may_pass(&error) || waited == Waited::LongEnough => {
+                return Err((error, patience.waited()));
+            }
+            Err(_) => waited = patience.pause(&cancellation),
         }
     }
 }

@@ -98,6 +98,14 @@ impl Output {
         }
     }
 
+    /// Says that the database is not there yet.
+    pub fn waiting_for_database(&self, reason: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            let url = self.subject.url.as_deref().unwrap_or_default();
+            self.to_stderr(&format!("waiting for the database {url}: {reason}\n"));
+        }
+    }
+
     /// Returns what hears and shows how a run goes.
     #[must_use]
     pub fn observer(&self) -> impl Observer + use<'_> {

@@ -150,6 +150,8 @@ fn programs() -> Result<Value> {
     Ok(json!({
         "psql": path_of("psql")?,
         "pg_dump": path_of("pg_dump")?,
+        "initdb": path_of("initdb")?,
+        "postgres": path_of("postgres")?,
         "mariadb": path_of("mariadb")?,
         "mariadb_dump": path_of("mariadb-dump")?,
         "sqlite3": path_of("sqlite3")?,
