@@ -15,7 +15,7 @@ use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
 use crate::migrator::{Migrator, Options};
 use crate::output::Output;
 use crate::plan;
-use crate::runner::{Cancellation, Patience, Waited};
+use crate::runner::{Cancellation, Patience, SystemClock, Waited};
 use crate::source::Migrations;
 
 /// What every command starts from.
@@ -105,7 +105,7 @@ impl Context<'_> {
         limit: Duration,
         output: &Output,
     ) -> Result<Opened, Problem> {
-        let patience = Patience::new(limit);
+        let patience = Patience::new(limit, Arc::new(SystemClock));
         let (adapter, options) = (Arc::clone(&choice.adapter), choice.options(access));
         let first = self.interrupt.unless_signalled(move || adapter.connect(&options))?;
         let opened = match first {

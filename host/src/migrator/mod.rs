@@ -24,7 +24,9 @@ use crate::error::{Error, Name, Problem, Result};
 use crate::history::{History, HistoryRow, Session, Standing, Table};
 use crate::plan::{self, Choice, Direction, OutOfOrder, Plan, Rules, Target};
 use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
-use crate::runner::{self, Cancellation, Ending, Job, Observer, Patience, Recorded, Settings, Waited};
+use crate::runner::{
+    self, Cancellation, Clock, Ending, Job, Observer, Patience, Recorded, Settings, SystemClock, Waited,
+};
 use crate::script::checksums::Checksums;
 use crate::source::{Id, Migration, Migrations};
 
@@ -67,6 +69,8 @@ pub struct Options {
     pub applied_by: String,
     /// How to stop the run from another thread.
     pub cancellation: Arc<Cancellation>,
+    /// The clock by which it waits for another runner.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Options {
@@ -83,6 +87,7 @@ impl Options {
             wait_for_runner: Duration::from_secs(600),
             applied_by: format!("pid {}", std::process::id()),
             cancellation: Arc::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -360,7 +365,8 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(migrator: &'a Migrator, observer: &'a mut dyn Observer) -> Self {
-        let patience = Patience::new(migrator.options.wait_for_runner);
+        let options = &migrator.options;
+        let patience = Patience::new(options.wait_for_runner, Arc::clone(&options.clock));
         Run { migrator, observer, patience, report: Report::default(), lost_to: None, retries: 0 }
     }
 

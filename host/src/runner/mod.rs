@@ -6,12 +6,13 @@
 //!
 //! Takes scripts as readers and knows no file, configuration or terminal.
 
+mod clock;
 mod feed;
 mod head;
 mod patience;
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase, State};
@@ -21,6 +22,7 @@ use crate::history::{self, History, HistoryRow, Session};
 use crate::script::{self, Treatment};
 use crate::source::Script;
 
+pub use clock::{Clock, SystemClock};
 pub(crate) use head::attempt_name;
 pub use head::{Job, LEASE, Settings};
 pub use patience::{Patience, Waited};
@@ -64,18 +66,32 @@ impl Observer for Silent {}
 
 /// The request to stop a run, made from another thread.
 #[derive(Debug, Default)]
-pub struct Cancellation(AtomicBool);
+pub struct Cancellation {
+    asked: Mutex<bool>,
+    told: Condvar,
+}
 
 impl Cancellation {
     /// Asks the run to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        *self.asked() = true;
+        self.told.notify_all();
     }
 
     /// Returns whether the run was asked to stop.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        *self.asked()
+    }
+
+    /// Waits for the request, but no longer than `duration`.
+    pub fn wait(&self, duration: Duration) {
+        let waited = self.told.wait_timeout_while(self.asked(), duration, |asked| !*asked);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn asked(&self) -> MutexGuard<'_, bool> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
