@@ -192,7 +192,7 @@ impl Migrator {
     ) -> Result<Preview> {
         let mut preview = || {
             let (mut session, history) = Session::open(connection, &self.options.table)?;
-            let history = without_the_dead(history, &mut session)?;
+            let history = without_the_dead(history, &mut session, &self.options)?;
             let plan = match (self.plan(direction, &history, target), direction) {
                 (Err(error), Direction::Up) => Err(self.explained(error, &history, target, &mut session)),
                 (plan, _) => plan,
@@ -229,7 +229,7 @@ impl Migrator {
     /// A history that cannot be read.
     pub fn verify(&self, connection: &mut dyn Connection) -> Result<Vec<Problem>> {
         let (mut session, history) = Session::open(connection, &self.options.table)?;
-        let history = without_the_dead(history, &mut session)?;
+        let history = without_the_dead(history, &mut session, &self.options)?;
         let mut problems = plan::disagreements(&self.migrations, &history, &self.rules());
         let at_work = history.started();
         problems.extend(at_work.map(|row| failure::under_way(row, &self.options.database)));
@@ -427,7 +427,7 @@ impl<'a> Run<'a> {
             chosen = Target::Pinned(plan.pins);
             if let Some(row) = history.started() {
                 let position = row.position;
-                history = match is_alive(row, session)? {
+                history = match is_alive(row, session, &self.migrator.options)? {
                     Alive::No => history.with_abandoned(position),
                     Alive::Yes => {
                         self.wait_for(row)?;
@@ -601,10 +601,10 @@ enum Alive {
 }
 
 /// Returns the history with the knowledge which of its started rows nobody is at work on.
-fn without_the_dead(mut history: History, session: &mut Session<'_>) -> Result<History> {
+fn without_the_dead(mut history: History, session: &mut Session<'_>, options: &Options) -> Result<History> {
     while let Some(row) = history.started() {
         let position = row.position;
-        if is_alive(row, session)? == Alive::Yes {
+        if is_alive(row, session, options)? == Alive::Yes {
             break;
         }
         history = history.with_abandoned(position);
@@ -612,8 +612,33 @@ fn without_the_dead(mut history: History, session: &mut Session<'_>) -> Result<H
     Ok(history)
 }
 
-/// Returns whether somebody is at work on a started row: its lease is not over, or the server still works on it.
-fn is_alive(row: &HistoryRow, session: &mut Session<'_>) -> Result<Alive> {
+/// How long a started row must stay as it is before its runner is taken for gone.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// Returns whether somebody is at work on a started row: its lease is not over, the server still works on it, or
+/// something moves when one looks again.
+///
+/// One look is not enough. A statement may take longer than the lease; when it has ended, the server has nothing to do
+/// for a moment, until the runner has heard of it and notes it.
+fn is_alive(row: &HistoryRow, session: &mut Session<'_>, options: &Options) -> Result<Alive> {
+    if seems_alive(row, session)? == Alive::Yes {
+        return Ok(Alive::Yes);
+    }
+    options.clock.pause(SECOND_LOOK, &options.cancellation);
+    if options.cancellation.is_cancelled() {
+        return Err(interrupted_while_waiting().into());
+    }
+    let history = session.read_history()?;
+    let later = history.rows.iter().find(|later| later.position == row.position);
+    match later {
+        Some(later) if (later.state, later.statements_done) == (row.state, row.statements_done) => {
+            seems_alive(later, session)
+        }
+        _ => Ok(Alive::Yes),
+    }
+}
+
+fn seems_alive(row: &HistoryRow, session: &mut Session<'_>) -> Result<Alive> {
     if row.lease_ms.is_some_and(|left| left > 0) {
         return Ok(Alive::Yes);
     }

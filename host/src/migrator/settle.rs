@@ -54,7 +54,7 @@ impl Migrator {
         let mut run = Run::new(self, observer);
         loop {
             if let Standing::Started(row) = history.standing(&id.0) {
-                if is_alive(row, &mut session)? == Alive::Yes {
+                if is_alive(row, &mut session, &self.options)? == Alive::Yes {
                     return Err(at_work(row, &self.options.database).into());
                 }
                 let position = row.position;
@@ -129,7 +129,7 @@ impl Migrator {
         for migration in reached {
             match history.standing(&migration.id.0) {
                 Standing::Failed(row) => problems.push(plan::half_done_problem(row, database)),
-                Standing::Started(row) => problems.push(match is_alive(row, session)? {
+                Standing::Started(row) => problems.push(match is_alive(row, session, &self.options)? {
                     Alive::Yes => at_work(row, database),
                     Alive::No => plan::half_done_problem(&row.clone().abandoned(), database),
                 }),

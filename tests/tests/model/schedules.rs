@@ -28,7 +28,6 @@ const SCHEDULES: u64 = 1000;
 
 /// What several runners are told to do at once.
 struct Meeting {
-    kinds: &'static [Kind],
     set: Set,
     before: Vec<Command>,
     commands: Vec<Command>,
@@ -50,8 +49,8 @@ enum Crashes {
     None,
 }
 
-/// Returns the sets, each with the kinds of engines that it is tried on.
-fn sets() -> [(&'static [Kind], Set); 3] {
+/// Returns the sets.
+fn sets() -> [Set; 3] {
     let schema_and_data = Set::of(&[
         ("001_nests", "CREATE nests; PUT robin"),
         ("002_wren", "PUT wren"),
@@ -66,7 +65,7 @@ fn sets() -> [(&'static [Kind], Set); 3] {
         ("001_nests", "-- no-transaction\nCREATE nests; LAST 45000; CREATE eggs"),
         ("002_finch", "LAST 45000; PUT finch"),
     ]);
-    [(&KINDS, schema_and_data), (&KINDS, step_by_step), (&[Kind::ImplicitCommits], longer_than_a_lease)]
+    [schema_and_data, step_by_step, longer_than_a_lease]
 }
 
 fn up() -> Command {
@@ -80,14 +79,9 @@ fn one(command: fn(Target) -> Command) -> Command {
 /// Returns what meets in the tests.
 fn meetings() -> Vec<Meeting> {
     let mut meetings = Vec::new();
-    for (kinds, set) in sets() {
+    for set in sets() {
         let mut add = |before: &[Command], commands: &[Command]| {
-            meetings.push(Meeting {
-                kinds,
-                set: set.clone(),
-                before: before.to_vec(),
-                commands: commands.to_vec(),
-            });
+            meetings.push(Meeting { set: set.clone(), before: before.to_vec(), commands: commands.to_vec() });
         };
         add(&[], &[up(), up()]);
         add(&[], &[up(), up(), up(), up()]);
@@ -104,10 +98,8 @@ fn meetings() -> Vec<Meeting> {
 #[track_caller]
 #[must_use]
 fn explore(meetings: &[Meeting], crashes: Crashes) -> String {
-    let prepared: Vec<Prepared<'_>> = meetings
-        .iter()
-        .flat_map(|meeting| meeting.kinds.iter().map(move |kind| Prepared::new(*kind, meeting)))
-        .collect();
+    let prepared: Vec<Prepared<'_>> =
+        meetings.iter().flat_map(|meeting| KINDS.map(|kind| Prepared::new(kind, meeting))).collect();
     let seeds = seeds();
     let mut met = BTreeMap::new();
     for seed in seeds.clone() {
@@ -268,7 +260,7 @@ fn runners_that_meet_and_die_leave_what_the_next_up_finishes() {
 /// Both look before either has done anything, so both have chosen the same migration.
 #[test]
 fn two_runs_that_saw_the_same_history_settle_one_migration() {
-    for (kinds, set) in sets() {
+    for set in sets() {
         let count = set.scripts.len();
         let meetings = [
             (vec![], one(Command::Up), 1),
@@ -276,7 +268,7 @@ fn two_runs_that_saw_the_same_history_settle_one_migration() {
             (vec![up()], Command::Redo(1), count),
         ];
         for ((before, command, applied), kind) in
-            meetings.iter().flat_map(|meeting| kinds.iter().map(move |kind| (meeting, *kind)))
+            meetings.iter().flat_map(|meeting| KINDS.map(move |kind| (meeting, kind)))
         {
             let first = World::new(kind, Data::default(), Order::LivingFirst);
             before.iter().for_each(|command| drop(run(&first, kind, &set, command, None)));
