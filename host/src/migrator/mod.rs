@@ -158,25 +158,33 @@ impl Migrator {
     ) -> Result<Report> {
         let (mut session, history) = self.open(connection)?;
         let way_back = self.check_way_back(&history, steps, &mut session);
-        way_back.map_err(|error| error.with_state(NOTHING_RUN))?;
+        let way_back = way_back.map_err(|error| error.with_state(NOTHING_RUN))?;
         let mut run = Run::new(self, observer);
-        run.go(&mut session, history, Direction::Down, &Target::Steps(steps))?;
+        let down = Target::Steps(steps);
+        run.go(&mut session, history, Direction::Down, down.clone(), &down)?;
         let history = session.read_history().map_err(|error| run.with_done(error))?;
         let reverted = run.report.done.iter().map(|settled| settled.id.clone());
-        let pins = reverted.map(|id| plan::pin(&id, &history)).collect();
-        let history = run.go(&mut session, history, Direction::Up, &Target::Pinned(pins))?;
+        let pins: Vec<plan::Pin> = reverted.map(|id| plan::pin(&id, &history)).collect();
+        let meant = match way_back {
+            // Should another run have taken back what is beneath, that many are applied again from there.
+            Choice::Stands => Target::Steps(pins.len()),
+            Choice::Overtaken => Target::Pinned(pins.clone()),
+        };
+        let history = run.go(&mut session, history, Direction::Up, Target::Pinned(pins), &meant)?;
         Ok(run.finish(&history))
     }
 
-    /// Checks that what `redo` takes back can be applied again, before it takes anything back.
-    fn check_way_back(&self, history: &History, steps: usize, session: &mut Session<'_>) -> Result<()> {
+    /// Checks that what `redo` takes back can be applied again, before it takes anything back. Returns whether it will be
+    /// the next in line then.
+    fn check_way_back(&self, history: &History, steps: usize, session: &mut Session<'_>) -> Result<Choice> {
         let down = self.plan(Direction::Down, history, &Target::Steps(steps))?;
         let ids: Vec<&Id> = down.steps.iter().map(|step| &step.id).collect();
         Error::unless_empty(plan::not_to_be_applied_again(&self.migrations, &ids, &self.rules()))?;
         let after = history.with_reverted(ids.iter().map(|id| id.0.as_str()));
         let pins = ids.iter().map(|id| plan::pin(id, &after)).collect();
         let up = self.plan(Direction::Up, &after, &Target::Pinned(pins))?;
-        prepare::jobs(&up.steps, session, &self.options).map(drop)
+        prepare::jobs(&up.steps, session, &self.options)?;
+        Ok(up.choice)
     }
 
     /// Returns what [`up`](Migrator::up) or [`down`](Migrator::down) would run. Writes nothing.
@@ -284,7 +292,7 @@ impl Migrator {
     ) -> Result<Report> {
         let (mut session, history) = self.open(connection)?;
         let mut run = Run::new(self, observer);
-        let history = run.go(&mut session, history, direction, target)?;
+        let history = run.go(&mut session, history, direction, target.clone(), target)?;
         Ok(run.finish(&history))
     }
 
@@ -393,15 +401,17 @@ impl<'a> Run<'a> {
         self.report
     }
 
-    /// Plans and runs until nothing of what was chosen first is left. Returns the last history that was read.
+    /// Plans and runs until nothing of what is chosen is left. `target` is what the choice means when another run goes the
+    /// other way meanwhile. Returns the last history that was read.
     fn go(
         &mut self,
         session: &mut Session<'_>,
         history: History,
         direction: Direction,
+        chosen: Target,
         target: &Target,
     ) -> Result<History> {
-        self.try_to_go(session, history, direction, target).map_err(|error| self.with_done(error))
+        self.try_to_go(session, history, direction, chosen, target).map_err(|error| self.with_done(error))
     }
 
     fn try_to_go(
@@ -409,9 +419,10 @@ impl<'a> Run<'a> {
         session: &mut Session<'_>,
         mut history: History,
         direction: Direction,
+        mut chosen: Target,
         target: &Target,
     ) -> Result<History> {
-        let mut chosen = target.clone();
+        let first_choice = chosen.clone();
         loop {
             let plan = match (self.plan(direction, &history, &chosen, target), direction) {
                 (Err(error), Direction::Up) => {
@@ -420,7 +431,7 @@ impl<'a> Run<'a> {
                 (plan, _) => plan?,
             };
             // Said once: a later plan of the same run has nothing new to say.
-            if chosen == *target {
+            if chosen == first_choice {
                 plan.warnings.iter().for_each(|warning| self.observer.warning(warning));
             }
             // What was chosen at the first read stays chosen: a lost fence or a wait never moves the target.
@@ -470,7 +481,10 @@ impl<'a> Run<'a> {
         let anew = match target {
             _ if plan.choice == Choice::Stands => return Ok(plan),
             Target::Pinned(_) => return Ok(plan),
-            Target::Steps(steps) => Target::Steps(steps.saturating_sub(self.report.done.len())),
+            Target::Steps(steps) => {
+                let done = self.report.done.iter().filter(|settled| settled.direction == direction).count();
+                Target::Steps(steps.saturating_sub(done))
+            }
             other => other.clone(),
         };
         self.migrator.plan(direction, history, &anew)
