@@ -107,13 +107,24 @@ impl Connection for ModelConnection {
                         rows.row(set, &cells(row, now));
                     }
                 }
-                text => {
-                    let position = text.strip_prefix("SCRIPT ").and_then(|position| position.parse().ok());
-                    let row = position.and_then(|position| data.row(position));
-                    let row = row.ok_or_else(|| failed(ErrorKind::Syntax))?;
-                    rows.columns(set, &["down_script"]);
-                    rows.row(set, &[row.down_script.as_deref().into()]);
-                }
+                text => match text.split_once(' ') {
+                    Some(("TRACES", statement)) => {
+                        rows.columns(set, &["what", "removal"]);
+                        let left = data.left_by(statement).map_err(|error| ReadError { set, error })?;
+                        left.iter()
+                            .for_each(|what| drop(rows.row(set, &[what.as_str().into(), Value::Null])));
+                    }
+                    Some((column @ ("SCRIPT" | "CHECKSUMS"), position)) => {
+                        rows.columns(set, &["text"]);
+                        let row = position.parse().ok().and_then(|position| data.row(position));
+                        let text = row.and_then(|row| match column {
+                            "SCRIPT" => row.down_script.as_deref(),
+                            _ => row.statement_checksums.as_deref(),
+                        });
+                        row.iter().for_each(|_| drop(rows.row(set, &[text.into()])));
+                    }
+                    _ => return Err(failed(ErrorKind::Syntax)),
+                },
             }
         }
         Ok(())

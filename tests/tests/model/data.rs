@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use whimbrel_adapter_api::Error;
+
+use crate::statement::Statement;
 
 /// Everything that was committed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +34,7 @@ pub(crate) struct Row {
     pub(crate) checksum: Option<String>,
     pub(crate) done: u64,
     pub(crate) total: u64,
+    pub(crate) statement_checksums: Option<String>,
     /// Until when it is taken to be at work. In a text: for how long.
     pub(crate) lease: Option<u64>,
     pub(crate) started_at: u64,
@@ -95,6 +99,13 @@ impl Data {
 
     fn row_mut(&mut self, position: i64) -> Option<&mut Row> {
         self.history.iter_mut().flatten().find(|row| row.position == position)
+    }
+
+    /// Returns what is there, or gone, as a statement would have left it.
+    pub(crate) fn left_by(&self, statement: &str) -> Result<Option<String>, Error> {
+        let Statement::Count { thing, by, .. } = Statement::parse(statement)? else { return Ok(None) };
+        let is_there = self.things.get(&thing).is_some_and(|count| *count > 0);
+        Ok((is_there == (by > 0)).then(|| format!("the effect of `{statement}` on `{thing}`")))
     }
 
     /// Returns what must never be committed, not even for a moment.

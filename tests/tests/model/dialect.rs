@@ -2,7 +2,7 @@
 //!
 //! Writes what [`statement`](crate::statement) reads, and says which statements commit by themselves.
 
-use whimbrel_adapter_api::{Class, Dialect, Facts, Lexer, NewRow, RowState, Text, Value};
+use whimbrel_adapter_api::{Class, Count, Dialect, Facts, Lexer, NewRow, RowState, Text, Value};
 
 use crate::data::Row;
 use crate::server::Kind;
@@ -49,13 +49,24 @@ impl Dialect for Words {
             Text::Limit { .. } => return Some(Vec::new()),
             Text::ResetSession => "RESET".to_owned(),
             Text::Record { row, .. } => format!("RECORD {}", serde_json::to_string(&written(row)).ok()?),
-            Text::Mark { position, lease, .. } => format!("MARK {position} {{done}} {}", lease.as_millis()),
+            Text::StatementChecksums { position, .. } => format!("CHECKSUMS {position}"),
+            Text::Traces { statement } => format!("TRACES {statement}"),
+            Text::Mark { position, statements_done, lease, .. } => {
+                format!("MARK {position} {} {}", counted(*statements_done), lease.as_millis())
+            }
             Text::Finish { position, state, statements_done, .. } => {
-                let done = statements_done.map_or_else(|| "{done}".to_owned(), |done| done.to_string());
-                format!("FINISH {position} {} {done}", state.word())
+                format!("FINISH {position} {} {}", state.word(), counted(*statements_done))
             }
             _ => return None,
         }])
+    }
+}
+
+/// Returns how many statements are complete, as a sum.
+fn counted(statements: Count) -> String {
+    match statements {
+        Count::Exactly(done) => format!("{done}+0"),
+        Count::Beyond(before) => format!("{before}+{{done}}"),
     }
 }
 
@@ -70,6 +81,7 @@ fn written(row: &NewRow<'_>) -> Row {
         checksum: row.checksum.map(str::to_owned),
         done: row.statements_done,
         total: row.statements_total,
+        statement_checksums: row.statement_checksums.map(str::to_owned),
         lease: row.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
         started_at: 0,
         finished_at: (row.state != RowState::Started).then_some(0),

@@ -50,17 +50,24 @@ fn settle_by_hand(world: &Arc<World>, kind: Kind, set: &Set, error: &Error) -> R
     let scripts = set.scripts.iter().find(|scripts| half(&scripts.id));
     let scripts =
         scripts.ok_or_else(|| format!("nothing is partly applied, and it is said so: {error:?}"))?;
-    let Stands::Half { noted, .. } = Set::stands(&scripts.id, &data) else {
+    let Stands::Half { direction, noted, state } = Set::stands(&scripts.id, &data) else {
         unreachable!("it was just found so")
     };
     let told = format!("{error:?}");
-    let counts = [format!("{noted} of "), format!("statements 1-{noted} "), "first statement".to_owned()];
+    let counts = [format!("{noted} of "), format!("statement {} ", noted + 1)];
     if !(told.contains(&scripts.id) && counts.iter().any(|count| told.contains(count))) {
         return Err(format!("{noted} statements of `{}` are noted, and it says: {told}", scripts.id));
     }
-    world.by_hand(|data| scripts.complete_by_hand(data));
-    let repair = Command::Repair(scripts.id.clone(), Settlement::Applied);
-    match run(world, kind, set, &repair, None).ended {
+    let settlement = match (direction.as_str(), state.as_str()) {
+        // What was under way is in or not, and a person can tell.
+        ("up", "started") => Settlement::ResumeAt(scripts.done(&data, noted) + 1),
+        ("up", _) => return Err(format!("nothing was under way, and it does not go on: {told}")),
+        _ => {
+            world.by_hand(|data| scripts.complete_by_hand(data));
+            Settlement::Applied
+        }
+    };
+    match run(world, kind, set, &Command::Repair(scripts.id.clone(), settlement), None).ended {
         Ended::Well => Ok(()),
         ended => Err(format!("the way out is closed: {ended:?}")),
     }

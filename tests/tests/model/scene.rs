@@ -66,7 +66,9 @@ fn carry_out(migrator: &Migrator, connection: &mut ModelConnection, command: &Co
         Command::Up(target) => migrator.up(connection, target, &mut Silent).map(drop),
         Command::Down(target) => migrator.down(connection, target, &mut Silent).map(drop),
         Command::Redo(steps) => migrator.redo(connection, *steps, &mut Silent).map(drop),
-        Command::Repair(migration, settlement) => migrator.repair(connection, &id(migration), *settlement),
+        Command::Repair(migration, settlement) => {
+            migrator.repair(connection, &id(migration), *settlement, &mut Silent)
+        }
         Command::Baseline(migration) => migrator.baseline(connection, &id(migration)).map(drop),
     }
 }

@@ -240,12 +240,10 @@ impl Server {
                 (new.started_at, new.finished_at) = (now, new.finished_at.map(|_| now));
                 (1, vec![Change::Insert(new)])
             }
-            Statement::Mark { position, done, lease } if row(position).is_some() => {
+            Statement::Mark { position, done, lease } if row(position).is_some_and(Row::is_started) => {
                 (1, vec![Change::Mark { position: *position, done: *done, lease: now + lease }])
             }
-            Statement::Finish { position, state, done }
-                if row(position).is_some_and(|row| row.is_started()) =>
-            {
+            Statement::Finish { position, state, done } if row(position).is_some_and(Row::is_started) => {
                 let (position, state) = (*position, state.clone());
                 (1, vec![Change::Finish { position, state, done: *done, at: now }])
             }

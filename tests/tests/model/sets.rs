@@ -119,6 +119,12 @@ impl Scripts {
         self.up.iter().filter_map(Statement::thing).collect()
     }
 
+    /// Returns how many statements of the way up are in, of which so many are noted.
+    pub(crate) fn done(&self, data: &Data, noted: u64) -> u64 {
+        let is_in = |done: &u64| usize::try_from(*done).is_ok_and(|done| self.is_at(data, &self.up, 0, done));
+        (noted..=noted + 1).find(is_in).unwrap_or(noted)
+    }
+
     /// Puts everything of this migration there by hand.
     pub(crate) fn complete_by_hand(&self, data: &mut Data) {
         for thing in self.things() {

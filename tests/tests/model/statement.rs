@@ -79,12 +79,12 @@ fn read(text: &str) -> Option<Statement> {
         "RECORD" => serde_json::from_str(rest).ok().map(Statement::Record),
         "MARK" => {
             let [position, done, lease] = words[..] else { return None };
-            let (position, done) = (position.parse().ok()?, done.parse().ok()?);
+            let (position, done) = (position.parse().ok()?, sum(done)?);
             Some(Statement::Mark { position, done, lease: lease.parse().ok()? })
         }
         "FINISH" => {
             let [position, state, done] = words[..] else { return None };
-            let (position, done) = (position.parse().ok()?, done.parse().ok()?);
+            let (position, done) = (position.parse().ok()?, sum(done)?);
             Some(Statement::Finish { position, state: state.to_owned(), done })
         }
         "CREATE" => count(What::Schema, 1),
@@ -96,4 +96,8 @@ fn read(text: &str) -> Option<Statement> {
         "FAIL" => Some(Statement::Fail),
         _ => None,
     }
+}
+
+fn sum(text: &str) -> Option<u64> {
+    text.split('+').map(|number| number.parse::<u64>().ok()).sum()
 }
