@@ -11,7 +11,7 @@ fn everything_in_which_files_and_history_disagree_is_told_before_anything_runs()
     project.write("migrations/sqlite/001_species.up.sql", "CREATE TABLE species (id INTEGER PRIMARY KEY);\n");
     let sites = project.read("migrations/sqlite/002_sites.sql");
     project.write("migrations/sqlite/002_sites.sql", sites.replace("where we watch", "where we look"));
-    project.write("migrations/sqlite/0035_early.sql", "CREATE TABLE early (a TEXT);\n");
+    project.write("migrations/sqlite/002.5_early.sql", "CREATE TABLE early (a TEXT);\n");
     let rings = project.read("migrations/sqlite/004_rings.sql");
     project.remove("migrations/sqlite/004_rings.sql");
     project.write("migrations/sqlite/004_bands.sql", rings);
