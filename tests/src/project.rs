@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, mem};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -50,6 +50,8 @@ pub struct Running {
     output: Receiver<(Stream, String)>,
     /// What it has reported so far.
     reported: Arc<Mutex<Vec<u8>>>,
+    stdout: String,
+    stderr: String,
     places: Places,
 }
 
@@ -231,7 +233,7 @@ impl Invocation<'_> {
             });
         }
         let places = Places { project: self.project.directory.path().to_owned(), built: built_directory() };
-        Running { child, output, reported, places }
+        Running { child, output, reported, stdout: String::new(), stderr: String::new(), places }
     }
 }
 
@@ -282,25 +284,29 @@ impl Running {
         }
     }
 
-    /// Waits for the end.
-    pub fn wait(mut self) -> Outcome {
-        let mut stdout = String::new();
-        let mut stderr = String::new();
-        let mut hangs = false;
+    /// Waits for the end, for so long at most, and returns whether it has come.
+    pub fn ends_within(&mut self, limit: Duration) -> bool {
+        let began = Instant::now();
         // Both pipes are closed when the run has ended.
         loop {
-            match self.output.recv_timeout(DEADLINE) {
-                Ok((Stream::Stdout, text)) => stdout = text,
-                Ok((Stream::Stderr, text)) => stderr = text,
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    assert!(!hangs, "a run hangs and does not even die");
-                    hangs = true;
-                    self.kill();
-                }
+            match self.output.recv_timeout(limit.saturating_sub(began.elapsed())) {
+                Ok((Stream::Stdout, text)) => self.stdout = text,
+                Ok((Stream::Stderr, text)) => self.stderr = text,
+                Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => return false,
             }
         }
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Outcome {
+        let hangs = !self.ends_within(DEADLINE);
+        if hangs {
+            self.kill();
+            assert!(self.ends_within(DEADLINE), "a run hangs and does not even die");
+        }
         let status = self.child.wait().unwrap_or_else(|error| panic!("cannot wait for a run: {error}"));
+        let (stdout, stderr) = (mem::take(&mut self.stdout), mem::take(&mut self.stderr));
         let outcome = Outcome::new(status, stdout, stderr, self.places.clone());
         assert!(!hangs, "a run hung for {DEADLINE:?} and was killed:\n{}", outcome.redacted());
         outcome
@@ -339,10 +345,11 @@ pub fn built_file(name: &str) -> PathBuf {
     path
 }
 
-/// Returns `target/<profile>`: a test runs as `target/<profile>/deps/NAME-HASH`.
+/// Returns `target/<profile>`: a test runs as `target/<profile>/deps/NAME-HASH`, a program as `target/<profile>/NAME`.
 fn built_directory() -> PathBuf {
-    let test =
-        env::current_exe().unwrap_or_else(|error| panic!("this test does not know its own path: {error}"));
-    let directory = test.ancestors().find(|directory| directory.ends_with("deps")).and_then(Path::parent);
-    directory.unwrap_or_else(|| panic!("{} lies in no `deps` of cargo", test.display())).to_owned()
+    let program =
+        env::current_exe().unwrap_or_else(|error| panic!("this program does not know its own path: {error}"));
+    let deps = program.ancestors().find(|directory| directory.ends_with("deps"));
+    let directory = deps.unwrap_or(&program).parent();
+    directory.unwrap_or_else(|| panic!("{} lies in no directory", program.display())).to_owned()
 }
