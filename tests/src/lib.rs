@@ -18,6 +18,7 @@ mod project;
 mod proxy;
 mod record;
 mod servers;
+pub mod soak;
 mod sqlite;
 mod wire;
 
