@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{announce, cargo, succeed, workspace};
+use crate::{announce, built_directory, cargo, succeed, workspace};
 
 /// The version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
@@ -56,13 +56,6 @@ fn first_run() -> Result<()> {
     }
     let url = format!("sqlite:{}", directory.path().join("first.db").display());
     succeed(cargo().args(["run", "--quiet", "--locked", "--", "up", "--url", &url]))
-}
-
-/// Returns the directory into which cargo builds.
-fn built_directory() -> Result<PathBuf> {
-    // This program was built into it.
-    let program = std::env::current_exe().context("this program does not know where it is")?;
-    program.parent().map(PathBuf::from).context("this program is in no directory")
 }
 
 fn format() -> Result<()> {

@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask servers`, `cargo xtask ci`.
+//! Development tasks: `cargo xtask test`, `cargo xtask soak`, `cargo xtask servers`, `cargo xtask ci`.
 //!
 //! Runs the whole test suite against real servers that live only as long as the run, and the checks that CI
 //! makes beside it. The tests learn where the servers are from the file named by [`SERVERS_VARIABLE`].
@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -26,6 +26,8 @@ const SERVERS_VARIABLE: &str = "WHIMBREL_TEST_SERVERS";
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [FILTER…]   build everything, start the servers, run the tests whose names hold a FILTER (default: all)
+  soak [OPTION…]   build everything, start the servers, kill runners at random moments: --long, --seed N, --kills N,
+                   --engine NAME…
   servers          start the servers, say where they are, stop them at Ctrl-C
   ci               the checks beside the tests: fmt, clippy, doc, deny";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test", filters @ ..] => suite::run(filters),
+        ["soak", options @ ..] => suite::soak(options),
         ["servers"] => suite::serve(),
         ["ci"] => checks::run().map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
@@ -67,6 +70,13 @@ fn cargo() -> Command {
 fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).expect("this package is two directories below the root")
+}
+
+/// Returns the directory into which cargo builds.
+fn built_directory() -> Result<PathBuf> {
+    // This program was built into it.
+    let program = env::current_exe().context("this program does not know where it is")?;
+    program.parent().map(PathBuf::from).context("this program is in no directory")
 }
 
 /// Runs a command whose output the user sees; anything but success is an error that shows the command.

@@ -1,4 +1,4 @@
-//! The test run: everything built, the servers started once, all tests, the servers stopped.
+//! The runs that need servers: everything built, the servers started once, all tests or the soak, the servers stopped.
 //!
 //! Hands the tests the path of a file with the servers' facts in [`SERVERS_VARIABLE`], and has what they leave in the
 //! folder that this file names searched for passwords. The servers stop when [`Servers`] is dropped, so an error, a
@@ -12,10 +12,22 @@ use anyhow::{Context, Result};
 
 use crate::servers::Servers;
 use crate::signals::Interrupts;
-use crate::{SERVERS_VARIABLE, announce, cargo, packages, secrets, succeed};
+use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secrets, succeed};
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
 pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
+    with_servers(test_commands(filters))
+}
+
+/// Soaks the engines that the options name, or all of them, and returns the exit code of the program that does.
+pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
+    let mut soak = Command::new(built_directory()?.join("whimbrel-soak"));
+    soak.args(options);
+    with_servers(vec![soak])
+}
+
+/// Builds everything, starts the servers, and runs the commands until one of them fails.
+fn with_servers(commands: Vec<Command>) -> Result<ExitCode> {
     packages::install_missing()?;
     // The whole workspace and not only its default members: the tests are built with the same set of features
     // right after, and the libraries that they load are then not built a second time.
@@ -26,7 +38,7 @@ pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
     let servers = Servers::start()?;
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     let mut code = ExitCode::SUCCESS;
-    for mut command in test_commands(filters) {
+    for mut command in commands {
         interrupts.check()?;
         command.env(SERVERS_VARIABLE, servers.facts_file());
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
