@@ -43,6 +43,12 @@ fn everything_in_which_files_and_history_disagree_is_told_before_anything_runs()
       applied [TIME] by [USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0
     state: nothing was run
     hint: restore the file: was it renamed, or is it on another branch?
+
+    error[out-of-order]: `002.5_early` is pending and older than `003_counts`
+      --> migrations/sqlite/002.5_early.sql
+      `003_counts` is already applied
+    state: nothing was run
+    hint: give it a version after the newest one, or run it late with `--allow-out-of-order`
     ");
     let _ = project.run(["verify"]).exits(1);
     assert_eq!(history(&project).len(), 5, "nothing was run");

@@ -886,7 +886,7 @@ fn stepwise_work_is_marked_and_bears_the_name_of_its_attempt() {
     let head = target.head(1, Mode::Stepwise, 5);
     let attempt = head.attempt.clone();
     assert_eq!(target.outcomes(&mut Script::of(head, &statements)), [Ok(Done::new(5))]);
-    assert_eq!(proxy.turns(), 7, "opening, five statements, closing; marks travel along");
+    assert_eq!(proxy.turns(), 9, "each message is answered before the next is sent");
     assert_eq!(database.lines("SELECT name FROM seen"), [attempt]);
     assert_eq!(history_of(&database), ["1|applied|5"]);
     assert_eq!(

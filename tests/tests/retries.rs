@@ -109,8 +109,8 @@ fn a_run_whose_migration_was_taken_over_stops_at_its_next_mark() {
     --- stderr
     error[lock-held]: another run has taken `001_four` over from this one
       --> migrations/postgres/001_four.sql
-      after its statement 3, when that was noted in the history
-    state: statements 1-3 of `001_four` are in the database; nothing else runs until it is settled
+      after its statement 2, when that was noted in the history
+    state: statements 1-2 of `001_four` are in the database; nothing else runs until it is settled
     hint: let the other run finish; `whimbrel up postgres` does what is left
     ");
     let left = "SELECT count(*) FROM pg_tables WHERE tablename IN ('three', 'four')";

@@ -351,8 +351,8 @@ impl Run<'_> {
 
     /// Puts the session in order after a failure: one turn, whatever there is to do.
     ///
-    /// The first message ends the transaction, the others do what the host wants done. None of them may stop the
-    /// rest: each is a message of its own, and only the loss of the session is of interest.
+    /// One message ends the transaction and does what the host wants done. Where one of the texts fails, each of them is
+    /// sent for itself, so that none stops the rest; only the loss of the session is of interest.
     fn recover(&mut self) -> Result<(), Error> {
         let Some(batch) = self.batches.iter().find(|batch| batch.failed.is_some()) else {
             return Ok(());
@@ -370,23 +370,25 @@ impl Run<'_> {
         let mut texts = vec!["ROLLBACK".to_owned()];
         for text in batch.head.failed.iter().filter(|_| past_opening) {
             let text = text.replace("{done}", &batch.kept.to_string());
-            let statements = stepwise::undisturbed(text);
-            texts.push(Message::of(statements.iter().map(String::as_str)).text().to_owned());
+            texts.push(message_of(&stepwise::undisturbed(text)));
         }
         texts.extend(batch.head.cleanup.iter().cloned());
         if batch.head.mode != Mode::Atomic {
             texts.push(stepwise::name(self.application));
         }
-        let sent = texts.iter().map(|text| self.session.send(text, Cells::Unwanted));
-        for ticket in sent.collect::<Result<Vec<_>, _>>()? {
-            while let Some(answer) = self.session.next(ticket, &mut |_| {}) {
-                let error = answer.err().map(|error| self.session.explained(error::of_session(&error)));
-                if let Some(error) = error.filter(|error| error.session == SessionState::Lost) {
-                    return Err(error);
-                }
-            }
+        if self.unless_lost(&message_of(&texts))? == Flow::Continue {
+            return Ok(());
         }
-        Ok(())
+        texts.iter().try_for_each(|text| self.unless_lost(text).map(drop))
+    }
+
+    /// Runs a text whose failure is of no interest.
+    fn unless_lost(&mut self, text: &str) -> Result<Flow, Error> {
+        match self.session.turn(text) {
+            Ok(()) => Ok(Flow::Continue),
+            Err(error) if error.session == SessionState::Lost => Err(error),
+            Err(_) => Ok(Flow::Stop),
+        }
     }
 
     fn pull<'work>(&self, work: &'work mut dyn Work) -> Result<Option<Piece<'work>>, Failed> {
@@ -404,6 +406,10 @@ impl Run<'_> {
     fn current_mut(&mut self) -> &mut Batch {
         self.batches.back_mut().expect("a batch is being sent")
     }
+}
+
+fn message_of(texts: &[String]) -> String {
+    Message::of(texts.iter().map(String::as_str)).text().to_owned()
 }
 
 /// Whether an earlier batch failed.

@@ -137,14 +137,15 @@ impl Session {
         self.owed.take()
     }
 
-    /// Sends what is owed, as a message of its own whose answers nobody hears.
+    /// Sends what is owed, and waits until it is done: behind it no transaction is open, and a pooler may lend the server's
+    /// connection to somebody else.
     ///
     /// # Errors
     ///
     /// Those of [`Session::send`].
     pub(crate) fn settle(&mut self) -> Result<(), Error> {
         match self.owed.take() {
-            Some(owed) => self.send(owed, Cells::Unwanted).map(drop),
+            Some(owed) => self.turn(owed),
             None => Ok(()),
         }
     }

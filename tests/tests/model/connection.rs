@@ -111,8 +111,9 @@ impl Connection for ModelConnection {
                     Some(("TRACES", statement)) => {
                         rows.columns(set, &["what", "removal"]);
                         let left = data.left_by(statement).map_err(|error| ReadError { set, error })?;
-                        left.iter()
-                            .for_each(|what| drop(rows.row(set, &[what.as_str().into(), Value::Null])));
+                        if let Some(what) = &left {
+                            let _ = rows.row(set, &[what.as_str().into(), Value::Null]);
+                        }
                     }
                     Some((column @ ("SCRIPT" | "CHECKSUMS"), position)) => {
                         rows.columns(set, &["text"]);
@@ -121,7 +122,9 @@ impl Connection for ModelConnection {
                             "SCRIPT" => row.down_script.as_deref(),
                             _ => row.statement_checksums.as_deref(),
                         });
-                        row.iter().for_each(|_| drop(rows.row(set, &[text.into()])));
+                        if row.is_some() {
+                            let _ = rows.row(set, &[text.into()]);
+                        }
                     }
                     _ => return Err(failed(ErrorKind::Syntax)),
                 },

@@ -56,7 +56,7 @@ pub(crate) enum Change {
     /// The history table comes into being.
     Establish,
     /// A row is added.
-    Insert(Row),
+    Insert(Box<Row>),
     /// A row is noted to have come so far.
     Mark { position: i64, done: u64, lease: u64 },
     /// A row is ended.
@@ -79,7 +79,7 @@ impl Data {
             Change::Establish => drop(self.history.get_or_insert_default()),
             Change::Insert(row) => {
                 let rows = self.history.get_or_insert_default();
-                rows.push(row.clone());
+                rows.push(row.as_ref().clone());
                 rows.sort_by_key(|row| row.position);
             }
             Change::Mark { position, done, lease } => {

@@ -1,7 +1,7 @@
 //! Batches in messages, as the adapters of servers send them: an atomic batch is one, and so is a stepwise one where
 //! schema commits by itself. Elsewhere a stepwise batch is a message for each statement.
 
-use whimbrel_adapter_api::walk::{stopped, transaction_ended};
+use whimbrel_adapter_api::walk::{stopped, unsettled};
 use whimbrel_adapter_api::{
     Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Session, State, Stop, Work,
 };
@@ -79,7 +79,7 @@ fn batch(connection: &mut ModelConnection, head: &Head, work: &mut dyn Work) -> 
             |role| matches!((role, head.settles), (Role::Closing(index), Some(number)) if index == number);
         if answered.clone().any(|(entry, count)| settles(entry.role) && *count != 1) {
             let role = Role::Closing(head.settles.unwrap_or_default());
-            return Err(fail(connection, head, role, transaction_ended(), completed));
+            return Err(fail(connection, head, role, unsettled(head.mode), completed));
         }
     }
     Ok(Done::new(completed))

@@ -21,7 +21,7 @@ pub(crate) enum Statement {
     Probe,
     /// Creates the history table unless it is there.
     Establish,
-    Record(Row),
+    Record(Box<Row>),
     Mark {
         position: i64,
         done: u64,

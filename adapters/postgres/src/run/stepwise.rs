@@ -1,7 +1,8 @@
 //! Batches in which every statement stands for itself.
 //!
-//! Each statement is a message of its own: `CREATE INDEX CONCURRENTLY` and its like refuse company. The mark of one
-//! statement travels in the turn of the next. While the batch runs the session bears the attempt's name, by which
+//! Each statement is a message of its own: `CREATE INDEX CONCURRENTLY` and its like refuse company. No message is sent
+//! before the last one is answered. A pooler in transaction mode lends the server's connection to somebody else as soon
+//! as no transaction is open: answers that are still to come then reach the wrong client. While the batch runs the session bears the attempt's name, by which
 //! [`alive`](whimbrel_adapter_api::Connection::alive) finds it from elsewhere, even after this client is dead.
 //!
 //! Never pipelines with other batches.
@@ -53,26 +54,30 @@ impl Run<'_> {
             self.step(draft, Sending::Part)?;
         }
         let mut last = Marking::Marked;
+        // The mark of the last statement is never sent: the closing says the same.
+        let mut due = None;
         while let Some(piece) = self.pull(work)? {
             match piece.kind {
                 PieceKind::Sql => {
                     for span in piece.spans {
+                        self.note(due.take())?;
                         let mut draft = Draft::default();
                         self.compose(&mut draft, &piece, span)?;
                         self.current_mut().bytes += u64::from(span.end - span.start);
                         self.step(draft, Sending::Part)?;
                         last = span.marking();
-                        self.mark(last)?;
+                        due = self.mark(last);
                     }
                 }
                 PieceKind::CopyStart => {
+                    self.note(due.take())?;
                     let statement = copy::statement(&piece).map_err(|error| self.failed_here(error))?;
                     last = piece.spans[0].marking();
                     self.copy_alone(&statement, work)?;
                     if last == Marking::Marked {
                         self.current_mut().kept = self.current().completed;
                     }
-                    self.mark(last)?;
+                    due = self.mark(last);
                 }
                 _ => return Err(self.failed_here(copy::misplaced())),
             }
@@ -83,25 +88,28 @@ impl Run<'_> {
         self.close()
     }
 
-    /// Sends a message, and waits for it and for the mark before it.
+    /// Sends a message and waits for it.
     fn step(&mut self, draft: Draft, sending: Sending) -> Result<(), Failed> {
         self.send(draft, sending)?;
         self.read_all();
         self.check()
     }
 
-    /// Notes the progress, in the turn of whatever comes next.
-    fn mark(&mut self, marking: Marking) -> Result<(), Failed> {
+    /// Sends the mark of the last statement, if it has one.
+    fn note(&mut self, mark: Option<Draft>) -> Result<(), Failed> {
+        mark.map_or(Ok(()), |draft| self.step(draft, Sending::Part))
+    }
+
+    /// Returns what notes the progress.
+    fn mark(&self, marking: Marking) -> Option<Draft> {
         let batch = self.current();
-        let (Some(mark), Marking::Marked) = (&batch.head.mark, marking) else {
-            return Ok(());
-        };
+        let mark = batch.head.mark.as_ref().filter(|_| marking == Marking::Marked)?;
         let mark = mark.replace("{done}", &batch.completed.to_string());
         let mut draft = Draft::default();
         for text in undisturbed(mark.clone()) {
             draft.push(&text, if text == mark { Role::Mark } else { Role::AroundMark });
         }
-        self.send(draft, Sending::Part)
+        Some(draft)
     }
 
     fn close(&mut self) -> Result<(), Failed> {
