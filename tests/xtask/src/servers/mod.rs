@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 use account::Account;
 use certificates::Certificates;
-use mariadb::MariaDb;
+use mysql::MariaDb;
 use pgbouncer::{PgBouncer, Pooling};
 use postgres::Postgres;
 
 mod account;
 mod certificates;
-mod mariadb;
+mod mysql;
 mod pgbouncer;
 mod postgres;
 mod process;
@@ -69,7 +69,7 @@ impl Servers {
         let ground = Ground { account, directory: directory.path().to_owned(), certificates };
 
         // Both prepare their data directories at the same time, which is most of the wait.
-        let mariadb = mariadb::Prepared::start(&ground)?;
+        let mariadb = mysql::Prepared::start(&ground)?;
         let postgres = postgres::Prepared::start(&ground)?;
         let postgres = postgres.launch(&ground)?;
         let mariadb = mariadb.launch(&ground)?;
