@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{announce, built_directory, cargo, succeed, workspace};
+use crate::{announce, cargo, succeed, target_directory, workspace};
 
 /// The version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
@@ -106,13 +106,4 @@ fn cargo_deny() -> Result<PathBuf> {
         succeed(install.arg("--root").arg(&root))?;
     }
     Ok(program)
-}
-
-/// Returns cargo's target directory, which the environment or a configuration file may have moved.
-fn target_directory() -> Result<PathBuf> {
-    let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).context("cannot read cargo's metadata")?;
-    let directory = metadata["target_directory"].as_str().context("cargo names no target directory")?;
-    Ok(directory.into())
 }

@@ -19,6 +19,7 @@ mod secrets;
 mod servers;
 mod signals;
 mod suite;
+mod unpacked;
 
 /// The variable that names the file with the facts of the servers; the harness reads it.
 const SERVERS_VARIABLE: &str = "WHIMBREL_TEST_SERVERS";
@@ -77,6 +78,15 @@ fn built_directory() -> Result<PathBuf> {
     // This program was built into it.
     let program = env::current_exe().context("this program does not know where it is")?;
     program.parent().map(PathBuf::from).context("this program is in no directory")
+}
+
+/// Returns cargo's target directory, which the environment or a configuration file may have moved.
+fn target_directory() -> Result<PathBuf> {
+    let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cannot read cargo's metadata")?;
+    let directory = metadata["target_directory"].as_str().context("cargo names no target directory")?;
+    Ok(directory.into())
 }
 
 /// Runs a command whose output the user sees; anything but success is an error that shows the command.

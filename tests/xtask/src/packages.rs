@@ -1,6 +1,7 @@
 //! The programs that the tests need, from Debian's packages.
 //!
-//! Installs what is missing when run as root, and says so; otherwise names the packages and the command.
+//! Installs what is missing when run as root, and says so; otherwise names the packages and the command. MySQL is not
+//! among them: [`unpacked`](crate::unpacked) has it.
 //!
 //! Leaves no system server behind: Debian's packages would start one of their own.
 

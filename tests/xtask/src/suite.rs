@@ -7,11 +7,13 @@
 //! Chooses no tests: filters go to the test runner as they are.
 
 use std::process::{Command, ExitCode, ExitStatus};
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::servers::Servers;
 use crate::signals::Interrupts;
+use crate::unpacked::MySql;
 use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secrets, succeed};
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
@@ -29,13 +31,16 @@ pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
 /// Builds everything, starts the servers, and runs the commands until one of them fails.
 fn with_servers(commands: Vec<Command>) -> Result<ExitCode> {
     packages::install_missing()?;
+    // The build leaves the network alone, mostly.
+    let mysql = thread::spawn(MySql::get);
     // The whole workspace and not only its default members: the tests are built with the same set of features
     // right after, and the libraries that they load are then not built a second time.
     announce("building the workspace");
     succeed(cargo().args(["build", "--workspace"]))?;
+    let mysql = mysql.join().map_err(|_| anyhow!("fetching MySQL panicked"))??;
 
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start()?;
+    let servers = Servers::start(&mysql)?;
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     let mut code = ExitCode::SUCCESS;
     for mut command in commands {
@@ -57,8 +62,9 @@ fn with_servers(commands: Vec<Command>) -> Result<ExitCode> {
 #[expect(clippy::print_stdout, reason = "where the servers are is this command's result")]
 pub(crate) fn serve() -> Result<ExitCode> {
     packages::install_missing()?;
+    let mysql = MySql::get()?;
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start()?;
+    let servers = Servers::start(&mysql)?;
     for url in servers.urls() {
         println!("{url}");
     }

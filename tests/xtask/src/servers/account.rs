@@ -33,13 +33,18 @@ impl Account {
             .with_context(|| format!("cannot give {} to the servers' user", path.display()))
     }
 
-    /// Returns a command that runs as the account, in its directory, reading nothing.
+    /// Returns a command of an installed program that runs as the account, in its directory, reading nothing.
     pub(super) fn command(&self, program: &str, directory: &Path) -> Result<Command> {
-        let mut command = Command::new(packages::path_of(program)?);
+        Ok(self.command_at(&packages::path_of(program)?, directory))
+    }
+
+    /// Returns the same of a program at any path.
+    pub(super) fn command_at(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(directory).stdin(Stdio::null());
         if let Some(user) = &self.other {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
-        Ok(command)
+        command
     }
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL, MariaDB and PgBouncer for one test run.
+//! PostgreSQL, MariaDB, MySQL and PgBouncer for one test run.
 //!
 //! Each server listens on a free port of 127.0.0.1, keeps its data in a private directory below the system's
 //! temporary one, asks for a password and offers TLS. What a test must know to connect stands in a JSON file.
@@ -15,9 +15,11 @@ use tempfile::TempDir;
 
 use account::Account;
 use certificates::Certificates;
-use mysql::MariaDb;
+use mysql::{MySql, Product};
 use pgbouncer::{PgBouncer, Pooling};
 use postgres::Postgres;
+
+use crate::unpacked;
 
 mod account;
 mod certificates;
@@ -47,7 +49,8 @@ const HOST: &str = "127.0.0.1";
 pub(crate) struct Servers {
     poolers: [PgBouncer; 3],
     postgres: Postgres,
-    mariadb: MariaDb,
+    mariadb: MySql,
+    mysql: MySql,
     directory: TempDir,
 }
 
@@ -61,25 +64,29 @@ struct Ground {
 
 impl Servers {
     /// Starts all servers and waits until they answer.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(unpacked: &unpacked::MySql) -> Result<Self> {
         let account = Account::for_servers()?;
         let directory = tempfile::Builder::new().prefix("whimbrel-servers-").tempdir()?;
         account.own(directory.path())?;
         let certificates = Certificates::make(&account, directory.path())?;
         let ground = Ground { account, directory: directory.path().to_owned(), certificates };
 
-        // Both prepare their data directories at the same time, which is most of the wait.
-        let mariadb = mysql::Prepared::start(&ground)?;
+        // All prepare their data directories at the same time, which is most of the wait; and MySQL, which is ready for it
+        // first, starts meanwhile.
+        let mysql = mysql::Prepared::start(&ground, Product::MySql(unpacked))?;
+        let mariadb = mysql::Prepared::start(&ground, Product::MariaDb)?;
         let postgres = postgres::Prepared::start(&ground)?;
+        let mysql = mysql.launch(&ground)?;
         let postgres = postgres.launch(&ground)?;
-        let mariadb = mariadb.launch(&ground)?;
+        let mariadb = mariadb.launch(&ground)?.until_it_answers()?;
+        let mysql = mysql.until_it_answers()?;
         let poolers = [
             PgBouncer::start(&ground, &postgres, Pooling::Transaction)?,
             PgBouncer::start(&ground, &postgres, Pooling::SingleTransaction)?,
             PgBouncer::start(&ground, &postgres, Pooling::Session)?,
         ];
-        let servers = Self { poolers, postgres, mariadb, directory };
-        servers.write_facts(&ground)?;
+        let servers = Self { poolers, postgres, mariadb, mysql, directory };
+        servers.write_facts(&ground, unpacked)?;
         Ok(servers)
     }
 
@@ -105,6 +112,7 @@ impl Servers {
             format!("PgBouncer, pool of one {}", url("postgres", single.port, "postgres")),
             format!("PgBouncer, session     {}", url("postgres", session.port, "postgres")),
             format!("MariaDB                {}", url("mysql", self.mariadb.port, "mysql")),
+            format!("MySQL                  {}", url("mysql", self.mysql.port, "mysql")),
             format!(
                 "authority of the certificates: {}",
                 Certificates::authority(self.directory.path()).display()
@@ -112,7 +120,7 @@ impl Servers {
         ]
     }
 
-    fn write_facts(&self, ground: &Ground) -> Result<()> {
+    fn write_facts(&self, ground: &Ground, unpacked: &unpacked::MySql) -> Result<()> {
         fs::create_dir(self.record()).context("cannot create the folder of the record")?;
         let [transaction, single, session] = &self.poolers;
         let server = |port: u16, socket: Option<&Path>| {
@@ -128,12 +136,13 @@ impl Servers {
         let facts = json!({
             "postgres": server(self.postgres.port, Some(&self.postgres.socket_directory)),
             "mariadb": server(self.mariadb.port, Some(&self.mariadb.socket)),
+            "mysql": server(self.mysql.port, Some(&self.mysql.socket)),
             "pooler_transaction": server(transaction.port, None),
             "pooler_single": server(single.port, None),
             "pooler_session": server(session.port, None),
             "authority": Certificates::authority(&ground.directory),
             "other_authority": Certificates::other_authority(&ground.directory),
-            "programs": programs()?,
+            "programs": programs(unpacked)?,
             "awkward_password": AWKWARD_PASSWORD,
             "record": self.record(),
         });
@@ -144,7 +153,7 @@ impl Servers {
 }
 
 /// Returns the full paths of the clients that the tests call.
-fn programs() -> Result<Value> {
+fn programs(unpacked: &unpacked::MySql) -> Result<Value> {
     use crate::packages::path_of;
 
     Ok(json!({
@@ -154,6 +163,8 @@ fn programs() -> Result<Value> {
         "postgres": path_of("postgres")?,
         "mariadb": path_of("mariadb")?,
         "mariadb_dump": path_of("mariadb-dump")?,
+        "mysql": unpacked.program("mysql"),
+        "mysqldump": unpacked.program("mysqldump"),
         "sqlite3": path_of("sqlite3")?,
     }))
 }

@@ -1,20 +1,20 @@
-//! MariaDB: passwords, TLS for who asks for it, a unix socket beside the port.
+//! MariaDB and MySQL: passwords, TLS for who asks for it, a unix socket beside the port.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::certificates::Certificates;
-use super::process::{Process, Recipe};
+use super::process::{Process, Recipe, Starting};
 use super::{Ground, HOST, OWNER, PASSWORD, TLS_ONLY};
-use crate::packages;
+use crate::{packages, unpacked};
 
-/// A running MariaDB.
+/// A running server.
 #[derive(Debug)]
-pub(super) struct MariaDb {
+pub(super) struct MySql {
     /// The port on 127.0.0.1.
     pub(super) port: u16,
     /// The unix socket.
@@ -22,38 +22,129 @@ pub(super) struct MariaDb {
     _process: Process,
 }
 
-/// A data directory that is being made.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    install: Child,
+/// A server that may not answer yet.
+pub(super) struct Launched<'a> {
+    starting: Starting<'a>,
+    socket: PathBuf,
 }
 
-impl Prepared {
-    /// Starts `mariadb-install-db`, without waiting for it.
-    pub(super) fn start(ground: &Ground) -> Result<Self> {
-        let mut install = ground.account.command("mariadb-install-db", &ground.directory)?;
-        install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
-        install.arg(format!("--datadir={}", ground.directory.join("mariadb").display()));
-        let install = install.stdout(Stdio::null()).stderr(Stdio::piped());
-        Ok(Self { install: install.spawn().context("cannot run mariadb-install-db")? })
+/// Which of the two servers it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Product<'a> {
+    MariaDb,
+    MySql(&'a unpacked::MySql),
+}
+
+/// A data directory that is being made.
+#[derive(Debug)]
+pub(super) struct Prepared<'a> {
+    product: Product<'a>,
+    making: Child,
+}
+
+impl<'a> Prepared<'a> {
+    /// Starts making the data directory, without waiting for it.
+    pub(super) fn start(ground: &Ground, product: Product<'a>) -> Result<Self> {
+        let data = ground.directory.join(product.name());
+        let mut make = match product {
+            Product::MariaDb => {
+                let mut install = ground.account.command("mariadb-install-db", &ground.directory)?;
+                install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
+                install.arg(format!("--datadir={}", data.display()));
+                install
+            }
+            Product::MySql(unpacked) => {
+                // To make one takes two seconds, of which a run that needs a single test would have to wait for most.
+                let mut copy = ground.account.command_at(Path::new("cp"), &ground.directory);
+                copy.arg("-R").arg(unpacked.data()).arg(data);
+                copy
+            }
+        };
+        let making = make.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        Ok(Self { product, making: making.with_context(|| format!("cannot run {make:?}"))? })
     }
 
-    /// Waits for the data directory and starts the server on it.
-    pub(super) fn launch(self, ground: &Ground) -> Result<MariaDb> {
-        let output = self.install.wait_with_output()?;
+    /// Waits for the data directory and starts the server on it, without waiting for that.
+    pub(super) fn launch(self, ground: &'a Ground) -> Result<Launched<'a>> {
+        let Self { product, making } = self;
+        let name = product.name();
+        let output = making.wait_with_output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!("mariadb-install-db ended with {}:\n{said}", output.status);
+            bail!("making a data directory for {name} ended with {}:\n{said}", output.status);
         }
-        fs::write(ground.directory.join("mariadb.sql"), users())?;
+        fs::write(ground.directory.join(format!("{name}.sql")), users())?;
         let recipe = Recipe {
-            log: ground.directory.join("mariadb.log"),
+            log: ground.directory.join(format!("{name}.log")),
             stop: Signal::SIGTERM,
-            command: &|port| server(ground, port),
-            question: &question,
+            command: Box::new(move |port| product.server(ground, port)),
+            question: Box::new(move |port| product.question(port)),
         };
-        let (process, port) = recipe.start()?;
-        Ok(MariaDb { port, socket: ground.directory.join("mariadb.sock"), _process: process })
+        let socket = ground.directory.join(format!("{name}.sock"));
+        Ok(Launched { starting: recipe.spawn()?, socket })
+    }
+}
+
+impl Launched<'_> {
+    /// Waits until the server answers.
+    pub(super) fn until_it_answers(self) -> Result<MySql> {
+        let (process, port) = self.starting.until_it_answers()?;
+        Ok(MySql { port, socket: self.socket, _process: process })
+    }
+}
+
+impl Product<'_> {
+    /// Returns the name of all that belongs to the server.
+    fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "mariadb",
+            Self::MySql(_) => "mysql",
+        }
+    }
+
+    fn server(self, ground: &Ground, port: u16) -> Result<Command> {
+        let file = |kind: &str| ground.directory.join(format!("{}{kind}", self.name())).display().to_string();
+        let options = [
+            ("datadir", file("")),
+            ("port", port.to_string()),
+            ("bind-address", HOST.to_owned()),
+            ("socket", file(".sock")),
+            ("pid-file", file(".pid")),
+            ("init-file", file(".sql")),
+            ("ssl-ca", Certificates::authority(&ground.directory).display().to_string()),
+            ("ssl-cert", ground.certificates.certificate.display().to_string()),
+            ("ssl-key", ground.certificates.key.display().to_string()),
+            ("max-connections", "300".to_owned()),
+            // What a client refuses is not to be refused by the server before.
+            ("local-infile", "ON".to_owned()),
+            ("innodb-flush-log-at-trx-commit", "0".to_owned()),
+            ("innodb-doublewrite", "0".to_owned()),
+        ];
+        let mut command = match self {
+            Self::MariaDb => ground.account.command("mariadbd", &ground.directory)?,
+            Self::MySql(unpacked) => {
+                ground.account.command_at(&unpacked.program("mysqld"), &ground.directory)
+            }
+        };
+        command.args(["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]);
+        command.args(options.map(|(name, value)| format!("--{name}={value}")));
+        if let Self::MySql(unpacked) = self {
+            command.args(unpacked.places()).args(["--mysqlx=OFF", "--secure-file-priv=NULL"]);
+            // A container may have few of the kernel's slots for it left, and the server ends where there is none.
+            command.arg("--innodb-use-native-aio=OFF");
+        }
+        Ok(command)
+    }
+
+    fn question(self, port: u16) -> Result<Command> {
+        let client = match self {
+            Self::MariaDb => packages::path_of("mariadb")?,
+            Self::MySql(unpacked) => unpacked.program("mysql"),
+        };
+        let mut command = Command::new(client);
+        command.env("MYSQL_PWD", PASSWORD).args(["--no-defaults", "--connect-timeout=5", "-h", HOST]);
+        command.args(["-P", &port.to_string(), "-u", OWNER, "-e", "SELECT 1"]);
+        Ok(command)
     }
 }
 
@@ -67,33 +158,4 @@ fn users() -> String {
          GRANT ALL ON *.* TO {TLS_ONLY}@'%';\n\
          DROP USER IF EXISTS root@localhost;\n"
     )
-}
-
-fn server(ground: &Ground, port: u16) -> Result<Command> {
-    let file = |name: &str| ground.directory.join(name).display().to_string();
-    let options = [
-        ("datadir", file("mariadb")),
-        ("port", port.to_string()),
-        ("bind-address", HOST.to_owned()),
-        ("socket", file("mariadb.sock")),
-        ("pid-file", file("mariadb.pid")),
-        ("init-file", file("mariadb.sql")),
-        ("ssl-ca", Certificates::authority(&ground.directory).display().to_string()),
-        ("ssl-cert", ground.certificates.certificate.display().to_string()),
-        ("ssl-key", ground.certificates.key.display().to_string()),
-        ("max-connections", "300".to_owned()),
-        ("innodb-flush-log-at-trx-commit", "0".to_owned()),
-        ("innodb-doublewrite", "0".to_owned()),
-    ];
-    let mut command = ground.account.command("mariadbd", &ground.directory)?;
-    command.args(["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]);
-    command.args(options.map(|(name, value)| format!("--{name}={value}")));
-    Ok(command)
-}
-
-fn question(port: u16) -> Result<Command> {
-    let mut command = Command::new(packages::path_of("mariadb")?);
-    command.env("MYSQL_PWD", PASSWORD).args(["--no-defaults", "--connect-timeout=5", "-h", HOST]);
-    command.args(["-P", &port.to_string(), "-u", OWNER, "-e", "SELECT 1"]);
-    Ok(command)
 }

@@ -44,15 +44,15 @@ impl PgBouncer {
         let recipe = Recipe {
             log: ground.directory.join(format!("{name}.log")),
             stop: Signal::SIGTERM,
-            command: &|port| {
+            command: Box::new(|port| {
                 fs::write(&configuration, settings(ground, postgres, pooling, port))?;
                 let mut command = ground.account.command("pgbouncer", &ground.directory)?;
                 command.arg(&configuration);
                 Ok(command)
-            },
-            question: &|port| psql(port, "SELECT 1"),
+            }),
+            question: Box::new(|port| psql(port, "SELECT 1")),
         };
-        let (process, port) = recipe.start()?;
+        let (process, port) = recipe.spawn()?.until_it_answers()?;
         Ok(Self { port, _process: process })
     }
 }

@@ -61,10 +61,10 @@ impl Prepared {
             log: ground.directory.join("postgres.log"),
             // Fast shutdown: sessions are ended, not waited for.
             stop: Signal::SIGINT,
-            command: &|port| server(ground, port),
-            question: &|port| psql(port, "SELECT 1"),
+            command: Box::new(|port| server(ground, port)),
+            question: Box::new(|port| psql(port, "SELECT 1")),
         };
-        let (process, port) = recipe.start()?;
+        let (process, port) = recipe.spawn()?.until_it_answers()?;
         let create_user = format!("CREATE ROLE {TLS_ONLY} SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
         succeed_quietly(&mut psql(port, &create_user)?)?;
         Ok(Postgres { port, socket_directory, _process: process })

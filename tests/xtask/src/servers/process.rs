@@ -35,25 +35,49 @@ pub(super) struct Recipe<'a> {
     /// The signal on which the server ends at once and in order.
     pub(super) stop: Signal,
     /// The server's command line on a port.
-    pub(super) command: &'a dyn Fn(u16) -> Result<Command>,
+    pub(super) command: Box<dyn Fn(u16) -> Result<Command> + 'a>,
     /// A client's command line that succeeds once the server on the port answers.
-    pub(super) question: &'a dyn Fn(u16) -> Result<Command>,
+    pub(super) question: Box<dyn Fn(u16) -> Result<Command> + 'a>,
 }
 
-impl Recipe<'_> {
-    /// Starts the server on a free port and waits until it answers.
+/// A server that may not answer yet.
+pub(super) struct Starting<'a> {
+    recipe: Recipe<'a>,
+    process: Process,
+    port: u16,
+}
+
+impl<'a> Recipe<'a> {
+    /// Starts the server on a free port, without waiting for it.
+    pub(super) fn spawn(self) -> Result<Starting<'a>> {
+        let (process, port) = self.spawn_on_a_free_port()?;
+        Ok(Starting { recipe: self, process, port })
+    }
+
+    fn spawn_on_a_free_port(&self) -> Result<(Process, u16)> {
+        let port = free_port()?;
+        Ok((Process::spawn((self.command)(port)?, self.stop, &self.log)?, port))
+    }
+}
+
+impl Starting<'_> {
+    /// Waits until the server answers.
     ///
     /// Somebody else may take the port between our look and the server's: the server ends then, and another port
     /// is tried.
-    pub(super) fn start(&self) -> Result<(Process, u16)> {
-        for _ in 0..PORTS_TO_TRY {
-            let port = free_port()?;
-            let mut process = Process::spawn((self.command)(port)?, self.stop, &self.log)?;
-            if process.wait_until_answered(&mut (self.question)(port)?)? {
-                return Ok((process, port));
+    pub(super) fn until_it_answers(mut self) -> Result<(Process, u16)> {
+        let mut tried = 1;
+        while !self.process.wait_until_answered(&mut (self.recipe.question)(self.port)?)? {
+            if tried == PORTS_TO_TRY {
+                bail!(
+                    "a server ended by itself {PORTS_TO_TRY} times; its last words:\n{}",
+                    tail(&self.recipe.log)
+                );
             }
+            (self.process, self.port) = self.recipe.spawn_on_a_free_port()?;
+            tried += 1;
         }
-        bail!("a server ended by itself {PORTS_TO_TRY} times; its last words:\n{}", tail(&self.log))
+        Ok((self.process, self.port))
     }
 }
 
