@@ -10,7 +10,7 @@
 pub mod birds;
 mod database;
 mod late;
-mod mariadb;
+mod mysql;
 mod outcome;
 mod postgres;
 mod probe;
@@ -24,7 +24,7 @@ mod wire;
 
 pub use database::{Database, Engine, Networked, Row, encoded};
 pub use late::LatePostgres;
-pub use mariadb::MariaDb;
+pub use mysql::MariaDb;
 pub use outcome::Outcome;
 pub use postgres::{Pool, Postgres};
 pub use probe::probe_library;

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{announce, cargo, succeed, target_directory, workspace};
+use crate::{announce, built_directory, cargo, succeed, target_directory, workspace};
 
 /// The version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
