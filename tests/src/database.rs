@@ -19,6 +19,8 @@ pub enum Engine {
     Postgres,
     /// MariaDB, which the MySQL adapter serves.
     MariaDb,
+    /// MySQL.
+    MySql,
 }
 
 impl Engine {
@@ -27,7 +29,7 @@ impl Engine {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
-            Self::MariaDb => "mysql",
+            Self::MariaDb | Self::MySql => "mysql",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The test harness: databases on real servers, projects for the real binary, a proxy between the two.
 //!
-//! A test takes a fresh database ([`Postgres::fresh`], [`MariaDb::fresh`], [`Sqlite::fresh`]), writes a
+//! A test takes a fresh database ([`Postgres::fresh`], [`Product::fresh`], [`Sqlite::fresh`]), writes a
 //! [`Project`], runs the binary in it and compares the whole [`Outcome`]. With a [`Proxy`] on the way it counts
 //! the turns on the wire, reads what was sent, and breaks the connection where it likes.
 //!
@@ -24,7 +24,7 @@ mod wire;
 
 pub use database::{Database, Engine, Networked, Row, encoded};
 pub use late::LatePostgres;
-pub use mysql::MariaDb;
+pub use mysql::{MySqlDatabase, Product};
 pub use outcome::Outcome;
 pub use postgres::{Pool, Postgres};
 pub use probe::probe_library;

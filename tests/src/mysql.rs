@@ -1,4 +1,4 @@
-//! Fresh databases on the MariaDB of this run.
+//! Fresh databases on the MariaDB and on the MySQL of this run.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -10,22 +10,74 @@ use regex::Regex;
 
 use crate::database::{Database, Engine, Networked, Row, output_of, path_text, unique_name};
 use crate::record::{self, Record};
-use crate::servers::{Server, servers};
+use crate::servers::{Programs, Server, servers};
 use crate::wire::Protocol;
 
-/// A MariaDB database of its own.
+/// The servers that speak MySQL's protocol. A test that takes one runs on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// MariaDB.
+    MariaDb,
+    /// MySQL.
+    MySql,
+}
+
+/// A database of its own on one of them.
 #[derive(Debug)]
-pub struct MariaDb {
+pub struct MySqlDatabase {
+    product: Product,
     name: String,
     users: Mutex<Vec<String>>,
 }
 
-impl MariaDb {
+impl Product {
     /// Creates an empty database.
-    pub fn fresh() -> Self {
+    pub fn fresh(self) -> MySqlDatabase {
         let name = unique_name();
-        maintain(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
-        Self { name, users: Mutex::default() }
+        self.maintain(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
+        MySqlDatabase { product: self, name, users: Mutex::default() }
+    }
+
+    /// Returns how to reach the server.
+    pub fn server(self) -> &'static Server {
+        match self {
+            Self::MariaDb => &servers().mariadb,
+            Self::MySql => &servers().mysql,
+        }
+    }
+
+    /// Returns what each of the servers calls something.
+    pub fn either<T>(self, mariadb: T, mysql: T) -> T {
+        match self {
+            Self::MariaDb => mariadb,
+            Self::MySql => mysql,
+        }
+    }
+
+    /// Runs a statement that concerns the server and not one of the tests' databases.
+    fn maintain(self, sql: &str) {
+        let outcome = self.connect(None).and_then(|mut connection| connection.query_drop(sql));
+        outcome.unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
+    }
+
+    fn connect(self, database: Option<&str>) -> Result<Conn, mysql::Error> {
+        let Server { host, port, user, password, .. } = self.server();
+        let options = OptsBuilder::new()
+            .ip_or_hostname(Some(host.to_string()))
+            .tcp_port(*port)
+            .user(Some(user))
+            .pass(Some(password))
+            .db_name(database)
+            // Otherwise the client asks the server for its socket and moves there.
+            .prefer_socket(false);
+        Conn::new(options)
+    }
+}
+
+impl MySqlDatabase {
+    /// Returns the server that it is on.
+    pub fn product(&self) -> Product {
+        self.product
     }
 
     /// Returns the name of the database.
@@ -47,26 +99,27 @@ impl MariaDb {
     /// Creates a user without any right, under a name that no other test has, and returns the name. It has the
     /// owner's password and is dropped with the database.
     pub fn user(&self, suffix: &str) -> String {
-        self.user_with_password(suffix, &servers().mariadb.password)
+        self.user_with_password(suffix, &self.product.server().password)
     }
 
     /// Creates such a user with a password of its own.
     pub fn user_with_password(&self, suffix: &str, password: &str) -> String {
         let user = format!("{}_{suffix}", self.name);
         let password = password.replace('\\', "\\\\").replace('\'', "''");
-        maintain(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{password}'"));
+        self.product.maintain(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{password}'"));
         self.users.lock().expect("no test panics while it adds a user").push(user.clone());
         user
     }
 
     /// Opens a session that the test holds itself.
     pub fn client(&self) -> Conn {
-        connect(Some(&self.name)).unwrap_or_else(|error| panic!("{error}"))
+        self.product.connect(Some(&self.name)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Keeps the rows of the histories for the search after the tests.
     fn keep_histories(&self, connection: &mut Conn) -> Result<(), mysql::Error> {
-        connection.query_drop("SET lock_wait_timeout = 5, max_statement_time = 5")?;
+        let limit = self.product.either("max_statement_time = 5", "max_execution_time = 5000");
+        connection.query_drop(format!("SET lock_wait_timeout = 5, {limit}"))?;
         let find = format!(
             "SELECT table_name FROM information_schema.columns \
              WHERE table_schema = '{}' AND column_name = 'down_script'",
@@ -82,9 +135,9 @@ impl MariaDb {
     }
 }
 
-impl Database for MariaDb {
+impl Database for MySqlDatabase {
     fn engine(&self) -> Engine {
-        Engine::MariaDb
+        self.product.either(Engine::MariaDb, Engine::MySql)
     }
 
     fn url(&self) -> String {
@@ -96,8 +149,9 @@ impl Database for MariaDb {
     }
 
     fn dump(&self) -> String {
-        let Server { host, port, user, password, .. } = &servers().mariadb;
-        let mut dump = Command::new(&servers().programs.mariadb_dump);
+        let Server { host, port, user, password, .. } = self.product.server();
+        let Programs { mariadb_dump, mysqldump, .. } = &servers().programs;
+        let mut dump = Command::new(self.product.either(mariadb_dump, mysqldump));
         dump.env("MYSQL_PWD", password).args(["--no-defaults", "-h", &host.to_string()]);
         dump.args(["-P", &port.to_string(), "-u", user, "--no-data", "--skip-comments"]);
         dump.args(["--routines", "--events", "--triggers", &self.name]);
@@ -112,9 +166,9 @@ impl Database for MariaDb {
     }
 }
 
-impl Networked for MariaDb {
+impl Networked for MySqlDatabase {
     fn address(&self) -> SocketAddr {
-        servers().mariadb.address()
+        self.product.server().address()
     }
 
     fn protocol(&self) -> Protocol {
@@ -122,15 +176,15 @@ impl Networked for MariaDb {
     }
 
     fn url_at(&self, address: SocketAddr) -> String {
-        let Server { user, password, .. } = &servers().mariadb;
+        let Server { user, password, .. } = self.product.server();
         url(user, password, address, &self.name)
     }
 }
 
-impl Drop for MariaDb {
+impl Drop for MySqlDatabase {
     fn drop(&mut self) {
         // A second panic would hide the first, and what is left goes with the servers anyway.
-        let Ok(mut connection) = connect(None) else { return };
+        let Ok(mut connection) = self.product.connect(None) else { return };
         // A session that a test left behind may hold a lock on a table, and the drop would wait for it.
         let ours = format!("SELECT id FROM information_schema.processlist WHERE db = '{}'", self.name);
         let sessions: Vec<u64> = connection.query(ours).unwrap_or_default();
@@ -146,25 +200,6 @@ impl Drop for MariaDb {
             let _ = connection.query_drop(format!("DROP USER IF EXISTS {user}@'%'"));
         }
     }
-}
-
-/// Runs a statement that concerns the server and not one of the tests' databases.
-fn maintain(sql: &str) {
-    let outcome = connect(None).and_then(|mut connection| connection.query_drop(sql));
-    outcome.unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
-}
-
-fn connect(database: Option<&str>) -> Result<Conn, mysql::Error> {
-    let Server { host, port, user, password, .. } = &servers().mariadb;
-    let options = OptsBuilder::new()
-        .ip_or_hostname(Some(host.to_string()))
-        .tcp_port(*port)
-        .user(Some(user))
-        .pass(Some(password))
-        .db_name(database)
-        // Otherwise the client asks the server for its socket and moves there.
-        .prefer_socket(false);
-    Conn::new(options)
 }
 
 /// Reads the results of all statements: the error of a later one comes only with its own result.

@@ -20,6 +20,8 @@ pub struct Servers {
     pub postgres: Server,
     /// MariaDB.
     pub mariadb: Server,
+    /// MySQL.
+    pub mysql: Server,
     /// PgBouncer in transaction mode.
     pub pooler_transaction: Server,
     /// PgBouncer in transaction mode, all clients of a database on one server connection.
@@ -51,7 +53,7 @@ pub struct Server {
     pub password: String,
     /// The administrator whom the server refuses without TLS.
     pub tls_only_user: String,
-    /// The unix socket: the directory for PostgreSQL, the socket itself for MariaDB, none for a pooler.
+    /// The unix socket: the directory for PostgreSQL, the socket itself for MariaDB and MySQL, none for a pooler.
     pub socket: Option<PathBuf>,
 }
 
@@ -70,6 +72,10 @@ pub struct Programs {
     pub mariadb: PathBuf,
     /// MariaDB's dump.
     pub mariadb_dump: PathBuf,
+    /// MySQL's client.
+    pub mysql: PathBuf,
+    /// MySQL's dump.
+    pub mysqldump: PathBuf,
     /// SQLite's client.
     pub sqlite3: PathBuf,
 }

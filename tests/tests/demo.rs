@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use whimbrel_tests::{Database, MariaDb, Pool, Postgres, Project, Sqlite};
+use rstest::rstest;
+use whimbrel_tests::Product::{MariaDb, MySql};
+use whimbrel_tests::{Database, Pool, Postgres, Product, Project, Sqlite};
 
 /// Returns a project with one of the demo folders.
 fn demo(folder: &str) -> Project {
@@ -82,8 +84,8 @@ fn the_demo_goes_up_down_and_up_on_postgres_through_a_transaction_pooler() {
     goes_up_down_and_up(&database, &url(&database), (&untouched, &url(&untouched)), "supabase");
 }
 
-#[test]
-fn the_demo_goes_up_down_and_up_on_mariadb_with_verified_tls() {
-    let (database, untouched) = (MariaDb::fresh(), MariaDb::fresh());
+#[rstest]
+fn the_demo_goes_up_down_and_up_on_mysql_with_verified_tls(#[values(MariaDb, MySql)] server: Product) {
+    let (database, untouched) = (server.fresh(), server.fresh());
     goes_up_down_and_up(&database, &database.url_tls(), (&untouched, &untouched.url_tls()), "mysql");
 }

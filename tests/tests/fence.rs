@@ -6,7 +6,9 @@
 use std::thread;
 
 use mysql::prelude::Queryable;
-use whimbrel_tests::{Database, MariaDb, Outcome, Pool, Postgres, Project, Sqlite};
+use rstest::rstest;
+use whimbrel_tests::Product::{MariaDb, MySql};
+use whimbrel_tests::{Database, Engine, MySqlDatabase, Outcome, Pool, Postgres, Product, Project, Sqlite};
 
 /// Migrations that leave a trace for each time they run.
 fn counting(folder: &str) -> Project {
@@ -71,9 +73,9 @@ fn ten_runs_on_one_pooled_server_connection_apply_each_migration_once() {
     ten_at_once(&database, &database.pooler_url(Pool::Single), "postgres");
 }
 
-#[test]
-fn ten_runs_on_a_fresh_mariadb_apply_each_migration_once() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn ten_runs_on_a_fresh_mysql_apply_each_migration_once(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     ten_at_once(&database, &database.url(), "mysql");
 }
 
@@ -116,7 +118,7 @@ impl Overlap for Postgres {
     }
 }
 
-impl Overlap for MariaDb {
+impl Overlap for MySqlDatabase {
     fn folder(&self) -> &'static str {
         "mysql"
     }
@@ -143,8 +145,13 @@ fn wait_for(database: &dyn Database, question: &str, number: usize) {
     }
 }
 
-fn databases() -> [Box<dyn Overlap>; 2] {
-    [Box::new(Postgres::fresh()), Box::new(MariaDb::fresh())]
+fn fresh(engine: Engine) -> Box<dyn Overlap> {
+    match engine {
+        Engine::Postgres => Box::new(Postgres::fresh()),
+        Engine::MariaDb => Box::new(MariaDb.fresh()),
+        Engine::MySql => Box::new(MySql.fresh()),
+        Engine::Sqlite => panic!("SQLite has no lock that lets runs read and not write"),
+    }
 }
 
 /// Returns a project of which everything up to `to` is applied.
@@ -163,64 +170,69 @@ fn log(database: &dyn Database) -> Vec<String> {
     database.lines("SELECT migration, direction, state FROM whimbrel_migrations ORDER BY position")
 }
 
-#[test]
-fn two_ups_of_one_step_apply_the_same_migration_once() {
-    for database in databases() {
-        let database = database.as_ref();
-        let project = applied_up_to(database, "001");
-        let step: &[&str] = &["up", "--steps", "1"];
-        let outcomes = database.overlapping(&project, &[step, step]);
-        let mut said: Vec<String> = outcomes.into_iter().map(|outcome| outcome.exits(0).stdout).collect();
-        said.sort();
-        assert_eq!(rows(database), ["1", "2"]);
-        assert_eq!(log(database), ["001_runs|up|applied", "002_row|up|applied"]);
-        assert!(
-            said[0].starts_with("applied  002_row")
-                && said[1].ends_with(", at 002_row; 2 migrations are pending\n"),
-            "{said:?}"
-        );
-    }
+#[rstest]
+fn two_ups_of_one_step_apply_the_same_migration_once(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let database = fresh(engine);
+    let database = database.as_ref();
+    let project = applied_up_to(database, "001");
+    let step: &[&str] = &["up", "--steps", "1"];
+    let outcomes = database.overlapping(&project, &[step, step]);
+    let mut said: Vec<String> = outcomes.into_iter().map(|outcome| outcome.exits(0).stdout).collect();
+    said.sort();
+    assert_eq!(rows(database), ["1", "2"]);
+    assert_eq!(log(database), ["001_runs|up|applied", "002_row|up|applied"]);
+    assert!(
+        said[0].starts_with("applied  002_row")
+            && said[1].ends_with(", at 002_row; 2 migrations are pending\n"),
+        "{said:?}"
+    );
 }
 
-#[test]
-fn two_downs_take_back_one_migration() {
-    for database in databases() {
-        let database = database.as_ref();
-        let project = counting(database.folder());
-        add(&project, database.folder(), 5);
-        let _ = project.run(["up", database.folder(), "--url", &database.url()]).exits(0);
-        for outcome in database.overlapping(&project, &[&["down"], &["down"]]) {
-            let _ = outcome.exits(0);
-        }
-        assert_eq!(rows(database), ["1", "2", "3", "4"]);
-        assert_eq!(log(database).split_off(4), ["005_row|up|applied", "005_row|down|reverted"]);
+#[rstest]
+fn two_downs_take_back_one_migration(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let database = fresh(engine);
+    let database = database.as_ref();
+    let project = counting(database.folder());
+    add(&project, database.folder(), 5);
+    let _ = project.run(["up", database.folder(), "--url", &database.url()]).exits(0);
+    for outcome in database.overlapping(&project, &[&["down"], &["down"]]) {
+        let _ = outcome.exits(0);
     }
+    assert_eq!(rows(database), ["1", "2", "3", "4"]);
+    assert_eq!(log(database).split_off(4), ["005_row|up|applied", "005_row|down|reverted"]);
 }
 
 /// Whichever of the two is first, the other one does what it would have done after it.
-#[test]
-fn an_up_and_a_down_behave_as_one_after_the_other() {
-    for database in databases() {
-        let database = database.as_ref();
-        let project = applied_up_to(database, "004");
-        add(&project, database.folder(), 5);
-        for outcome in database.overlapping(&project, &[&["up"], &["down"]]) {
-            let _ = outcome.exits(0);
-        }
-        let (rows, log) = (rows(database), log(database).split_off(4));
-        let up_first = ["005_row|up|applied", "005_row|down|reverted"];
-        let down_first = ["004_row|down|reverted", "004_row|up|applied", "005_row|up|applied"];
-        match log.len() {
-            2 => assert_eq!((log, rows.len()), (up_first.map(str::to_owned).to_vec(), 4)),
-            _ => assert_eq!((log, rows.len()), (down_first.map(str::to_owned).to_vec(), 5)),
-        }
+#[rstest]
+fn an_up_and_a_down_behave_as_one_after_the_other(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let database = fresh(engine);
+    let database = database.as_ref();
+    let project = applied_up_to(database, "004");
+    add(&project, database.folder(), 5);
+    for outcome in database.overlapping(&project, &[&["up"], &["down"]]) {
+        let _ = outcome.exits(0);
+    }
+    let (rows, log) = (rows(database), log(database).split_off(4));
+    let up_first = ["005_row|up|applied", "005_row|down|reverted"];
+    let down_first = ["004_row|down|reverted", "004_row|up|applied", "005_row|up|applied"];
+    match log.len() {
+        2 => assert_eq!((log, rows.len()), (up_first.map(str::to_owned).to_vec(), 4)),
+        _ => assert_eq!((log, rows.len()), (down_first.map(str::to_owned).to_vec(), 5)),
     }
 }
 
 /// A stepwise migration commits its started row first; whoever finds it waits until it is settled.
-#[test]
-fn an_up_and_a_down_with_ddl_behave_as_one_after_the_other_on_mariadb() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn an_up_and_a_down_with_ddl_behave_as_one_after_the_other_on_mysql(
+    #[values(MariaDb, MySql)] server: Product,
+) {
+    let database = server.fresh();
     let project = applied_up_to(&database, "004");
     let path = |name: &str| format!("migrations/mysql/{name}.sql");
     project.write(&path("004_row.down"), "CREATE TABLE taken_back (id integer);\nDROP TABLE taken_back;\n");

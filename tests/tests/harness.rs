@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder};
 use postgres::{Client, NoTls};
+use rstest::rstest;
+use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
-    Database, Engine, Fault, Loss, MariaDb, Networked, Pool, Postgres, Project, Protocol, Proxy, Sqlite,
+    Database, Engine, Fault, Loss, Networked, Pool, Postgres, Product, Project, Protocol, Proxy, Sqlite,
     servers,
 };
 
@@ -32,10 +34,11 @@ fn psql(url: &str) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Runs MariaDB's client with TLS verified by an authority, or without TLS.
-fn mariadb(user: &str, options: &[&str]) -> Result<String, String> {
-    let server = &servers().mariadb;
-    let output = Command::new(&servers().programs.mariadb)
+/// Runs the server's own client with TLS verified by an authority, or without TLS.
+fn client(product: Product, user: &str, options: &[&str]) -> Result<String, String> {
+    let programs = &servers().programs;
+    let server = product.server();
+    let output = Command::new(product.either(&programs.mariadb, &programs.mysql))
         .env("MYSQL_PWD", &server.password)
         .args(["--no-defaults", "-h", "127.0.0.1", "-P", &server.port.to_string(), "-u", user])
         .args(options)
@@ -75,19 +78,23 @@ fn an_address_outside_the_certificate_is_told_apart() {
     assert_eq!((proxy.connections(), proxy.turns()), (2, 0));
 }
 
-#[test]
-fn mariadb_asks_for_the_password_and_offers_verified_tls() {
+#[rstest]
+fn mysql_asks_for_the_password_and_offers_verified_tls(#[values(MariaDb, MySql)] server: Product) {
     let authority = format!("--ssl-ca={}", servers().authority.display());
-    let encrypted = mariadb("owner", &[&authority, "--ssl-verify-server-cert"]).unwrap();
+    let verified = server.either("--ssl-verify-server-cert", "--ssl-mode=VERIFY_IDENTITY");
+    // Without TLS the password of MySQL travels under a key of the server's.
+    let in_the_clear: &[&str] =
+        server.either(&["--skip-ssl"], &["--ssl-mode=DISABLED", "--get-server-public-key"]);
+    let encrypted = client(server, "owner", &[&authority, verified]).unwrap();
     assert!(encrypted.contains("TLSv1."), "{encrypted}");
-    let plain = mariadb("owner", &["--skip-ssl"]).unwrap();
+    let plain = client(server, "owner", in_the_clear).unwrap();
     assert_eq!(plain, "Ssl_version");
-    assert!(mariadb("tls_only", &["--skip-ssl"]).unwrap_err().contains("Access denied"));
-    assert!(mariadb("tls_only", &[&authority]).unwrap().contains("TLSv1."));
+    assert!(client(server, "tls_only", in_the_clear).unwrap_err().contains("Access denied"));
+    assert!(client(server, "tls_only", &[&authority]).unwrap().contains("TLSv1."));
     let other = format!("--ssl-ca={}", servers().other_authority.display());
-    let refused = mariadb("owner", &[&other, "--ssl-verify-server-cert"]).unwrap_err();
-    assert!(refused.contains("TLS/SSL error"), "{refused}");
-    let wrong = connection_to(&MariaDb::fresh().url_as("owner", "wrong")).unwrap_err();
+    let refused = client(server, "owner", &[&other, verified]).unwrap_err();
+    assert!(refused.contains(server.either("TLS/SSL error", "certificate verify failed")), "{refused}");
+    let wrong = connection_to(&server.fresh().url_as("owner", "wrong")).unwrap_err();
     assert!(wrong.to_string().contains("Access denied"), "{wrong}");
 }
 
@@ -121,11 +128,13 @@ fn a_pool_of_one_gives_two_clients_the_same_session() {
 
 #[test]
 fn a_fresh_database_is_empty_and_gone_in_the_end() {
-    let [postgres, mariadb] = [Box::new(Postgres::fresh()) as Box<dyn Database>, Box::new(MariaDb::fresh())];
-    for (database, count) in [
-        (postgres, "SELECT count(*) FROM pg_database WHERE datname = "),
-        (mariadb, "SELECT count(*) FROM information_schema.schemata WHERE schema_name = "),
-    ] {
+    let schemata = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ";
+    let databases: [(Box<dyn Database>, &str); 3] = [
+        (Box::new(Postgres::fresh()), "SELECT count(*) FROM pg_database WHERE datname = "),
+        (Box::new(MariaDb.fresh()), schemata),
+        (Box::new(MySql.fresh()), schemata),
+    ];
+    for (database, count) in databases {
         database.execute("CREATE TABLE birds (id INTEGER PRIMARY KEY, name VARCHAR(20))");
         database.execute("INSERT INTO birds VALUES (1, 'whimbrel'), (2, NULL)");
         assert_eq!(database.lines("SELECT * FROM birds ORDER BY id"), ["1|whimbrel", "2|NULL"]);
@@ -134,7 +143,8 @@ fn a_fresh_database_is_empty_and_gone_in_the_end() {
         drop(database);
         let other: Box<dyn Database> = match engine {
             Engine::Postgres => Box::new(Postgres::fresh()),
-            _ => Box::new(MariaDb::fresh()),
+            Engine::MySql => Box::new(MySql.fresh()),
+            _ => Box::new(MariaDb.fresh()),
         };
         assert_eq!(other.lines(&format!("{count}'{name}'")), ["0"], "{engine:?}");
     }
@@ -157,8 +167,12 @@ fn a_role_is_gone_with_its_database() {
 
 #[test]
 fn the_error_of_a_later_statement_is_an_error() {
-    let databases: [Box<dyn Database>; 3] =
-        [Box::new(Sqlite::fresh()), Box::new(Postgres::fresh()), Box::new(MariaDb::fresh())];
+    let databases: [Box<dyn Database>; 4] = [
+        Box::new(Sqlite::fresh()),
+        Box::new(Postgres::fresh()),
+        Box::new(MariaDb.fresh()),
+        Box::new(MySql.fresh()),
+    ];
     for database in databases {
         let error = database.try_query("SELECT 1; SELECT * FROM nowhere").unwrap_err();
         assert!(error.contains("nowhere"), "{:?}: {error}", database.engine());
@@ -171,9 +185,10 @@ fn dumps_differ_only_with_the_schema() {
     let sqlite = [Sqlite::fresh(), Sqlite::fresh()].map(|database| Box::new(database) as Box<dyn Database>);
     let postgres =
         [Postgres::fresh(), Postgres::fresh()].map(|database| Box::new(database) as Box<dyn Database>);
-    let mariadb =
-        [MariaDb::fresh(), MariaDb::fresh()].map(|database| Box::new(database) as Box<dyn Database>);
-    for [one, other] in [sqlite, postgres, mariadb] {
+    let [mariadb, mysql] = [MariaDb, MySql].map(|server| {
+        [server.fresh(), server.fresh()].map(|database| Box::new(database) as Box<dyn Database>)
+    });
+    for [one, other] in [sqlite, postgres, mariadb, mysql] {
         one.execute("CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER)");
         other.execute("CREATE TABLE b (id INTEGER); CREATE TABLE a (id INTEGER PRIMARY KEY)");
         other.execute("INSERT INTO a VALUES (7)");
@@ -224,9 +239,9 @@ fn a_pooler_can_stand_behind_the_proxy() {
     assert_eq!(proxy.client_text(), "BEGIN; CREATE TABLE a (id int); COMMIT");
 }
 
-#[test]
-fn one_mysql_packet_is_one_turn() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn one_mysql_packet_is_one_turn(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     let proxy = Proxy::before(&database);
     let mut connection = connection_to(&proxy.url(&database)).unwrap();
     assert_eq!((proxy.connections(), proxy.turns()), (1, 0));
@@ -275,9 +290,9 @@ fn a_cut_comes_after_the_work_and_before_its_reply() {
     }
 }
 
-#[test]
-fn a_request_can_be_lost_before_the_server_sees_it() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_request_can_be_lost_before_the_server_sees_it(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     database.execute("CREATE TABLE a (turn int)");
     let proxy = Proxy::before(&database);
     let mut connection = connection_to(&proxy.url(&database)).unwrap();
@@ -309,17 +324,20 @@ fn the_reply_to_a_commit_can_be_lost() {
     client.batch_execute("BEGIN; INSERT INTO a VALUES (2); COMMIT").unwrap_err();
     assert!(proxy.fault_struck());
     assert_eq!(postgres.lines("SELECT id FROM a ORDER BY id"), ["1", "2"]);
+}
 
-    let mariadb = MariaDb::fresh();
-    mariadb.execute("CREATE TABLE a (id int)");
-    let proxy = Proxy::before(&mariadb);
+#[rstest]
+fn the_reply_to_a_commit_in_a_packet_can_be_lost(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
+    database.execute("CREATE TABLE a (id int)");
+    let proxy = Proxy::before(&database);
     proxy.fault(Fault::LostReply { text: "commit".to_owned() });
-    let mut connection = connection_to(&proxy.url(&mariadb)).unwrap();
+    let mut connection = connection_to(&proxy.url(&database)).unwrap();
     connection.query_drop("INSERT INTO a VALUES (1)").unwrap();
     let lost = "BEGIN; SELECT * FROM a; INSERT INTO a VALUES (2); SELECT 7, NULL; DO SLEEP(0.2); COMMIT";
     connection.query_drop(lost).unwrap_err();
     assert!(proxy.fault_struck());
-    assert_eq!(mariadb.lines("SELECT id FROM a ORDER BY id"), ["1", "2"]);
+    assert_eq!(database.lines("SELECT id FROM a ORDER BY id"), ["1", "2"]);
 }
 
 #[test]
@@ -357,11 +375,12 @@ fn nothing_passes_a_partition() {
 fn every_socket_takes_the_owner() {
     let postgres = Postgres::fresh();
     assert_eq!(psql(&postgres.url_socket()), Ok("f".to_owned()));
-    let server = &servers().mariadb;
-    let socket = server.socket.as_deref().expect("xtask gives MariaDB a socket");
-    let url = format!("mysql://owner:{}@localhost?socket={}", server.password, socket.display());
-    let found: Option<String> = connection_to(&url).unwrap().query_first("SELECT USER()").unwrap();
-    assert_eq!(found.as_deref(), Some("owner@localhost"));
+    for server in [MariaDb, MySql].map(Product::server) {
+        let socket = server.socket.as_deref().expect("xtask gives both a socket");
+        let url = format!("mysql://owner:{}@localhost?socket={}", server.password, socket.display());
+        let found: Option<String> = connection_to(&url).unwrap().query_first("SELECT USER()").unwrap();
+        assert_eq!(found.as_deref(), Some("owner@localhost"));
+    }
 }
 
 #[test]
@@ -410,7 +429,7 @@ fn what_comes_to_light_in_a_test_is_kept_for_the_search_after_it() {
     let postgres = Postgres::fresh();
     postgres.execute("CREATE TABLE other AS SELECT 'a-row-of-postgres' AS down_script");
     drop(postgres);
-    let mariadb = MariaDb::fresh();
+    let mariadb = MariaDb.fresh();
     mariadb.execute("CREATE TABLE other AS SELECT 'a-row-of-mariadb' AS down_script");
     drop(mariadb);
     let sqlite = Sqlite::fresh();

@@ -1,7 +1,9 @@
 //! The history table in trouble: locked, out of reach for a role, named by a script.
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Database, MariaDb, Outcome, Postgres, Project, Sqlite, servers};
+use rstest::rstest;
+use whimbrel_tests::Product::{MariaDb, MySql};
+use whimbrel_tests::{Database, Outcome, Postgres, Product, Project, Sqlite, servers};
 
 fn up(project: &Project, database: &dyn Database) -> Outcome {
     project.run(["up", database.engine().adapter(), "--url", &database.url()])
@@ -65,9 +67,11 @@ fn a_role_that_may_not_write_the_history_is_told_what_to_grant() {
 
 /// A dump of the whole database holds the history as well: where nothing rolls back, it would be dropped, and the next
 /// run would begin from nothing.
-#[test]
-fn a_script_that_drops_the_history_is_refused_where_nothing_rolls_back() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_script_that_drops_the_history_is_refused_where_nothing_rolls_back(
+    #[values(MariaDb, MySql)] server: Product,
+) {
+    let database = server.fresh();
     let project = one("mysql", "CREATE TABLE birds (id int);\n");
     let _ = up(&project, &database).exits(0);
     project.write(

@@ -2,12 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use rstest::rstest;
 use whimbrel_adapter_api::{
     Adapter, ConnectOptions, Connection, Rows, Secret, TransactionBody, TransactionOptions, Value,
 };
-use whimbrel_adapter_mysql::MySql;
 use whimbrel_adapter_postgres::Postgres;
-use whimbrel_tests::{Database, MariaDb};
+use whimbrel_tests::Product::{MariaDb, MySql};
+use whimbrel_tests::{Database, Product};
 
 fn insert(connection: &mut dyn Connection, bird: i32) {
     connection.execute_raw(&format!("INSERT INTO birds VALUES ({bird})")).expect("the table is there");
@@ -46,7 +47,7 @@ fn a_connection_to_postgres_works_after_a_body_that_panicked() {
     works_after_a_panic(&Postgres, &whimbrel_tests::Postgres::fresh());
 }
 
-#[test]
-fn a_connection_to_mariadb_works_after_a_body_that_panicked() {
-    works_after_a_panic(&MySql, &MariaDb::fresh());
+#[rstest]
+fn a_connection_to_mysql_works_after_a_body_that_panicked(#[values(MariaDb, MySql)] server: Product) {
+    works_after_a_panic(&whimbrel_adapter_mysql::MySql, &server.fresh());
 }

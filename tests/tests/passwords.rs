@@ -4,7 +4,7 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Database, MariaDb, Networked, Outcome, Pool, Postgres, Project, encoded, servers};
+use whimbrel_tests::{Database, Networked, Outcome, Pool, Postgres, Product, Project, encoded, servers};
 
 fn project() -> Project {
     Project::new()
@@ -62,7 +62,7 @@ fn a_variable_holds_the_password_of_postgres() {
 
 #[test]
 fn a_variable_holds_the_password_of_mariadb() {
-    let database = MariaDb::fresh();
+    let database = Product::MariaDb.fresh();
     let user = database.user_with_password("eve", awkward());
     database.execute(&format!("GRANT ALL ON {}.* TO {user}@'%'", database.name()));
     let url = format!("mysql://{user}@{}/{}", database.address(), database.name());
@@ -75,7 +75,7 @@ fn a_variable_holds_the_password_of_mariadb() {
 
 #[test]
 fn a_password_in_the_url_comes_first_and_a_file_last() {
-    let (postgres, mariadb) = (Postgres::fresh(), MariaDb::fresh());
+    let (postgres, mariadb) = (Postgres::fresh(), Product::MariaDb.fresh());
     let project = with_password_file("home/.pgpass", "*:*:*:*:hunter2\n").env("MYSQL_PWD", "hunter2");
     let wrong = project.command(["status", "postgres", "--url", &postgres.url(), "-v"]);
     let outcome = wrong.env("PGPASSWORD", "hunter2").run().exits(0);
@@ -171,7 +171,7 @@ fn a_folder_in_the_place_of_the_password_file_is_no_error() {
 
 #[test]
 fn a_password_that_is_missing_is_told_with_the_places_for_it() {
-    let (postgres, mariadb) = (Postgres::fresh(), MariaDb::fresh());
+    let (postgres, mariadb) = (Postgres::fresh(), Product::MariaDb.fresh());
     let url = postgres_url(&postgres, "owner");
     assert_snapshot!(project().run(["status", "postgres", "--url", &url]).redacted(), @r"
     exit: 8

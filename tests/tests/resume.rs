@@ -2,7 +2,7 @@
 //! what it cannot know.
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Database, MariaDb, Outcome, Postgres, Project, Sqlite};
+use whimbrel_tests::{Database, Outcome, Postgres, Product, Project, Sqlite};
 
 /// A database of each engine with a script that runs statement by statement there.
 struct Case {
@@ -14,7 +14,8 @@ struct Case {
 fn cases() -> Vec<Case> {
     let no_transaction = "-- no-transaction\n";
     vec![
-        Case { database: Box::new(MariaDb::fresh()), header: "" },
+        Case { database: Box::new(Product::MariaDb.fresh()), header: "" },
+        Case { database: Box::new(Product::MySql.fresh()), header: "" },
         Case { database: Box::new(Postgres::fresh()), header: no_transaction },
         Case { database: Box::new(Sqlite::fresh()), header: no_transaction },
     ]
@@ -193,7 +194,7 @@ fn the_messages_name_the_way_on() {
 
 #[test]
 fn settings_of_the_applied_part_hold_for_the_rest() {
-    let database = MariaDb::fresh();
+    let database = Product::MariaDb.fresh();
     let script = "SET @@lock_wait_timeout = 7;\nCREATE TABLE flock (bird varchar(20));\n\
                   INSERT INTO nowhere VALUES (@@lock_wait_timeout);\n";
     let project = Project::new().file("migrations/mysql/001_flock.sql", script);
@@ -206,7 +207,7 @@ fn settings_of_the_applied_part_hold_for_the_rest() {
 
 #[test]
 fn what_ended_with_the_session_is_not_gone_on_without() {
-    let database = MariaDb::fresh();
+    let database = Product::MariaDb.fresh();
     let script = "CREATE TABLE flock (bird varchar(20));\nSET @bird = CONCAT('whim', 'brel');\nINSERT INTO nowhere VALUES (1);\n";
     let project = Project::new().file("migrations/mysql/001_flock.sql", script);
     let up = || project.run(["up", "mysql", "--url", &database.url()]);

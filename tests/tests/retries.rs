@@ -4,7 +4,7 @@ use std::thread;
 
 use insta::assert_snapshot;
 use mysql::prelude::Queryable;
-use whimbrel_tests::{Database, MariaDb, Postgres, Project};
+use whimbrel_tests::{Database, Postgres, Product, Project};
 
 const BOTH: &str = "UPDATE flock SET seen = seen + 1;\nUPDATE sites SET seen = seen + 1;\n";
 
@@ -49,7 +49,7 @@ fn a_migration_that_lost_a_deadlock_runs_again_on_postgres() {
 
 #[test]
 fn a_migration_that_lost_a_deadlock_runs_again_on_mariadb() {
-    let database = MariaDb::fresh();
+    let database = Product::MariaDb.fresh();
     database.execute(
         "CREATE TABLE flock (seen integer); INSERT INTO flock VALUES (0); \
          CREATE TABLE sites (seen integer); INSERT INTO sites VALUES (0); \

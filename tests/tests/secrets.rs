@@ -5,9 +5,7 @@
 
 use std::fs;
 
-use whimbrel_tests::{
-    Database, MariaDb, Networked, Outcome, Pool, Postgres, Project, encoded, probe_library, servers,
-};
+use whimbrel_tests::{Database, Networked, Outcome, Pool, Postgres, Product, Project, encoded, probe_library, servers};
 
 /// Everything that might make a program say more.
 fn talkative(project: Project) -> Project {
@@ -38,7 +36,7 @@ const FORMS: [&[&str]; 6] =
 
 #[test]
 fn a_refused_password_is_shown_in_no_form() {
-    let (postgres, mariadb) = (Postgres::fresh(), MariaDb::fresh());
+    let (postgres, mariadb) = (Postgres::fresh(), Product::MariaDb.fresh());
     let password = &servers().awkward_password;
     let url = |scheme: &str, address: std::net::SocketAddr| {
         format!("{scheme}://owner:{}@{address}/birds", encoded(password))
@@ -63,7 +61,7 @@ fn a_refused_password_is_shown_in_no_form() {
 
 #[test]
 fn a_password_that_is_accepted_is_shown_in_no_form() {
-    let (postgres, mariadb) = (Postgres::fresh(), MariaDb::fresh());
+    let (postgres, mariadb) = (Postgres::fresh(), Product::MariaDb.fresh());
     let password = &servers().awkward_password;
     let role = postgres.role_with_password("eve", password);
     postgres.execute(&format!("GRANT ALL ON SCHEMA public TO {role}"));

@@ -6,8 +6,11 @@ use std::thread;
 
 use mysql::prelude::Queryable;
 use postgres::Client;
+use rstest::rstest;
+use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
-    Database, MariaDb, Message, Networked, Outcome, Postgres, Project, Protocol, Proxy, Running,
+    Database, Engine, Message, MySqlDatabase, Networked, Outcome, Postgres, Product, Project, Protocol,
+    Proxy, Running,
 };
 
 /// Returns a project with so many migrations, each one statement of DDL.
@@ -55,42 +58,50 @@ fn nothing_was_written(proxy: &Proxy) {
     assert!(found.is_empty(), "{found:?} in:\n{sent}");
 }
 
-fn databases() -> [(&'static str, Box<dyn Networked>); 2] {
-    [("postgres", Box::new(Postgres::fresh())), ("mysql", Box::new(MariaDb::fresh()))]
+fn fresh(engine: Engine) -> (&'static str, Box<dyn Networked>) {
+    let database: Box<dyn Networked> = match engine {
+        Engine::Postgres => Box::new(Postgres::fresh()),
+        Engine::MariaDb => Box::new(MariaDb.fresh()),
+        Engine::MySql => Box::new(MySql.fresh()),
+        Engine::Sqlite => panic!("SQLite has no wire"),
+    };
+    (engine.adapter(), database)
 }
 
-#[test]
-fn nothing_pending_is_one_turn_on_one_connection_and_writes_nothing() {
-    for (folder, database) in databases() {
-        let project = tables(folder, 2);
-        let _ = project.run(["up", folder, "--url", &database.url()]).exits(0);
-        let proxy = Proxy::before(database.as_ref());
-        let url = url_without_tls(&proxy, database.as_ref());
-        assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1), "{folder}");
-        nothing_was_written(&proxy);
-    }
+#[rstest]
+fn nothing_pending_is_one_turn_on_one_connection_and_writes_nothing(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = fresh(engine);
+    let project = tables(folder, 2);
+    let _ = project.run(["up", folder, "--url", &database.url()]).exits(0);
+    let proxy = Proxy::before(database.as_ref());
+    let url = url_without_tls(&proxy, database.as_ref());
+    assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1), "{folder}");
+    nothing_was_written(&proxy);
 }
 
-#[test]
-fn looking_at_a_database_is_one_turn_and_writes_nothing() {
-    for (folder, database) in databases() {
-        let project = tables(folder, 2);
-        let proxy = Proxy::before(database.as_ref());
-        let url = url_without_tls(&proxy, database.as_ref());
-        let looks = |applied: &str| {
-            for command in ["status", "verify", "plan", "history"] {
-                let turns = counted(&project, &proxy, &url, &[command, folder], 0);
-                assert_eq!(turns, (1, 1), "{command} {folder}, {applied}");
-                nothing_was_written(&proxy);
-            }
-            let turns = counted(&project, &proxy, &url, &["up", folder, "--dry-run"], 0);
-            assert_eq!(turns, (1, 1), "up --dry-run {folder}, {applied}");
+#[rstest]
+fn looking_at_a_database_is_one_turn_and_writes_nothing(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = fresh(engine);
+    let project = tables(folder, 2);
+    let proxy = Proxy::before(database.as_ref());
+    let url = url_without_tls(&proxy, database.as_ref());
+    let looks = |applied: &str| {
+        for command in ["status", "verify", "plan", "history"] {
+            let turns = counted(&project, &proxy, &url, &[command, folder], 0);
+            assert_eq!(turns, (1, 1), "{command} {folder}, {applied}");
             nothing_was_written(&proxy);
-        };
-        looks("with no history table");
-        let _ = project.run(["up", folder, "--url", &url]).exits(0);
-        looks("with everything applied");
-    }
+        }
+        let turns = counted(&project, &proxy, &url, &["up", folder, "--dry-run"], 0);
+        assert_eq!(turns, (1, 1), "up --dry-run {folder}, {applied}");
+        nothing_was_written(&proxy);
+    };
+    looks("with no history table");
+    let _ = project.run(["up", folder, "--url", &url]).exits(0);
+    looks("with everything applied");
 }
 
 #[test]
@@ -104,14 +115,14 @@ fn a_role_that_may_only_select_finds_nothing_to_do_on_postgres() {
     only_reads(&project, "postgres", &url);
 }
 
-#[test]
-fn a_user_who_may_only_select_finds_nothing_to_do_on_mariadb() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_user_who_may_only_select_finds_nothing_to_do_on_mysql(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     let project = tables("mysql", 2);
     let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
     let reader = database.user("reader");
     database.execute(&format!("GRANT SELECT ON {}.whimbrel_migrations TO {reader}@'%'", database.name()));
-    let url = database.url_as(&reader, &whimbrel_tests::servers().mariadb.password);
+    let url = database.url_as(&reader, &server.server().password);
     only_reads(&project, "mysql", &url);
 }
 
@@ -124,40 +135,42 @@ fn only_reads(project: &Project, folder: &str, url: &str) {
     }
 }
 
-#[test]
-fn each_pending_migration_is_one_turn_more() {
-    for (folder, database) in databases() {
-        let project = tables(folder, 1);
-        let proxy = Proxy::before(database.as_ref());
-        let url = url_without_tls(&proxy, database.as_ref());
-        assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 2 + 1), "{folder}, fresh");
-        add_tables(&project, folder, 2, 5);
-        assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1 + 4), "{folder}, four more");
-        let down = ["down", folder, "--steps", "3"];
-        assert_eq!(counted(&project, &proxy, &url, &down, 0), (1, 1 + 3), "{folder}, down");
-    }
+#[rstest]
+fn each_pending_migration_is_one_turn_more(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = fresh(engine);
+    let project = tables(folder, 1);
+    let proxy = Proxy::before(database.as_ref());
+    let url = url_without_tls(&proxy, database.as_ref());
+    assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 2 + 1), "{folder}, fresh");
+    add_tables(&project, folder, 2, 5);
+    assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1 + 4), "{folder}, four more");
+    let down = ["down", folder, "--steps", "3"];
+    assert_eq!(counted(&project, &proxy, &url, &down, 0), (1, 1 + 3), "{folder}, down");
 }
 
-#[test]
-fn a_failing_migration_is_one_turn_more() {
-    for (folder, database) in databases() {
-        let project = tables(folder, 2);
-        // Data and no DDL, so that it fails in a transaction on both.
-        project.write(
-            &format!("migrations/{folder}/003_fails.sql"),
-            "INSERT INTO made_1 (id) VALUES (1);\nINSERT INTO made_1 (id) VALUES (1);\n",
-        );
-        add_tables(&project, folder, 4, 5);
-        let proxy = Proxy::before(database.as_ref());
-        let url = url_without_tls(&proxy, database.as_ref());
-        let turns = counted(&project, &proxy, &url, &["up", folder], 1);
-        assert_eq!(turns, (1, 2 + 3 + 1), "{folder}:\n{}", proxy.client_text());
-    }
+#[rstest]
+fn a_failing_migration_is_one_turn_more(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = fresh(engine);
+    let project = tables(folder, 2);
+    // Data and no DDL, so that it fails in a transaction on both.
+    project.write(
+        &format!("migrations/{folder}/003_fails.sql"),
+        "INSERT INTO made_1 (id) VALUES (1);\nINSERT INTO made_1 (id) VALUES (1);\n",
+    );
+    add_tables(&project, folder, 4, 5);
+    let proxy = Proxy::before(database.as_ref());
+    let url = url_without_tls(&proxy, database.as_ref());
+    let turns = counted(&project, &proxy, &url, &["up", folder], 1);
+    assert_eq!(turns, (1, 2 + 3 + 1), "{folder}:\n{}", proxy.client_text());
 }
 
-#[test]
-fn a_stepwise_migration_that_fails_is_one_turn_more() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_stepwise_migration_that_fails_is_one_turn_more(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     let project = tables("mysql", 1);
     project.write(
         "migrations/mysql/002_fails.sql",
@@ -206,16 +219,16 @@ fn wait_until_blocked(client: &mut Client, count: i64) {
     }
 }
 
-#[test]
-fn a_lost_fence_is_one_turn_more_on_mariadb() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_lost_fence_is_one_turn_more_on_mysql(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     let project = tables("mysql", 1);
     let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
     project.write("migrations/mysql/002_row.sql", "INSERT INTO made_1 (id) VALUES (1);\n");
     let proxy = Proxy::before(&database);
     let url = url_without_tls(&proxy, &database);
 
-    for outcome in two_at_once_on_mariadb(&database, &project, &url) {
+    for outcome in two_at_once_on_mysql(&database, &project, &url) {
         let _ = outcome.exits(0);
     }
     assert_eq!((proxy.connections(), proxy.turns()), (2, 2 + 2 + 1), "{}", proxy.client_text());
@@ -225,9 +238,9 @@ fn a_lost_fence_is_one_turn_more_on_mariadb() {
     );
 }
 
-#[test]
-fn a_stepwise_migration_is_one_packet_with_its_marks() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_stepwise_migration_is_one_packet_with_its_marks(#[values(MariaDb, MySql)] server: Product) {
+    let database = server.fresh();
     let project = tables("mysql", 1);
     let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
     project.write(
@@ -286,15 +299,17 @@ fn a_transactional_migration_is_one_message_on_postgres() {
 
 /// How often the other run is looked at afterwards depends on how long it takes; what must not cost a turn is to put
 /// the session in order.
-#[test]
-fn a_lost_fence_before_a_stepwise_migration_is_cleared_with_the_next_read() {
-    let database = MariaDb::fresh();
+#[rstest]
+fn a_lost_fence_before_a_stepwise_migration_is_cleared_with_the_next_read(
+    #[values(MariaDb, MySql)] server: Product,
+) {
+    let database = server.fresh();
     let project = tables("mysql", 1);
     let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
     add_tables(&project, "mysql", 2, 2);
     let proxy = Proxy::before(&database);
     let url = url_without_tls(&proxy, &database);
-    for outcome in two_at_once_on_mariadb(&database, &project, &url) {
+    for outcome in two_at_once_on_mysql(&database, &project, &url) {
         let _ = outcome.exits(0);
     }
     let messages = proxy.messages();
@@ -309,7 +324,7 @@ fn a_lost_fence_before_a_stepwise_migration_is_cleared_with_the_next_read() {
 }
 
 /// Runs `up` twice. Both have read the same history when the test lets go of the table.
-fn two_at_once_on_mariadb(database: &MariaDb, project: &Project, url: &str) -> [Outcome; 2] {
+fn two_at_once_on_mysql(database: &MySqlDatabase, project: &Project, url: &str) -> [Outcome; 2] {
     let mut holder = database.client();
     holder.query_drop("LOCK TABLES whimbrel_migrations READ").expect("nobody else holds the table");
     let runs = [(); 2].map(|()| project.spawn(["up", "mysql", "--url", url]));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use insta::assert_snapshot;
-use whimbrel_tests::{LatePostgres, MariaDb, Networked, Project, Protocol, Proxy, Running};
+use whimbrel_tests::{LatePostgres, Networked, Product, Project, Protocol, Proxy, Running};
 
 fn project() -> Project {
     Project::new()
@@ -59,7 +59,7 @@ fn a_run_waits_for_a_postgres_that_starts_late() {
 
 #[test]
 fn a_run_waits_for_a_mariadb_that_starts_late() {
-    let database = MariaDb::fresh();
+    let database = Product::MariaDb.fresh();
     let address = free_address();
     let project = project();
     let run = waiting(&project, "mysql", &database.url_at(address), "2m");
@@ -77,7 +77,7 @@ fn a_run_waits_for_a_mariadb_that_starts_late() {
 
 #[test]
 fn a_password_that_is_wrong_is_not_tried_again() {
-    let database = MariaDb::fresh();
+    let database = Product::MariaDb.fresh();
     let project = project();
     let proxy = Proxy::start(database.address(), Protocol::Opaque);
     let url = format!("mysql://owner:hunter2@{}/{}", proxy.address(), database.name());

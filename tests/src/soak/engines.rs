@@ -1,7 +1,7 @@
 //! The engines that are soaked, as data: one more is one line.
 
 use super::migrations::Language;
-use crate::{Database, MariaDb, Pool, Postgres, Sqlite};
+use crate::{Database, Pool, Postgres, Product, Sqlite};
 
 /// An engine, or a way to reach one.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub const BENCHES: &[Bench] = &[
     Bench::new("postgres", Language::Postgres, || Ground::direct(Postgres::fresh())),
     Bench::new("pgbouncer", Language::Postgres, || Ground::pooled(Postgres::fresh(), Pool::Transaction)),
     Bench::new("pgbouncer-single", Language::Postgres, || Ground::pooled(Postgres::fresh(), Pool::Single)),
-    Bench::new("mariadb", Language::MySql, || Ground::direct(MariaDb::fresh())),
+    Bench::new("mariadb", Language::MySql, || Ground::direct(Product::MariaDb.fresh())),
+    Bench::new("mysql", Language::MySql, || Ground::direct(Product::MySql.fresh())),
 ];
 
 impl Bench {
