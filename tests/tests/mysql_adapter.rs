@@ -289,6 +289,8 @@ fn what_stands_behind_a_failure_is_not_reached(#[values(MariaDb, MySql)] server:
     assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 0));
     assert_eq!((failure.state, failure.error.kind), (State::RolledBack, ErrorKind::Constraint));
     assert_eq!((failure.error.native, failure.error.sqlstate.as_deref()), (Some(1062), Some("23000")));
+    assert_eq!(failure.error.constraint.as_deref(), Some("PRIMARY"));
+    assert_eq!(failure.error.table.as_deref(), server.either(None, Some("birds")));
     let behind = heard.outcomes[2].clone().expect_err("it was not run");
     assert_eq!((behind.phase, behind.error.kind), (Phase::NotReached, ErrorKind::NotReached));
     assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
