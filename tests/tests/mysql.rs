@@ -67,6 +67,22 @@ fn programs_run_without_a_delimiter_too(#[values(MariaDb, MySql)] server: Produc
     assert_eq!(log(&database), ["001_file|applied|5|5"]);
 }
 
+/// Only MySQL has them, from 9.0 on.
+#[test]
+fn programs_of_another_language_keep_their_semicolons() {
+    let (database, outcome) = up_with(
+        MySql,
+        "CREATE FUNCTION twice(n INT) RETURNS INT LANGUAGE JAVASCRIPT AS $$\n  const two = 2;\n  return two * n;\n$$;\n\
+         CREATE FUNCTION thrice(n INT) RETURNS INT LANGUAGE JAVASCRIPT AS $js$ let s = '$$;'; return 3 * n; $js$;\n\
+         CREATE TABLE a$b (c$$d integer);\n",
+    );
+    let _ = outcome.exits(0);
+    let functions = "SELECT routine_name, routine_definition LIKE '%* n; %' OR routine_definition LIKE '%* n;\n' \
+                     FROM information_schema.routines WHERE routine_schema = DATABASE() ORDER BY 1";
+    assert_eq!(database.lines(functions), ["thrice|1", "twice|1"]);
+    assert_eq!(log(&database), ["001_file|applied|3|3"]);
+}
+
 #[rstest]
 fn what_is_meant_for_another_server_or_version_is_passed_over(#[values(MariaDb, MySql)] server: Product) {
     let (database, outcome) = up_with(

@@ -110,6 +110,9 @@ const PATTERNS: &[(&str, Class)] = &[
     ("USE", Class::Setting),
 ];
 
+/// The version of MySQL that took programs of other languages than SQL, and with them `$$ … $$`.
+const DOLLAR_QUOTES_SINCE: u32 = 90_000;
+
 /// Which of the two servers this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Product {
@@ -129,6 +132,8 @@ pub(crate) fn rules(product: Product, version: u32, sql_mode: &str) -> Lexer {
     lexer.plain_control.extend(AUTOCOMMIT.map(str::to_owned));
     if product == Product::MariaDb {
         lexer.features.insert(Feature::MariaDbComments);
+    } else if version >= DOLLAR_QUOTES_SINCE {
+        lexer.features.insert(Feature::DollarQuotes);
     }
     if backslash_escapes(sql_mode) {
         lexer.features.insert(Feature::BackslashEscapes);
@@ -208,5 +213,8 @@ mod tests {
         let ansi = rules(Product::MariaDb, 101_119, "ANSI_QUOTES,NO_BACKSLASH_ESCAPES").features;
         assert!(!ansi.contains(&Feature::BackslashEscapes) && !ansi.contains(&Feature::DoubleQuotedStrings));
         assert!(ansi.contains(&Feature::MariaDbComments));
+        let newest = rules(Product::MySql, 90_704, "").features;
+        assert!(newest.contains(&Feature::DollarQuotes));
+        assert!(!usual.contains(&Feature::DollarQuotes) && !ansi.contains(&Feature::DollarQuotes));
     }
 }
