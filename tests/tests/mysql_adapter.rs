@@ -627,7 +627,7 @@ fn settings_of_a_script_do_not_outlive_it(#[values(MariaDb, MySql)] server: Prod
 fn a_role_that_a_script_gives_up_is_taken_again(#[values(MariaDb, MySql)] server: Product) {
     let database = server.fresh();
     let user = database.user("keeper");
-    let role = format!("{user}_role");
+    let role = format!("{user}_r");
     database.execute(&format!(
         "CREATE ROLE {role}; GRANT ALL ON {}.* TO {role}; GRANT {role} TO {user}@'%'",
         database.name()

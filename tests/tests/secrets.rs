@@ -5,7 +5,9 @@
 
 use std::fs;
 
-use whimbrel_tests::{Database, Networked, Outcome, Pool, Postgres, Product, Project, encoded, probe_library, servers};
+use whimbrel_tests::{
+    Database, Networked, Outcome, Pool, Postgres, Product, Project, encoded, probe_library, servers,
+};
 
 /// Everything that might make a program say more.
 fn talkative(project: Project) -> Project {
