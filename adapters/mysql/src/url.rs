@@ -75,6 +75,8 @@ impl Settings {
         };
         let mut mode = None;
         for (name, value) in url.query_pairs() {
+            without_zero(&name, "name of a parameter")?;
+            without_zero(&value, "value of a parameter")?;
             settings.parameter(&name, value, &mut mode)?;
         }
         // As with the engine's own client: who names an authority wants it asked.
@@ -163,7 +165,17 @@ fn unescaped(text: &str) -> Option<char> {
 
 fn decode(text: &str, part: &str) -> Result<String, Error> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Cow::into_owned).map_err(|_| invalid(format!("the {part} in the url is not UTF-8")))
+    let decoded = decoded.map_err(|_| invalid(format!("the {part} in the url is not UTF-8")))?;
+    without_zero(&decoded, part)?;
+    Ok(decoded.into_owned())
+}
+
+/// The protocol ends a text at its first zero byte, so that a longer name would be cut without a word.
+fn without_zero(text: &str, part: &str) -> Result<(), Error> {
+    match text.contains('\0') {
+        true => Err(invalid(format!("the {part} in the url holds a zero byte"))),
+        false => Ok(()),
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -251,6 +263,13 @@ mod tests {
             ("mysql://:hush@db/birds", "user"),
             ("postgres://ana:hush@db/birds", "postgres"),
             ("mysql://ana:%ffhush@db/birds", "password"),
+            ("mysql://ana:hush%00@db/birds", "the password in the url holds a zero byte"),
+            ("mysql://an%00a:hush@db/birds", "the user in the url holds a zero byte"),
+            ("mysql://ana:hush@db/bir%00ds", "the database in the url holds a zero byte"),
+            (
+                "mysql://ana:hush@db/birds?socket=/run%00",
+                "the value of a parameter in the url holds a zero byte",
+            ),
         ] {
             let error = refused(url);
             assert_eq!(error.kind, ErrorKind::InvalidUrl, "{url}");
