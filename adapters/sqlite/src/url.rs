@@ -92,7 +92,15 @@ impl Location {
             }
             _ if error.kind != ErrorKind::Unreachable => error,
             _ if path.is_dir() => error.with_hint(format!("`{}` is a folder: name a file in it", self.path)),
-            _ if !path.exists() => error.with_hint(format!("there is no file `{}`", self.path)),
+            _ if !path.exists() && self.name.contains("mode=r") => {
+                error.with_hint(format!("there is no file `{}`", self.path))
+            }
+            _ if !path.exists() => {
+                let folder = folder.unwrap_or(Path::new("."));
+                let hint =
+                    format!("it cannot be created: look at the rights of the folder `{}`", folder.display());
+                error.with_hint(hint)
+            }
             _ => error.with_hint(format!("look at the rights of `{}` and of its folder", self.path)),
         }
     }
