@@ -494,13 +494,21 @@ pub fn statement(script: &Script, lexer: &Lexer, index: u64) -> Option<Located> 
     splitter::locate(&rules(lexer).ok()?, reader, index, |_| Take::Keep(Marking::Marked)).ok()?
 }
 
-/// Returns a line of a script, cut where it gets too long to show.
+/// How much of a line is shown.
+const LONGEST_EXCERPT: usize = 200;
+
+/// Returns a line of a script, cut where it gets too long to show. Reads no more of it: a line may be as long as a file.
 fn line_at(script: &Script, line: u64) -> Option<String> {
-    use std::io::BufRead;
-    let mut lines = io::BufReader::new(script.open().ok()?).split(b'\n');
-    let line = lines.nth(usize::try_from(line).ok()?.checked_sub(1)?)?.ok()?;
-    let text = String::from_utf8_lossy(&line);
-    Some(text.trim_end().chars().take(200).collect())
+    use std::io::{BufRead, Read};
+    let mut reader = io::BufReader::new(script.open().ok()?);
+    for _ in 1..line {
+        reader.skip_until(b'\n').ok()?;
+    }
+    let (mut bytes, longest_character) = (Vec::new(), 4);
+    let longest = (LONGEST_EXCERPT * longest_character) as u64;
+    reader.take(longest).read_until(b'\n', &mut bytes).ok().filter(|read| *read > 0)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Some(text.trim_end().chars().take(LONGEST_EXCERPT).collect())
 }
 
 /// A script taken from a header does not begin on the first line of its file.

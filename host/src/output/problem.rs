@@ -66,7 +66,9 @@ fn frame(text: &mut String, place: &Place, style: Style) {
     };
     let number = number.to_string();
     line(text, &format!("  {} {excerpt}", style.dim(&format!("{number} |"))));
-    let Some(column) = place.column else { return };
+    // Where a long line was cut there is nothing to point at.
+    let shown = excerpt.chars().count() as u64;
+    let Some(column) = place.column.filter(|column| *column <= shown + 1) else { return };
     let before: String = excerpt.chars().take(usize::try_from(column - 1).unwrap_or(0)).map(blank).collect();
     let gutter = " ".repeat(number.len());
     line(text, &format!("  {gutter} {} {before}{}", style.dim("|"), style.error("^")));
