@@ -397,8 +397,13 @@ fn history(table: &TableName, set: u32, rows: &Rows, answer: Result<(), ReadErro
         Ok(()) => {
             let empty = RowSet::default();
             let set = rows.sets.get(set as usize).unwrap_or(&empty);
-            let parse = |cells: &Vec<Value<'static>>| row(cells).ok_or_else(|| not_ours(table, cells));
-            Ok(History::new(set.rows.iter().map(parse).collect::<Result<_, Problem>>()?))
+            let parse =
+                |cells: &Vec<Value<'static>>| row(cells).map_err(|column| not_ours(table, cells, column));
+            let rows: Vec<HistoryRow> = set.rows.iter().map(parse).collect::<Result<_, Problem>>()?;
+            match rows.windows(2).find(|pair| pair[0].position >= pair[1].position) {
+                Some(pair) => Err(without_key(table, pair[1].position).into()),
+                None => Ok(History::new(rows)),
+            }
         }
         Err(failed) if failed.set == set && failed.error.kind == ErrorKind::TableMissing => {
             Ok(History::default())
@@ -431,16 +436,19 @@ fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName
     })
 }
 
-fn row(cells: &[Value<'static>]) -> Option<HistoryRow> {
+/// Returns what a row says, or the column that does not say what it should.
+fn row(cells: &[Value<'static>]) -> Result<HistoryRow, &'static str> {
     let text = |name: &str| cell(cells, name)?.as_text().map(str::to_owned);
     let number = |name: &str| cell(cells, name)?.as_int();
-    let count = |name: &str| u64::try_from(number(name)?).ok();
-    Some(HistoryRow {
-        position: number("position")?,
-        migration: text("migration")?,
-        attempt: number("attempt")?,
-        direction: RowDirection::from_word(&text("direction")?)?,
-        state: RowState::from_word(&text("state")?)?,
+    let count = |name: &'static str| number(name).and_then(|number| u64::try_from(number).ok()).ok_or(name);
+    let word = |name: &'static str| text(name).ok_or(name);
+    let has_down = number("has_down").ok_or("down_script")? == 1;
+    Ok(HistoryRow {
+        position: number("position").ok_or("position")?,
+        migration: word("migration")?,
+        attempt: number("attempt").ok_or("attempt")?,
+        direction: RowDirection::from_word(&word("direction")?).ok_or("direction")?,
+        state: RowState::from_word(&word("state")?).ok_or("state")?,
         checksum: text("checksum"),
         statements_done: count("statements_done")?,
         statements_total: count("statements_total")?,
@@ -449,7 +457,7 @@ fn row(cells: &[Value<'static>]) -> Option<HistoryRow> {
         finished_at: text("finished_at"),
         duration_ms: number("duration_ms"),
         applied_by: text("applied_by").unwrap_or_default(),
-        down: if number("has_down")? == 1 { StoredDown::Present } else { StoredDown::Absent },
+        down: if has_down { StoredDown::Present } else { StoredDown::Absent },
         runner: Runner::default(),
     })
 }
@@ -458,13 +466,29 @@ fn cell<'a>(cells: &'a [Value<'static>], name: &str) -> Option<&'a Value<'static
     cells.get(HISTORY_COLUMNS.iter().position(|column| *column == name)?)
 }
 
-fn not_ours(table: &TableName, cells: &[Value<'static>]) -> Problem {
+/// The number is what keeps two runs apart, as long as it can be there once only.
+fn without_key(table: &TableName, position: i64) -> Problem {
+    let message = format!("position {position} stands twice in the history table `{table}`");
+    Problem::new(Name::HistoryUnreadable, message)
+        .fact("its primary key is gone, and with it what keeps two runs apart")
+        .hint("remove the row that is too many, and make `position` the primary key again")
+}
+
+fn not_ours(table: &TableName, cells: &[Value<'static>], column: &str) -> Problem {
+    let held = cell(cells, column).and_then(|value| {
+        value.as_text().map(str::to_owned).or_else(|| value.as_int().map(|number| number.to_string()))
+    });
+    let fact = match held {
+        Some(held) => format!("its `{column}` is `{}`", held.chars().take(40).collect::<String>()),
+        None => format!("its `{column}` is empty or of another type"),
+    };
     let position =
         cells.first().and_then(Value::as_int).map_or_else(|| "?".to_owned(), |number| number.to_string());
     Problem::new(
         Name::HistoryUnreadable,
         format!("row {position} of the history table `{table}` cannot be understood"),
     )
+    .fact(fact)
     .hint("was it written by hand, or by a newer version of whimbrel?")
 }
 
@@ -493,7 +517,9 @@ pub(crate) fn unusable(table: &TableName, error: &whimbrel_adapter_api::Error, w
         ErrorKind::Permission => problem.hint(format!(
             "grant this role SELECT on `{table}`, and INSERT and UPDATE as well where it is to run migrations"
         )),
-        ErrorKind::ReadOnly => problem.hint("connect to the server that takes writes"),
+        ErrorKind::ReadOnly => {
+            problem.hint("connect to a server that takes writes, or make the file and its folder writable")
+        }
         _ => problem,
     }
 }
