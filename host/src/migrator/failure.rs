@@ -312,6 +312,7 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
             format!("somebody holds a lock; run {again} again, or allow more with `--lock-timeout`")
         }
         (_, ErrorKind::StatementTimeout) => format!("allow more with `--statement-timeout`, then {again}"),
+        (_, ErrorKind::DiskFull) => format!("make room for the database, then run {again} again"),
         (_, ErrorKind::ConnectionLost) => format!("run {again} again"),
         _ => format!("fix the file and run {again} again"),
     }
