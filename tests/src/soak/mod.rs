@@ -2,7 +2,7 @@
 //! everything is applied; then a look whether everything took effect exactly once.
 //!
 //! `cargo xtask soak` runs it on all engines through the program `whimbrel-soak`, the test suite in a short form.
-//! Each [`schedule`] follows from a seed as far as the draws go: when whom it hits at what remains the machine's affair.
+//! Each schedule follows from a seed as far as the draws go: when whom it hits at what remains the machine's affair.
 //!
 //! Uses the real binary from outside only, as a deployment would.
 
