@@ -7,8 +7,8 @@
 //! (a `SELECT` with a telling column) would count them as well, and would take ROW_COUNT() and FOUND_ROWS() away.
 //!
 //! Around the host's texts stand a few of ours, in the same packet:
-//! - A stepwise batch is inside `GET_LOCK(attempt)`: after `kill -9` of the client the server runs the rest of the
-//!   packet, and keeps the lock for as long.
+//! - A stepwise batch takes `GET_LOCK(attempt)` behind its opening: after `kill -9` of the client the server runs the
+//!   rest of the packet, and keeps the lock for as long.
 //! - An atomic batch has a savepoint behind its opening. After a failure it tells whether the transaction was still
 //!   the one that was opened; DDL in a procedure ends it, and the savepoint with it.
 //! - Both end with `RELEASE_ALL_LOCKS()`, which also takes back the advisory locks that a script forgot.
@@ -278,13 +278,6 @@ impl Run<'_> {
     }
 
     fn open(&mut self, head: &Head) -> Result<Flow, Error> {
-        if head.mode == Mode::Stepwise {
-            // An answer of 0 is as good: an orphan of the same attempt is at work, and the opening will say so.
-            let lock = format!("DO GET_LOCK('{}', 0)", head.attempt.replace('\'', "''"));
-            if self.add(&lock, Role::Guard, Answers::One)? == Flow::Ended {
-                return Ok(Flow::Ended);
-            }
-        }
         for (index, text) in head.opening.iter().enumerate() {
             let last = index + 1 == head.opening.len();
             if self.add(text, Role::Opening { last }, Answers::One)? == Flow::Ended {
@@ -293,7 +286,12 @@ impl Run<'_> {
         }
         match head.mode {
             Mode::Atomic => self.add(SAVEPOINT, Role::Guard, Answers::One),
-            _ => Ok(Flow::Going),
+            // Behind the row, which only one runner gets in: a runner that took the lock and lost the fence would keep
+            // it from the one that is at work, and let it go before that one has ended.
+            _ => {
+                let lock = format!("DO GET_LOCK('{}', 0)", head.attempt.replace('\'', "''"));
+                self.add(&lock, Role::Guard, Answers::One)
+            }
         }
     }
 
