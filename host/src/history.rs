@@ -234,6 +234,13 @@ impl History {
         self.rows.last().map_or(0, |row| row.position)
     }
 
+    /// Returns whether another run has added or settled a row since `before` was read.
+    #[must_use]
+    pub fn has_moved_since(&self, before: &History) -> bool {
+        let state = |row: &HistoryRow| (row.position, row.state, row.statements_done);
+        !self.rows.iter().map(state).eq(before.rows.iter().map(state))
+    }
+
     /// Returns the deciding row of each migration, in the order in which they came to stand as they do.
     pub fn last_rows(&self) -> impl DoubleEndedIterator<Item = &HistoryRow> {
         let deciding = |last: &Last| Some((last.since, self.rows.get(last.row?)?));

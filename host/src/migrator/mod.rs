@@ -450,7 +450,17 @@ impl<'a> Run<'a> {
             if plan.steps.is_empty() {
                 return Ok(history);
             }
-            let jobs = prepare::jobs(&plan.steps, session, &self.migrator.options)?;
+            let jobs = match prepare::jobs(&plan.steps, session, &self.migrator.options) {
+                Ok(jobs) => jobs,
+                // What looks like the trace of a dead runner may be the work of one that took over meanwhile.
+                Err(error) => match session.read_history()? {
+                    now if now.has_moved_since(&history) => {
+                        history = now;
+                        continue;
+                    }
+                    _ => return Err(error),
+                },
+            };
             let progress = match history.table {
                 Table::Absent if self.create_history(session)? == Recorded::FenceTaken => Progress::Overtaken,
                 _ => self.run(&jobs, &history, session)?,
