@@ -20,6 +20,7 @@ mod record;
 mod servers;
 pub mod soak;
 mod sqlite;
+mod wait;
 mod wire;
 
 pub use database::{Database, Engine, Networked, Row, encoded};
@@ -32,4 +33,5 @@ pub use project::{Invocation, Project, Running, built_file};
 pub use proxy::{Fault, Loss, Proxy};
 pub use servers::{Programs, Server, Servers, servers};
 pub use sqlite::Sqlite;
+pub use wait::until;
 pub use wire::{Message, Protocol};

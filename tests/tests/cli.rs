@@ -6,7 +6,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 use whimbrel_tests::birds::{database, empty, history, project, tables};
-use whimbrel_tests::{Database, Outcome, Project, Running, built_file};
+use whimbrel_tests::{Database, Outcome, Project, Running, built_file, until};
 
 /// Runs a command that has to succeed and whose output another test shows.
 #[track_caller]
@@ -1095,9 +1095,7 @@ fn a_signal_ends_a_repair_that_waits_for_another_writer() {
     let runs = [&["repair", "001", "--reverted"][..], &["baseline", "003"]].map(|line| project.spawn(line));
     for run in &runs {
         // From here on a signal is heard, wherever the run is: it cannot end before the other writer does.
-        while !has_open(run, &project.path("birds.db")) {
-            std::thread::yield_now();
-        }
+        until("the run has opened the file", || has_open(run, &project.path("birds.db")));
         run.terminate();
     }
     for outcome in runs.map(|run| run.wait().exits(143)) {

@@ -3,12 +3,12 @@
 //! The overlap is made, not hoped for: the test holds a lock on the history that lets runs read and not write, until
 //! all of them have read. Where the engine has no such lock, ten runs start at once.
 
-use std::thread;
-
 use mysql::prelude::Queryable;
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
-use whimbrel_tests::{Database, Engine, MySqlDatabase, Outcome, Pool, Postgres, Product, Project, Sqlite};
+use whimbrel_tests::{
+    Database, Engine, MySqlDatabase, Outcome, Pool, Postgres, Product, Project, Sqlite, until,
+};
 
 /// Migrations that leave a trace for each time they run.
 fn counting(folder: &str) -> Project {
@@ -140,9 +140,7 @@ impl Overlap for MySqlDatabase {
 
 /// Asks until the answer is the number; a run that never comes is ended by its own deadline and the test's.
 fn wait_for(database: &dyn Database, question: &str, number: usize) {
-    while database.lines(question) != [number.to_string()] {
-        thread::yield_now();
-    }
+    until("the other run has come so far", || database.lines(question) == [number.to_string()]);
 }
 
 fn fresh(engine: Engine) -> Box<dyn Overlap> {

@@ -11,7 +11,7 @@ use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
     Database, Engine, Fault, Loss, Networked, Pool, Postgres, Product, Project, Protocol, Proxy, Sqlite,
-    servers,
+    servers, until,
 };
 
 fn client_of(url: &str) -> Client {
@@ -421,9 +421,7 @@ fn what_comes_to_light_in_a_test_is_kept_for_the_search_after_it() {
     // One that is killed has printed too.
     let printed = project.path("printed");
     let running = project.program("sh", ["-c", "echo before-the-end; touch printed; exec sleep 60"]).spawn();
-    while !printed.exists() {
-        std::thread::yield_now();
-    }
+    until("it has printed", || printed.exists());
     drop(running);
     drop(project);
     let postgres = Postgres::fresh();

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
-use whimbrel_tests::{Database, MySqlDatabase, Outcome, Product, Project, servers};
+use whimbrel_tests::{Database, MySqlDatabase, Outcome, Product, Project, servers, until};
 
 /// Returns a project with these files in the folder `mysql`.
 fn project(files: &[(&str, &str)]) -> Project {
@@ -619,9 +619,7 @@ impl Killed {
         )]);
         let run = project.spawn(["up", "mysql", "--url", &database.url()]);
         let count = format!("SELECT COUNT(*) FROM {AT_THE_GATE}");
-        while database.lines(&count) != ["1"] {
-            std::thread::yield_now();
-        }
+        until("the run stands at the gate", || database.lines(&count) == ["1"]);
         run.kill();
         assert_eq!(run.wait().signal, Some(9));
         // As if it had been killed long ago.
@@ -661,9 +659,7 @@ fn what_a_killed_run_has_sent_is_waited_for_and_counts(#[values(MariaDb, MySql)]
 fn a_killed_run_that_waits_for_a_table_is_ended_by_mariadb_alone(#[values(MariaDb, MySql)] server: Product) {
     let mut killed = Killed::at_a_gate_held_by(server, "LOCK TABLES gate READ");
     let waits = format!("SELECT time < 4 FROM {AT_THE_GATE}");
-    while killed.database.lines(&waits) == ["1"] {
-        std::thread::yield_now();
-    }
+    until("it is ended, or has waited for seconds", || killed.database.lines(&waits) != ["1"]);
     let is_waiting: &[&str] = server.either(&[], &["0"]);
     assert_eq!(killed.database.lines(&waits), is_waiting);
     assert_eq!(log(&killed.database), ["001_file|started|1|3"]);

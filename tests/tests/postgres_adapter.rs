@@ -16,7 +16,7 @@ use whimbrel_adapter_api::{
     TransactionOptions, Value, ValueKind, Work,
 };
 use whimbrel_adapter_postgres::Postgres as Adapted;
-use whimbrel_tests::{Database, Fault, Loss, Networked, Pool, Postgres, Proxy, servers};
+use whimbrel_tests::{Database, Fault, Loss, Networked, Pool, Postgres, Proxy, servers, until};
 
 const TABLE: &str = "whimbrel_migrations";
 
@@ -964,9 +964,7 @@ fn an_attempt_is_alive_while_the_server_works_on_it() {
                 .spawn(|| target.outcomes(&mut Script::of(head, &["SELECT pg_advisory_xact_lock(4711)"])));
             let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
                          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-            while database.lines(waits) == ["0"] {
-                thread::yield_now();
-            }
+            until("the statement waits", || database.lines(waits) != ["0"]);
             assert_eq!(asked(&mut watcher), Liveness::Alive, "{url}");
             assert_eq!(asked(&mut reader), Liveness::Unknown, "{url}");
             blocker.batch_execute("COMMIT").expect("the lock is given back");
@@ -1048,9 +1046,7 @@ fn a_script_may_select_more_than_fits() {
 /// Waits until the server has no session with this number.
 fn until_it_is_gone(database: &Postgres, pid: i64) {
     let left = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
-    while database.lines(&left) != ["0"] {
-        thread::yield_now();
-    }
+    until("the session is gone", || database.lines(&left) == ["0"]);
 }
 
 /// Returns how much memory this process has in use, in KiB.
@@ -1130,9 +1126,7 @@ fn a_running_statement_is_cancelled_from_another_thread() {
         thread::scope(|scope| {
             let running = scope.spawn(|| target.failure(Mode::Atomic, &["SELECT pg_sleep(600)"]));
             let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
-            while database.lines(sleeps) == ["0"] {
-                thread::yield_now();
-            }
+            until("the statement sleeps", || database.lines(sleeps) != ["0"]);
             canceller.cancel().expect("the request is delivered");
             let failure = running.join().expect("the runner does not panic");
             assert_eq!(

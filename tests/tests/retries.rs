@@ -1,18 +1,14 @@
 //! What passes by itself is tried again as a whole migration, and what another run has taken over is left to it.
 
-use std::thread;
-
 use insta::assert_snapshot;
 use mysql::prelude::Queryable;
-use whimbrel_tests::{Database, Postgres, Product, Project};
+use whimbrel_tests::{Database, Postgres, Product, Project, until};
 
 const BOTH: &str = "UPDATE flock SET seen = seen + 1;\nUPDATE sites SET seen = seen + 1;\n";
 
 /// Looks until the database answers with a row.
 fn wait_for(database: &dyn Database, sql: &str) {
-    while database.lines(sql).is_empty() {
-        thread::yield_now();
-    }
+    until("the database answers", || !database.lines(sql).is_empty());
 }
 
 #[test]

@@ -1,21 +1,10 @@
 //! Several runs at once on one SQLite database, kept apart by its write lock and the history.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 use whimbrel_tests::birds::{database, empty, history};
-use whimbrel_tests::{Database, Outcome, Project, Running, built_file};
-
-/// Waits until a condition holds: for what another process does, which gives no other sign.
-#[track_caller]
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        std::thread::yield_now();
-    }
-}
+use whimbrel_tests::{Database, Outcome, Project, Running, built_file, until};
 
 /// Lets runs read and not write until all of them want to write, and returns how they end.
 ///

@@ -2,15 +2,13 @@
 //!
 //! One turn reads, one turn runs a migration. Whoever adds a question to the server finds it here.
 
-use std::thread;
-
 use mysql::prelude::Queryable;
 use postgres::Client;
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
     Database, Engine, Message, MySqlDatabase, Networked, Outcome, Postgres, Product, Project, Protocol,
-    Proxy, Running,
+    Proxy, Running, until,
 };
 
 /// Returns a project with so many migrations, each one statement of DDL.
@@ -214,9 +212,8 @@ fn a_lost_fence_is_one_turn_more_on_postgres() {
 fn wait_until_blocked(client: &mut Client, count: i64) {
     let waiting = "SELECT count(*) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database \
                    WHERE NOT l.granted AND d.datname = current_database()";
-    while client.query_one(waiting, &[]).expect("the catalog can be read").get::<_, i64>(0) < count {
-        thread::yield_now();
-    }
+    let mut blocked = || client.query_one(waiting, &[]).expect("the catalog can be read").get::<_, i64>(0);
+    until("the runs wait", || blocked() >= count);
 }
 
 #[rstest]
@@ -333,9 +330,7 @@ fn two_at_once_on_mysql(database: &MySqlDatabase, project: &Project, url: &str) 
          WHERE db = '{}' AND state LIKE 'Waiting for table%'",
         database.name()
     );
-    while database.lines(&waiting) != ["2"] {
-        thread::yield_now();
-    }
+    until("both runs wait", || database.lines(&waiting) == ["2"]);
     holder.query_drop("UNLOCK TABLES").expect("the lock is released");
     runs.map(Running::wait)
 }
