@@ -152,21 +152,25 @@ fn stored(dialect: &dyn Dialect, history: &TableName, column: &str, position: i6
     format!("SELECT {column} FROM {} WHERE position = {position}", qualified(dialect, history))
 }
 
-/// Returns the text that finds the traces of a statement about `subject`. `exists` is the condition under which what it
-/// makes or takes away is there.
+/// Returns the text that finds the traces of a statement, or `None` where its words do not tell what it is about.
+/// `exists` gives the condition under which what it makes or takes away is there.
 #[must_use]
-pub fn traces(dialect: &dyn Dialect, subject: &Subject, exists: &str) -> String {
+pub fn traces(
+    dialect: &dyn Dialect,
+    statement: &str,
+    exists: impl FnOnce(&Subject) -> Option<String>,
+) -> Option<String> {
+    let subject = Subject::of(statement)?;
+    let exists = exists(&subject)?;
     let (is, condition) = match subject.change {
-        Change::Made => ("there", exists.to_owned()),
+        Change::Made => ("there", exists),
         Change::TakenAway => ("gone", format!("NOT ({exists})")),
     };
     // Whether one that may be run twice was carried out makes no difference.
     let condition = if subject.repeatable == Repeatable::Yes { "1 = 0" } else { &condition };
-    let what = format!("{} is {is}", called(subject));
-    format!(
-        "SELECT {}, NULL FROM (SELECT 1 AS one) one WHERE {condition}",
-        dialect.literal(&what.as_str().into())
-    )
+    let what = format!("{} is {is}", called(&subject));
+    let what = dialect.literal(&what.as_str().into());
+    Some(format!("SELECT {what}, NULL FROM (SELECT 1 AS one) one WHERE {condition}"))
 }
 
 /// Returns what a subject is called in messages: ``the column `t.c` ``.

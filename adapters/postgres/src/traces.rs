@@ -12,8 +12,7 @@ pub(crate) fn text(dialect: &PostgresDialect, statement: &str) -> Option<String>
     if (subject.locking, subject.change) == (Locking::Concurrent, Change::Made) {
         return made_concurrently(&subject);
     }
-    let exists = exists(&subject)?;
-    Some(texts::traces(dialect, &subject, &exists))
+    texts::traces(dialect, statement, exists)
 }
 
 fn exists(subject: &Subject) -> Option<String> {

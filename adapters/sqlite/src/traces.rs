@@ -5,9 +5,7 @@ use whimbrel_adapter_api::{Dialect, texts};
 
 /// Returns the text that finds what a statement has left.
 pub(crate) fn text(dialect: &dyn Dialect, statement: &str) -> Option<String> {
-    let subject = Subject::of(statement)?;
-    let exists = exists(dialect, &subject)?;
-    Some(texts::traces(dialect, &subject, &exists))
+    texts::traces(dialect, statement, |subject| exists(dialect, subject))
 }
 
 fn exists(dialect: &dyn Dialect, subject: &Subject) -> Option<String> {
