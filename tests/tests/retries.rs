@@ -25,7 +25,8 @@ fn a_migration_that_lost_a_deadlock_runs_again_on_postgres() {
     other.batch_execute(begin).expect("nobody else has it");
 
     let project = Project::new().file("migrations/postgres/001_both.sql", BOTH);
-    let run = project.spawn(["up", "postgres", "--url", &database.url()]);
+    // To wait for another run is one thing, to run again another.
+    let run = project.spawn(["up", "postgres", "--url", &database.url(), "--wait-for-runner", "0s"]);
     wait_for(
         &database,
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -74,6 +75,29 @@ fn a_migration_that_lost_a_deadlock_runs_again_on_mariadb() {
     note: 001_both was rolled back and runs again: Deadlock found when trying to get lock; try restarting transaction
     ");
     assert_eq!(database.lines("SELECT flock.seen, sites.seen FROM flock, sites"), ["11|11"], "it ran once");
+}
+
+#[test]
+fn what_is_rolled_back_again_and_again_is_an_error_in_the_end() {
+    let database = Postgres::fresh();
+    let script = "DO $$ BEGIN RAISE serialization_failure USING MESSAGE = 'not now'; END $$;\n";
+    let project = Project::new().file("migrations/postgres/001_never.sql", script);
+    let run = project.run(["up", "postgres", "--url", &database.url()]);
+    assert_snapshot!(run.redacted(), @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    note: 001_never was rolled back and runs again: not now
+    note: 001_never was rolled back and runs again: not now
+    note: 001_never was rolled back and runs again: not now
+    error[statement]: not now
+      --> migrations/postgres/001_never.sql:1:1
+      1 | DO $$ BEGIN RAISE serialization_failure USING MESSAGE = 'not now'; END $$;
+        | ^
+      PL/pgSQL function inline_code_block line 1 at RAISE
+    state: `001_never` was rolled back
+    hint: other sessions keep getting in its way; run `whimbrel up postgres` again when they are done
+    ");
 }
 
 /// A runner that was stopped for longer than its lease, and wakes up.

@@ -311,6 +311,9 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
         (_, ErrorKind::LockTimeout) => {
             format!("somebody holds a lock; run {again} again, or allow more with `--lock-timeout`")
         }
+        (_, ErrorKind::Deadlock | ErrorKind::Serialization) => {
+            format!("other sessions keep getting in its way; run {again} again when they are done")
+        }
         (_, ErrorKind::StatementTimeout) => format!("allow more with `--statement-timeout`, then {again}"),
         (_, ErrorKind::DiskFull) => format!("make room for the database, then run {again} again"),
         (_, ErrorKind::ConnectionLost) => format!("run {again} again"),

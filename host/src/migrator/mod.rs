@@ -37,6 +37,10 @@ const NOTHING_RUN: &str = "nothing was run";
 /// How often one migration is run again after it was rolled back by something that passes.
 const RETRIES: u32 = 3;
 
+/// How long is waited before the first of these, and before each next one as much longer: whoever was in the way needs
+/// time to get out of it.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// The name of the history table, unless told otherwise.
 pub const DEFAULT_TABLE: &str = "whimbrel_migrations";
 
@@ -201,10 +205,9 @@ impl Migrator {
         let mut preview = || {
             let (mut session, history) = Session::open(connection, &self.options.table)?;
             let history = without_the_dead(history, &mut session, &self.options)?;
-            let plan = match (self.plan(direction, &history, target), direction) {
-                (Err(error), Direction::Up) => Err(self.explained(error, &history, target, &mut session)),
-                (plan, _) => plan,
-            }?;
+            let plan = self.plan(direction, &history, target);
+            let plan =
+                plan.map_err(|error| self.explained(error, direction, &history, target, &mut session))?;
             let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
             Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
         };
@@ -242,17 +245,22 @@ impl Migrator {
         let at_work = history.started();
         problems.extend(at_work.map(|row| failure::under_way(row, &self.options.database)));
         let found = Error { problems, done: Vec::new() };
-        Ok(self.explained(found, &history, &Target::All, &mut session).problems)
+        Ok(self.explained(found, Direction::Up, &history, &Target::All, &mut session).problems)
     }
 
-    /// Returns what keeps `up` from running, together with what is wrong with the scripts that it would run.
+    /// Returns what keeps a run from its work; where that is `up`, together with what is wrong with the scripts that it
+    /// would run.
     fn explained(
         &self,
         mut error: Error,
+        direction: Direction,
         history: &History,
         target: &Target,
         session: &mut Session<'_>,
     ) -> Error {
+        if direction == Direction::Down {
+            return error;
+        }
         for problem in &mut error.problems {
             self.name_edit_of_comments(problem, history, session);
         }
@@ -422,14 +430,12 @@ impl<'a> Run<'a> {
         mut chosen: Target,
         target: &Target,
     ) -> Result<History> {
+        let options = &self.migrator.options;
         let first_choice = chosen.clone();
         loop {
-            let plan = match (self.plan(direction, &history, &chosen, target), direction) {
-                (Err(error), Direction::Up) => {
-                    return Err(self.migrator.explained(error, &history, &chosen, session));
-                }
-                (plan, _) => plan?,
-            };
+            let plan = self.plan(direction, &history, &chosen, target);
+            let plan =
+                plan.map_err(|error| self.migrator.explained(error, direction, &history, &chosen, session))?;
             // Said once: a later plan of the same run has nothing new to say.
             if chosen == first_choice {
                 plan.warnings.iter().for_each(|warning| self.observer.warning(warning));
@@ -438,7 +444,7 @@ impl<'a> Run<'a> {
             chosen = Target::Pinned(plan.pins);
             if let Some(row) = history.started() {
                 let position = row.position;
-                history = match is_alive(row, session, &self.migrator.options)? {
+                history = match is_alive(row, session, options)? {
                     Alive::No => history.with_abandoned(position),
                     Alive::Yes => {
                         self.wait_for(row)?;
@@ -450,16 +456,18 @@ impl<'a> Run<'a> {
             if plan.steps.is_empty() {
                 return Ok(history);
             }
-            let jobs = match prepare::jobs(&plan.steps, session, &self.migrator.options) {
+            let jobs = match prepare::jobs(&plan.steps, session, options) {
                 Ok(jobs) => jobs,
                 // What looks like the trace of a dead runner may be the work of one that took over meanwhile.
-                Err(error) => match session.read_history()? {
-                    now if now.has_moved_since(&history) => {
-                        history = now;
-                        continue;
+                Err(error) if plan.steps.iter().any(|step| step.resumes.is_some()) => {
+                    let now = session.read_history()?;
+                    if !now.has_moved_since(&history) {
+                        return Err(error);
                     }
-                    _ => return Err(error),
-                },
+                    history = now;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             let progress = match history.table {
                 Table::Absent if self.create_history(session)? == Recorded::FenceTaken => Progress::Overtaken,
@@ -467,6 +475,10 @@ impl<'a> Run<'a> {
             };
             match progress {
                 Progress::Complete => return Ok(history),
+                Progress::RolledBack => {
+                    options.clock.pause(RETRY_PAUSE * self.retries, &options.cancellation);
+                    history = session.read_history()?;
+                }
                 Progress::Overtaken => {
                     let seen = history.last_position();
                     history = session.read_history()?;
@@ -523,7 +535,7 @@ impl<'a> Run<'a> {
             Ending::Failed(failure) if self.retries < RETRIES && passes(&failure) => {
                 self.retries += 1;
                 job.into_iter().for_each(|job| self.observer.retrying(job, &failure.error.message));
-                Ok(Progress::Overtaken)
+                Ok(Progress::RolledBack)
             }
             Ending::FenceTaken(failure) => {
                 self.lost_to = Some(failure.error.message);
@@ -613,6 +625,8 @@ fn interrupted_while_waiting() -> Problem {
 enum Progress {
     /// All of them are done.
     Complete,
+    /// One was rolled back by something that passes, and is to be run again.
+    RolledBack,
     /// Another runner was first.
     Overtaken,
 }
