@@ -12,6 +12,7 @@ pub mod history_table;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
+use self::checksums::Digests;
 use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
 
 use crate::error::{Name, Place, Problem};
@@ -29,8 +30,8 @@ pub struct Outline {
     pub special: Vec<Special>,
     /// The first statement that names a table whose changes cannot roll back, and that table.
     pub without_rollback: Option<(u64, String)>,
-    /// The checksum of all statements.
-    pub checksum: String,
+    /// What tells its statements from others.
+    pub digests: Digests,
 }
 
 /// A statement that is not plain.
@@ -50,9 +51,6 @@ pub struct Special {
     pub options: String,
 }
 
-/// How many digits the checksum of all statements has.
-const CHECKSUM_DIGITS: usize = 16;
-
 /// How a script is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Treatment {
@@ -70,8 +68,6 @@ pub struct Treatment {
     pub already_done: u64,
     /// What is run before the others when some are already done: the settings that were made by these.
     pub scene: Vec<String>,
-    /// The checksum of all statements of the file.
-    pub statements_checksum: String,
     /// What the user should hear.
     pub remarks: Vec<String>,
 }
@@ -99,15 +95,12 @@ impl Outline {
         let reader = script.open().map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
         let mut splitter = Splitter::new(&rules(lexer)?, reader);
         let mut outline = Outline::default();
-        let mut chain = checksums::Chain::default();
         while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
             if let Item::Statement(statement) = item {
-                chain.add(&statement);
                 outline.add(&statement, script, lexer, tables_without_transactions);
             }
         }
         outline.bytes = splitter.offset();
-        outline.checksum = chain.digits(CHECKSUM_DIGITS);
         Ok(outline)
     }
 
@@ -119,6 +112,7 @@ impl Outline {
         tables_without_transactions: &[String],
     ) {
         self.statements += 1;
+        self.digests.add(statement.text);
         if statement.class != Class::Plain {
             let first_line = statement.text.lines().next().unwrap_or_default();
             self.special.push(Special {
@@ -185,7 +179,6 @@ impl Treatment {
             statements,
             already_done: 0,
             scene: Vec::new(),
-            statements_checksum: outline.checksum.clone(),
             remarks,
         })
     }

@@ -78,7 +78,7 @@ fn what_a_dead_run_left_behind_is_found_and_settled() {
     state: 1 of 3 statements are noted as complete, statement 2 may be in the database or not
     hint: `whimbrel up sqlite` goes on from there; or settle it by hand and say so: `whimbrel repair sqlite 002_sites --applied` or `--reverted`
 
-    error[partly-applied]: `002_sites` stopped after 1 statements
+    error[partly-applied]: the run that was at work on statement 2 of `002_sites` is gone
       --> migrations/sqlite/002_sites.sql
       the history keeps no checksums of its statements
     state: statement 1 of `002_sites` is in the database

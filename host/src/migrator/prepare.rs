@@ -44,10 +44,16 @@ fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job>
     if treatment.mode == Mode::Stepwise {
         script::history_table::check(&script, &lexer, &session.table)?;
     }
-    let checksums = Checksums::of(&script, &lexer, &treatment)?;
+    let checksums = Checksums::of(&outline, &treatment);
     if let Some(resumed) = &step.resumes {
-        let attempt = (step, resumed);
-        treatment = resume::treatment(treatment, &outline, &checksums, &script, attempt, session, options)?;
+        let whole = resume::Whole {
+            script: &script,
+            lexer: &lexer,
+            outline: &outline,
+            checksums: &checksums,
+            treatment,
+        };
+        treatment = resume::treatment(whole, step, resumed, session, &options.database)?;
     }
     let down_text = down_text(step.down.as_ref(), step.down_transaction)?;
     let statement_checksums = checksums.to_string();
@@ -88,8 +94,8 @@ pub(super) fn checksums(
     session: &Session<'_>,
     options: &Options,
 ) -> Result<Checksums> {
-    let (_, treatment) = treatment(script, transaction, session, options)?;
-    Ok(Checksums::of(script, &session.dialect.lexer(), &treatment)?)
+    let (outline, treatment) = treatment(script, transaction, session, options)?;
+    Ok(Checksums::of(&outline, &treatment))
 }
 
 /// Returns the text of a down script, to be stored in the history.

@@ -5,7 +5,9 @@
 //!
 //! Decides nothing by itself that could run a statement twice; what cannot be known is the user's to say.
 
-use super::{Options, failure};
+use whimbrel_adapter_api::Lexer;
+
+use super::failure;
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::{Session, Trace};
 use crate::plan::{self, NextStatement, Resumed, Step};
@@ -13,100 +15,101 @@ use crate::script::checksums::{Checksums, Comparison};
 use crate::script::{self, Outline, Special, Treatment};
 use crate::source::Script;
 
+/// A script as it would run from its start.
+pub(super) struct Whole<'a> {
+    pub(super) script: &'a Script,
+    pub(super) lexer: &'a Lexer,
+    pub(super) outline: &'a Outline,
+    pub(super) checksums: &'a Checksums,
+    pub(super) treatment: Treatment,
+}
+
 /// Returns the treatment of the part of a script that an earlier attempt did not reach.
 ///
 /// # Errors
 ///
 /// Statements that were changed since, and those of which it is not known whether they are in the database.
 pub(super) fn treatment(
-    whole: Treatment,
-    outline: &Outline,
-    checksums: &Checksums,
-    script: &Script,
-    (step, resumed): (&Step, &Resumed),
+    whole: Whole<'_>,
+    step: &Step,
+    resumed: &Resumed,
     session: &mut Session<'_>,
-    options: &Options,
+    database: &str,
 ) -> Result<Treatment> {
-    let halt = Halt { step, resumed, script, database: &options.database };
+    let halt = Halt { whole: &whole, step, resumed, database };
+    let next = halt.compare(session)?;
+    let removals = halt.removals(next, session)?;
     let done = resumed.statements_done;
-    let is_unchanged = match (done, resumed.next) {
-        // Of nothing that is in the database nothing can have been changed.
-        (0, NextStatement::NotApplied) => true,
-        _ => {
-            let stored = session.read_statement_checksums(resumed.position)?;
-            let Some(then) = stored.as_deref().and_then(Checksums::parse) else {
-                return Err(halt.unknown("the history keeps no checksums of its statements").into());
-            };
-            halt.compare(&then, checksums, &whole, session)?;
-            then.compare(checksums, done + 1) == Comparison::Same
-        }
-    };
-    let removals = match script::statement(script, &session.dialect.lexer(), whole.index_in_file(done)) {
-        Some(statement) if done < whole.statements => {
-            halt.removals(session.traces(&statement.text)?, is_unchanged, &whole, session)?
-        }
-        _ => Vec::new(),
-    };
-    let resumed = whole.resumed(done, outline).map_err(|special| halt.session_state(special))?;
-    let scene = [resumed.scene, removals].concat();
+    let rest = whole.treatment.clone().resumed(done, whole.outline);
+    let rest = rest.map_err(|special| halt.session_state(special))?;
+    let scene = [rest.scene, removals].concat();
     let remark = match done {
-        0 => return Ok(Treatment { scene, ..resumed }),
-        done if done == resumed.statements => "all of its statements are in the database already".to_owned(),
+        0 => return Ok(Treatment { scene, ..rest }),
+        done if done == rest.statements => "all of its statements are in the database already".to_owned(),
         done => format!(
             "goes on at statement {} of {}: those before it are in the database",
             done + 1,
-            resumed.statements
+            rest.statements
         ),
     };
-    let remarks = [vec![remark], resumed.remarks].concat();
-    Ok(Treatment { scene, remarks, ..resumed })
+    let remarks = [vec![remark], rest.remarks].concat();
+    Ok(Treatment { scene, remarks, ..rest })
+}
+
+/// What became of the text of the statement at which the attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Unchanged,
+    Edited,
 }
 
 /// What is said when a script cannot be gone on with.
 struct Halt<'a> {
+    whole: &'a Whole<'a>,
     step: &'a Step,
     resumed: &'a Resumed,
-    script: &'a Script,
     database: &'a str,
 }
 
 impl Halt<'_> {
     /// Checks that the statements that are in the database are those of the script.
-    fn compare(
-        &self,
-        then: &Checksums,
-        now: &Checksums,
-        whole: &Treatment,
-        session: &Session<'_>,
-    ) -> Result<(), Problem> {
-        match then.compare(now, self.resumed.statements_done) {
-            Comparison::Same => Ok(()),
-            Comparison::Changed(index) => Err(self.changed(index, whole, session)),
-            Comparison::Unknown => Err(self.unknown("the script was edited, and is too long to tell where")),
+    fn compare(&self, session: &mut Session<'_>) -> Result<Next> {
+        let (done, now) = (self.resumed.statements_done, self.whole.checksums);
+        // Of nothing that is in the database nothing can have been changed.
+        if (done, self.resumed.next) == (0, NextStatement::NotApplied) {
+            return Ok(Next::Unchanged);
+        }
+        let stored = session.read_statement_checksums(self.resumed.position)?;
+        let Some(then) = stored.as_deref().and_then(Checksums::parse) else {
+            return Err(self.unknown("the history keeps no checksums of its statements").into());
+        };
+        match then.compare(now, done) {
+            Comparison::Same if then.compare(now, done + 1) == Comparison::Same => Ok(Next::Unchanged),
+            Comparison::Same => Ok(Next::Edited),
+            Comparison::Changed(index) => Err(self.changed(index).into()),
+            Comparison::Unknown => {
+                Err(self.unknown("the script was edited, and is too long to tell where").into())
+            }
         }
     }
 
     /// Returns the statements that take away what the statement at which the attempt ended has left.
-    fn removals(
-        &self,
-        traces: Option<Vec<Trace>>,
-        is_unchanged: bool,
-        whole: &Treatment,
-        session: &Session<'_>,
-    ) -> Result<Vec<String>, Problem> {
-        let removals = || traces.iter().flatten().filter_map(|trace| trace.removal.clone());
-        let in_flight = self.resumed.next == NextStatement::InFlight;
-        let is_clear =
-            traces.as_ref().is_some_and(|traces| traces.iter().all(|trace| trace.removal.is_some()));
-        if in_flight && !(is_clear && is_unchanged) {
-            let problem = self.in_flight(whole, session);
-            let problem = if is_unchanged { problem } else { problem.fact("and it was edited since") };
-            return Err(traces
-                .into_iter()
-                .flatten()
-                .fold(problem, |problem, trace| problem.fact(trace.what)));
+    fn removals(&self, next: Next, session: &mut Session<'_>) -> Result<Vec<String>> {
+        let (done, Whole { script, lexer, treatment, .. }) = (self.resumed.statements_done, self.whole);
+        if done == treatment.statements {
+            return Ok(Vec::new());
         }
-        Ok(removals().collect())
+        let Some(statement) = script::statement(script, lexer, treatment.index_in_file(done)) else {
+            return Ok(Vec::new());
+        };
+        let traces = session.traces(&statement.text)?;
+        let is_clear = |traces: &[Trace]| traces.iter().all(|trace| trace.removal.is_some());
+        let is_known = next == Next::Unchanged && traces.as_deref().is_some_and(is_clear);
+        let traces = traces.unwrap_or_default();
+        if self.resumed.next == NextStatement::InFlight && !is_known {
+            return Err(self.in_flight(next, traces).into());
+        }
+        Ok(traces.into_iter().filter_map(|trace| trace.removal).collect())
     }
 
     fn what(&self) -> String {
@@ -114,7 +117,7 @@ impl Halt<'_> {
     }
 
     /// The applied part was edited.
-    fn changed(&self, index: u64, whole: &Treatment, session: &Session<'_>) -> Problem {
+    fn changed(&self, index: u64) -> Problem {
         let (id, done, database) = (&self.step.id, self.resumed.statements_done, self.database);
         let message = format!(
             "{} stopped after {done} statements, and its statement {} was changed since",
@@ -122,7 +125,7 @@ impl Halt<'_> {
             index + 1
         );
         Problem::new(Name::EditedAfterApply, message)
-            .at(self.place(index, whole, session))
+            .at(self.place(index))
             .state(format!("{}; nothing was run", failure::in_part(done, id, self.step.direction)))
             .hint(format!(
                 "restore statement {} and put the change behind statement {done}, or in a new migration; or settle it by hand \
@@ -132,22 +135,24 @@ impl Halt<'_> {
     }
 
     /// The runner died over a statement that may be in the database or not.
-    fn in_flight(&self, whole: &Treatment, session: &Session<'_>) -> Problem {
+    fn in_flight(&self, next: Next, traces: Vec<Trace>) -> Problem {
         let (id, done, database) = (&self.step.id, self.resumed.statements_done, self.database);
-        let next = done + 1;
-        let message = format!("the run that was at work on statement {next} of {} is gone", self.what());
-        Problem::new(Name::PartlyApplied, message)
-            .at(self.place(done, whole, session))
+        let number = done + 1;
+        let message = format!("the run that was at work on statement {number} of {} is gone", self.what());
+        let facts = (next == Next::Edited).then(|| "and it was edited since".to_owned());
+        let problem = Problem::new(Name::PartlyApplied, message)
+            .at(self.place(done))
             .state(format!(
-                "{}; statement {next} may be in the database or not",
+                "{}; statement {number} may be in the database or not",
                 failure::in_part(done, id, self.step.direction)
             ))
             .hint(format!(
                 "look whether it is in, then say so: `whimbrel repair {database} {id} --resume-at {}` if it is, `--resume-at \
-                 {next}` if it is not; then go on with `whimbrel {} {database}`",
-                next + 1,
+                 {number}` if it is not; then go on with `whimbrel {} {database}`",
+                number + 1,
                 self.step.direction.command(),
-            ))
+            ));
+        facts.into_iter().chain(traces.into_iter().map(|trace| trace.what)).fold(problem, Problem::fact)
     }
 
     fn session_state(&self, special: &Special) -> Problem {
@@ -157,13 +162,21 @@ impl Halt<'_> {
             self.resumed.statements_done,
             special.line
         );
-        let place = Place::position(&self.script.path, special.line, special.column);
+        let place = Place::position(&self.whole.script.path, special.line, special.column);
         self.by_hand(Problem::new(Name::PartlyApplied, message).at(place.with_excerpt(&special.text)))
     }
 
     fn unknown(&self, why: &str) -> Problem {
-        let message = format!("{} stopped after {} statements", self.what(), self.resumed.statements_done);
-        self.by_hand(Problem::new(Name::PartlyApplied, message).at(Place::file(&self.script.path)).fact(why))
+        let done = self.resumed.statements_done;
+        let message = match self.resumed.next {
+            NextStatement::NotApplied => format!("{} stopped after {done} statements", self.what()),
+            NextStatement::InFlight => {
+                format!("the run that was at work on statement {} of {} is gone", done + 1, self.what())
+            }
+        };
+        self.by_hand(
+            Problem::new(Name::PartlyApplied, message).at(Place::file(&self.whole.script.path)).fact(why),
+        )
     }
 
     fn by_hand(&self, problem: Problem) -> Problem {
@@ -175,8 +188,9 @@ impl Halt<'_> {
             ))
     }
 
-    fn place(&self, index: u64, whole: &Treatment, session: &Session<'_>) -> Place {
-        let place = script::locate(self.script, &session.dialect.lexer(), whole.index_in_file(index), 0);
-        place.unwrap_or_else(|| Place::file(&self.script.path))
+    fn place(&self, index: u64) -> Place {
+        let Whole { script, lexer, treatment, .. } = self.whole;
+        let place = script::locate(script, lexer, treatment.index_in_file(index), 0);
+        place.unwrap_or_else(|| Place::file(&script.path))
     }
 }

@@ -126,7 +126,6 @@ fn job(id: &str, text: &str, mode: Mode) -> Job {
             statements: text.matches(';').count() as u64,
             already_done: 0,
             scene: Vec::new(),
-            statements_checksum: String::new(),
             remarks: Vec::new(),
         },
         statement_checksums: String::new(),

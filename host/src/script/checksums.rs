@@ -8,47 +8,49 @@
 //! is meant for editors, not for forgers: a few bytes of each SHA-256 are kept.
 
 use std::fmt;
-use std::io::Read;
 
 use sha2::{Digest, Sha256};
-use whimbrel_adapter_api::{Lexer, Mode};
+use whimbrel_adapter_api::Mode;
 
-use super::{Treatment, not_split, rules, unreadable};
-use crate::error::{Place, Problem};
-use crate::source::Script;
-use crate::splitter::{Item, Splitter, Statement};
+use super::{Outline, Treatment};
 
 /// The rules by which these were taken. They never change.
 const VERSION: &str = "v1:";
 /// How many statements have a checksum of their own: 160 kB in the history's row.
 const MOST: usize = 20_000;
-/// How many digits one place has.
-const DIGITS: usize = 8;
+/// How many bytes of the checksum of one statement are kept, in two digits each.
+const BYTES: usize = 4;
+/// How many bytes of the checksum of all statements are kept.
+const BYTES_OF_WHOLE: usize = 8;
+
+/// What tells the statements of a script from others, taken while it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Digests {
+    whole: Sha256,
+    /// Of the first [`MOST`] statements.
+    each: Vec<[u8; BYTES]>,
+}
+
+impl Digests {
+    /// Adds the next statement.
+    pub(super) fn add(&mut self, statement: &str) {
+        let digest = Sha256::digest(statement);
+        self.whole.update(digest);
+        if self.each.len() < MOST {
+            let mut kept = [0; BYTES];
+            kept.copy_from_slice(&digest[..BYTES]);
+            self.each.push(kept);
+        }
+    }
+}
 
 /// The checksums of a script's statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksums {
-    /// Over all statements of the file.
+    /// Of all statements of the file.
     whole: String,
-    /// Over the first statement that is sent, the first two, and so on.
-    places: Vec<String>,
-}
-
-/// Takes the checksum of statements that come one after the other.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Chain(Sha256);
-
-impl Chain {
-    pub(super) fn add(&mut self, statement: &Statement<'_>) {
-        self.0.update((statement.text.len() as u64).to_le_bytes());
-        self.0.update(statement.text);
-    }
-
-    /// Returns the first `digits` of what came so far.
-    pub(super) fn digits(&self, digits: usize) -> String {
-        let bytes = self.0.clone().finalize();
-        bytes.iter().take(digits / 2).map(|byte| format!("{byte:02x}")).collect()
-    }
+    /// Of each statement that is sent.
+    each: Vec<String>,
 }
 
 /// What became of the statements before some place.
@@ -63,27 +65,25 @@ pub enum Comparison {
 }
 
 impl Checksums {
-    /// Takes the checksums of a script.
-    ///
-    /// # Errors
-    ///
-    /// What cannot be read or split, with its place.
-    pub fn of(script: &Script, lexer: &Lexer, treatment: &Treatment) -> Result<Self, Problem> {
-        let mut places = Vec::new();
-        if treatment.mode == Mode::Stepwise {
-            let reader = script.open().map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
-            places = sent(reader, script, lexer, treatment)?;
+    /// Returns the checksums of a script that is run so.
+    #[must_use]
+    pub fn of(outline: &Outline, treatment: &Treatment) -> Self {
+        let digests = &outline.digests;
+        let each = (0..).zip(&digests.each).filter(|(index, _)| !treatment.left_out.contains(index));
+        let each = each.filter(|_| treatment.mode == Mode::Stepwise);
+        let whole = digests.whole.clone().finalize();
+        Checksums {
+            whole: hexadecimal(&whole[..BYTES_OF_WHOLE]),
+            each: each.map(|(_, digest)| hexadecimal(digest)).collect(),
         }
-        Ok(Checksums { whole: treatment.statements_checksum.clone(), places })
     }
 
     /// Returns the checksums that a row of the history stores, or nothing if they are none of this version.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (whole, places) = text.strip_prefix(VERSION)?.split_once(':')?;
-        let places =
-            places.as_bytes().chunks(DIGITS).map(|place| String::from_utf8_lossy(place).into_owned());
-        Some(Checksums { whole: whole.to_owned(), places: places.collect() })
+        let (whole, each) = text.strip_prefix(VERSION)?.split_once(':')?;
+        let each = each.as_bytes().chunks(2 * BYTES).map(|one| String::from_utf8_lossy(one).into_owned());
+        Some(Checksums { whole: whole.to_owned(), each: each.collect() })
     }
 
     /// Returns whether all statements of two scripts are the same.
@@ -99,11 +99,10 @@ impl Checksums {
         if self.has_same_statements(now) || reach == 0 {
             return Comparison::Same;
         }
-        let changed =
-            (0..reach.min(self.places.len())).find(|place| self.places.get(*place) != now.places.get(*place));
-        match changed {
-            Some(place) => Comparison::Changed(place as u64),
-            None if reach <= self.places.len() => Comparison::Same,
+        let known = reach.min(self.each.len());
+        match (0..known).find(|index| self.each.get(*index) != now.each.get(*index)) {
+            Some(index) => Comparison::Changed(index as u64),
+            None if known == reach => Comparison::Same,
             None => Comparison::Unknown,
         }
     }
@@ -112,47 +111,27 @@ impl Checksums {
 impl fmt::Display for Checksums {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{VERSION}{}:", self.whole)?;
-        self.places.iter().try_for_each(|place| formatter.write_str(place))
+        self.each.iter().try_for_each(|one| formatter.write_str(one))
     }
 }
 
-/// Returns the checksum at each place of what is sent.
-fn sent(
-    reader: Box<dyn Read + Send>,
-    script: &Script,
-    lexer: &Lexer,
-    treatment: &Treatment,
-) -> Result<Vec<String>, Problem> {
-    let mut splitter = Splitter::new(&rules(lexer)?, reader);
-    let mut chain = Chain::default();
-    let mut places = Vec::new();
-    while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
-        if let Item::Statement(statement) = item
-            && !treatment.left_out.contains(&statement.index)
-        {
-            chain.add(&statement);
-            places.push(chain.digits(DIGITS));
-            if places.len() == MOST {
-                break;
-            }
-        }
-    }
-    Ok(places)
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checksums(whole: &str, places: &[&str]) -> Checksums {
-        let places = places.iter().map(|place| (*place).to_owned()).collect();
-        Checksums { whole: whole.to_owned(), places }
+    fn checksums(whole: &str, each: &[&str]) -> Checksums {
+        let each = each.iter().map(|one| (*one).to_owned()).collect();
+        Checksums { whole: whole.to_owned(), each }
     }
 
     #[test]
     fn what_is_stored_is_read_again() {
-        for places in [vec![], vec!["00000001"], vec!["00000001", "0000000a"]] {
-            let checksums = checksums("0123", &places);
+        for each in [vec![], vec!["00000001"], vec!["00000001", "0000000a"]] {
+            let checksums = checksums("0123", &each);
             assert_eq!(Checksums::parse(&checksums.to_string()), Some(checksums));
         }
         assert_eq!(Checksums::parse("v2:0123:"), None);
@@ -169,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_known_places_only_the_whole_tells() {
+    fn beyond_the_known_ones_only_the_whole_tells() {
         let then = checksums("1", &["a"]);
         assert_eq!(then.compare(&checksums("1", &["a"]), 5), Comparison::Same);
         assert_eq!(then.compare(&checksums("2", &["a"]), 5), Comparison::Unknown);
