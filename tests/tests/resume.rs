@@ -22,6 +22,17 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
+    fn mariadb() -> Self {
+        cases().remove(0)
+    }
+
+    /// Returns a project whose only migration has stopped in the middle.
+    fn half_done(&self, statements: &str) -> Project {
+        let project = self.project(statements);
+        let _ = self.up(&project).exits(5);
+        project
+    }
+
     /// Returns a project with one migration of these statements, one on each line behind the header.
     fn project(&self, statements: &str) -> Project {
         Project::new().file(&self.path(), format!("{}{statements}", self.header))
@@ -83,8 +94,7 @@ fn up_goes_on_at_the_failed_statement_once_it_is_mended() {
 #[test]
 fn a_resumed_migration_that_fails_again_is_resumed_again() {
     for case in cases() {
-        let project = case.project(FIVE);
-        let _ = case.up(&project).exits(5);
+        let project = case.half_done(FIVE);
         case.edit(&project, "flok VALUES", "flock VALUES");
         case.edit(&project, "CREATE TABLE sites", "CREATE TABLE flock");
         let again = case.up(&project).exits(5);
@@ -99,8 +109,7 @@ fn a_resumed_migration_that_fails_again_is_resumed_again() {
 #[test]
 fn an_edit_of_the_applied_part_is_refused() {
     for case in cases() {
-        let project = case.project(FIVE);
-        let _ = case.up(&project).exits(5);
+        let project = case.half_done(FIVE);
         case.edit(&project, "flok", "flock");
         case.edit(&project, "'whimbrel'", "'ruff'");
         let refused = case.up(&project).exits(4);
@@ -114,8 +123,7 @@ fn an_edit_of_the_applied_part_is_refused() {
 #[test]
 fn comments_in_the_applied_part_may_change() {
     for case in cases() {
-        let project = case.project(FIVE);
-        let _ = case.up(&project).exits(5);
+        let project = case.half_done(FIVE);
         case.edit(&project, "INSERT INTO flok", "\n-- The second one, /* mended */.\nINSERT INTO flock");
         let _ = case.up(&project).exits(0);
         assert_eq!(case.seen(), ["curlew", "godwit", "whimbrel"]);
@@ -124,7 +132,7 @@ fn comments_in_the_applied_part_may_change() {
 
 #[test]
 fn the_messages_name_the_way_on() {
-    let case = cases().remove(0);
+    let case = Case::mariadb();
     let project = case.project(FIVE);
     assert_snapshot!(case.up(&project).redacted(), @r"
     exit: 5
@@ -194,29 +202,24 @@ fn the_messages_name_the_way_on() {
 
 #[test]
 fn settings_of_the_applied_part_hold_for_the_rest() {
-    let database = Product::MariaDb.fresh();
-    let script = "SET @@lock_wait_timeout = 7;\nCREATE TABLE flock (bird varchar(20));\n\
-                  INSERT INTO nowhere VALUES (@@lock_wait_timeout);\n";
-    let project = Project::new().file("migrations/mysql/001_flock.sql", script);
-    let up = || project.run(["up", "mysql", "--url", &database.url()]);
-    let _ = up().exits(5);
-    project.write("migrations/mysql/001_flock.sql", script.replace("nowhere", "flock"));
-    let _ = up().exits(0);
-    assert_eq!(database.lines("SELECT bird FROM flock"), ["7"]);
+    let case = Case::mariadb();
+    let project = case.half_done(
+        "SET @@lock_wait_timeout = 7;\nCREATE TABLE flock (bird varchar(20));\n\
+         INSERT INTO nowhere VALUES (@@lock_wait_timeout);\n",
+    );
+    case.edit(&project, "nowhere", "flock");
+    let _ = case.up(&project).exits(0);
+    assert_eq!(case.seen(), ["7"]);
 }
 
 #[test]
 fn what_ended_with_the_session_is_not_gone_on_without() {
-    let database = Product::MariaDb.fresh();
-    let script = "CREATE TABLE flock (bird varchar(20));\nSET @bird = CONCAT('whim', 'brel');\nINSERT INTO nowhere VALUES (1);\n";
-    let project = Project::new().file("migrations/mysql/001_flock.sql", script);
-    let up = || project.run(["up", "mysql", "--url", &database.url()]);
-    let _ = up().exits(5);
-    project.write(
-        "migrations/mysql/001_flock.sql",
-        script.replace("nowhere VALUES (1)", "flock VALUES (@bird)"),
+    let case = Case::mariadb();
+    let project = case.half_done(
+        "CREATE TABLE flock (bird varchar(20));\nSET @bird = CONCAT('whim', 'brel');\nINSERT INTO nowhere VALUES (1);\n",
     );
-    assert_snapshot!(up().redacted(), @r"
+    case.edit(&project, "nowhere VALUES (1)", "flock VALUES (@bird)");
+    assert_snapshot!(case.up(&project).redacted(), @r"
     exit: 5
     --- stdout
     --- stderr
@@ -227,12 +230,12 @@ fn what_ended_with_the_session_is_not_gone_on_without() {
     state: statements 1-2 of `001_flock` are in the database
     hint: finish or undo it by hand and say so: `whimbrel repair mysql 001_flock --applied` or `--reverted`
     ");
-    assert_eq!(database.lines("SELECT bird FROM flock"), [""; 0]);
+    assert_eq!(case.seen(), [""; 0]);
 }
 
 #[test]
 fn a_down_script_is_gone_on_with_too() {
-    let case = cases().remove(0);
+    let case = Case::mariadb();
     let project =
         case.project("CREATE TABLE flock (bird varchar(20));\nCREATE TABLE sites (name varchar(20));\n");
     project.write("migrations/mysql/001_flock.down.sql", "DROP TABLE sites;\nDROP TABLE flok;\n");
