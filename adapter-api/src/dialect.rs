@@ -363,6 +363,10 @@ codes! {
         /// Leaves something in the session that running it again would not bring back, and that later statements may
         /// use: a temporary table, a prepared statement, a variable that was computed.
         SessionState = 14,
+        /// May stand in any transaction and is taken back with it, whatever its options say: INSERT, UPDATE, DELETE
+        /// everywhere, DDL on some engines. In a stepwise batch its mark is joined to it
+        /// ([`Marking::Joined`](crate::Marking::Joined)).
+        Transactional = 15,
     }
 }
 

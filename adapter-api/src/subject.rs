@@ -175,6 +175,7 @@ impl Words<'_> {
     }
 
     fn kind(&mut self) -> Option<Kind> {
+        self.word("MATERIALIZED");
         Some(match self.any_of(&["TABLE", "VIEW", "INDEX"])? {
             "TABLE" => Kind::Table,
             "VIEW" => Kind::View,
@@ -341,6 +342,7 @@ mod tests {
             ("CREATE TABLE /* x */ IF NOT EXISTS `b``c` AS SELECT 1, 2", "+ table \"b`c\" repeatable"),
             ("-- why\nCREATE VIEW v AS SELECT 1", "+ view v"),
             ("CREATE UNIQUE INDEX CONCURRENTLY i ON ONLY \"S\".t (a, b)", "+ index i of \"S\".t concurrent"),
+            ("CREATE MATERIALIZED VIEW IF NOT EXISTS m AS SELECT 1", "+ view m repeatable"),
             ("DROP TABLE IF EXISTS [b c]", "- table \"b c\" repeatable"),
             ("DROP INDEX i ON t", "- index i of t"),
             ("DROP INDEX CONCURRENTLY s.i CASCADE", "- index s.i concurrent"),

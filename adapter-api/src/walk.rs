@@ -28,8 +28,12 @@ pub trait OneByOne {
     /// `LockTables` or `ReadsPrevious`, which leave statements outside a transaction unmarked too: such an engine answers
     /// whether it is outside a transaction.
     fn is_kept(&self, marking: Marking) -> bool {
-        marking == Marking::Marked
+        marking != Marking::Unmarked
     }
+
+    /// Returns the texts that begin and commit a transaction around a statement and its mark. Asked for only where the
+    /// lexer has patterns of [`Class::Transactional`](crate::Class::Transactional).
+    fn joint(&self) -> Bracket;
 
     /// Rolls back the open transaction, if there is one, and says what is left of it.
     fn roll_back(&mut self) -> State;
@@ -129,22 +133,65 @@ fn steps(
         for span in piece.spans {
             let at = Phase::Statement(reached.completed);
             let statement = piece.statement(span).map_err(|error| (at, error))?;
-            engine.execute(statement).map_err(|error| (at, error))?;
-            reached.completed += 1;
-            if head.mode == Mode::Stepwise && engine.is_kept(span.marking()) {
-                reached.kept = reached.completed;
-            }
-            if let (Some(mark), Marking::Marked) = (&head.mark, span.marking()) {
-                let mark = mark.replace("{done}", &reached.completed.to_string());
-                if engine.execute(&mark).map_err(|error| (Phase::Closing, error))? == 0 {
-                    return Err((Phase::Closing, taken_over()));
-                }
+            match (&head.mark, span.marking()) {
+                (Some(mark), Marking::Joined) => joined(engine, statement, mark, reached)?,
+                (mark, marking) => single(engine, head.mode, statement, mark.as_deref(), marking, reached)?,
             }
         }
         bytes += piece.text.len() as u64;
         events.progress(number, reached.completed, bytes);
     }
     close(engine, head)
+}
+
+/// Runs a statement and its mark in one transaction.
+fn joined(
+    engine: &mut dyn OneByOne,
+    statement: &str,
+    mark: &str,
+    reached: &mut Reached,
+) -> Result<(), (Phase, Error)> {
+    let at = Phase::Statement(reached.completed);
+    let joint = engine.joint();
+    engine.execute(&joint.begin).map_err(|error| (at, error))?;
+    engine.execute(statement).map_err(|error| (at, error))?;
+    note(engine, mark, reached.completed + 1)?;
+    // What is checked only here, such as a deferred constraint, is the statement's.
+    engine.execute(&joint.commit).map_err(|error| (at, error))?;
+    reached.completed += 1;
+    // Not where the script has opened a savepoint of its own.
+    if engine.is_kept(Marking::Joined) {
+        reached.kept = reached.completed;
+    }
+    Ok(())
+}
+
+/// Runs a statement by itself, and its mark behind it if it has one.
+fn single(
+    engine: &mut dyn OneByOne,
+    mode: Mode,
+    statement: &str,
+    mark: Option<&str>,
+    marking: Marking,
+    reached: &mut Reached,
+) -> Result<(), (Phase, Error)> {
+    engine.execute(statement).map_err(|error| (Phase::Statement(reached.completed), error))?;
+    reached.completed += 1;
+    if mode == Mode::Stepwise && engine.is_kept(marking) {
+        reached.kept = reached.completed;
+    }
+    match mark {
+        Some(mark) if marking == Marking::Marked => note(engine, mark, reached.completed),
+        _ => Ok(()),
+    }
+}
+
+fn note(engine: &mut dyn OneByOne, mark: &str, done: u64) -> Result<(), (Phase, Error)> {
+    let changed = engine.execute(&mark.replace("{done}", &done.to_string()));
+    match changed.map_err(|error| (Phase::Closing, error))? {
+        0 => Err((Phase::Closing, taken_over())),
+        _ => Ok(()),
+    }
 }
 
 fn close(engine: &mut dyn OneByOne, head: &Head) -> Result<(), (Phase, Error)> {

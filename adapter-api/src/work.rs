@@ -217,6 +217,9 @@ codes! {
         Marked = 0,
         /// No mark: it would disturb the script (under LOCK TABLES, before ROW_COUNT()).
         Unmarked = 1,
+        /// The mark follows in the same transaction: both are in the database or neither, whenever the runner dies. Only
+        /// of statements that the lexer calls [`Class::Transactional`](crate::Class::Transactional).
+        Joined = 2,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Treatment {
     pub left_out: BTreeSet<u64>,
     /// The numbers of the statements that no mark may follow.
     pub unmarked: BTreeSet<u64>,
+    /// Whether a transactional statement shares a transaction with its mark.
+    pub joining: Joining,
     /// How many statements are sent.
     pub statements: u64,
     /// How many of these an earlier attempt has brought into the database. They are not sent again.
@@ -70,6 +72,15 @@ pub struct Treatment {
     pub scene: Vec<String>,
     /// What the user should hear.
     pub remarks: Vec<String>,
+}
+
+/// Whether a transactional statement shares a transaction with its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// It does, so that it is always known whether it is in the database.
+    Possible,
+    /// It would promise too much: the script names a table whose changes cannot roll back.
+    Vain,
 }
 
 /// What the engine and the script's header say about transactions.
@@ -113,7 +124,7 @@ impl Outline {
     ) {
         self.statements += 1;
         self.digests.add(statement.text);
-        if statement.class != Class::Plain {
+        if !matches!(statement.class, Class::Plain | Class::Transactional) {
             let first_line = statement.text.lines().next().unwrap_or_default();
             self.special.push(Special {
                 index: statement.index,
@@ -171,11 +182,13 @@ impl Treatment {
         };
         let statements = outline.statements - left_out.len() as u64;
         let unmarked = unmarked(outline, &outer.filter(|_| !own_control).unwrap_or_default());
+        let joining = if outline.without_rollback.is_some() { Joining::Vain } else { Joining::Possible };
         Ok(Treatment {
             mode,
             outside,
             left_out,
             unmarked,
+            joining,
             statements,
             already_done: 0,
             scene: Vec::new(),
@@ -215,10 +228,14 @@ impl Treatment {
         self.left_out.iter().fold(sent, |index, left_out| if *left_out <= index { index + 1 } else { index })
     }
 
-    /// Returns whether the progress mark may follow statement `index`.
+    /// Returns how the progress mark follows statement `index` of the file.
     #[must_use]
-    pub fn marking(&self, index: u64) -> Marking {
-        if self.unmarked.contains(&index) { Marking::Unmarked } else { Marking::Marked }
+    pub fn marking(&self, index: u64, class: Class) -> Marking {
+        match class {
+            _ if self.unmarked.contains(&index) => Marking::Unmarked,
+            Class::Transactional if self.joining == Joining::Possible => Marking::Joined,
+            _ => Marking::Marked,
+        }
     }
 }
 
@@ -453,7 +470,7 @@ impl Pieces {
                 already_done -= 1;
                 return Take::LeaveOut;
             }
-            Take::Keep(treatment.marking(statement.index))
+            Take::Keep(treatment.marking(statement.index, statement.class))
         };
         Ok(Pieces(splitter::Pieces::new(&rules(lexer)?, reader, Box::new(take))))
     }

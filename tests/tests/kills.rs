@@ -14,6 +14,8 @@ fn killed_runners_apply_each_migration_once_on_every_engine() {
     for bench in BENCHES {
         let tally = soak.run(bench, &|_| {});
         assert!(tally.is_clean(), "{}", tally.reports.join("\n"));
+        // Where everything can be rolled back nobody has to look.
+        assert!(bench.name != "sqlite" || tally.settled == 0, "{tally:?}");
         assert!(tally.kills >= soak.kills && tally.restarts == tally.kills, "{}: {tally:?}", bench.name);
     }
 }

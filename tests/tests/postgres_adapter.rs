@@ -1282,12 +1282,21 @@ fn statements_are_judged_as_the_server_judges_them() {
         "CLUSTER nests",
         "CLUSTER VERBOSE nests",
         "CREATE INDEX ON nests (id)",
-        "DROP INDEX IF EXISTS concurrently_named",
-        "ALTER TABLE birds DETACH PARTITION few",
         "DISCARD TEMP",
         "ALTER DATABASE postgres RESET work_mem",
         "SAVEPOINT a; ROLLBACK TO SAVEPOINT a",
         "SAVEPOINT a; ROLLBACK WORK TO a",
+    ];
+    let taken_back = [
+        "WITH one AS (SELECT 1 AS id) INSERT INTO nests SELECT id FROM one",
+        "TRUNCATE nests",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE UNLOGGED TABLE eggs (id int)",
+        "CREATE TYPE colour AS ENUM ('brown')",
+        "ALTER TABLE nests ADD COLUMN place text",
+        "ALTER TABLE birds DETACH PARTITION few",
+        "DROP INDEX IF EXISTS concurrently_named",
+        "COMMENT ON TABLE nests IS 'where they breed'",
     ];
     let mut judge = |statement: &str, class: Class, sqlstate: Option<&str>| {
         let classes = classes(&rules, statement);
@@ -1303,6 +1312,9 @@ fn statements_are_judged_as_the_server_judges_them() {
     }
     for statement in taken {
         judge(statement, Class::Plain, None);
+    }
+    for statement in taken_back {
+        judge(statement, Class::Transactional, None);
     }
 }
 
@@ -1321,7 +1333,7 @@ fn statements_about_the_transaction_and_for_the_client_are_recognised() {
         ("PREPARE TRANSACTION 'x'", Class::Rollback),
         ("rollback", Class::Rollback),
         ("ABORT", Class::Rollback),
-        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", Class::Plain),
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", Class::Transactional),
         ("SELECT 'a\\'", Class::Plain),
         ("COPY \"Odd\".birds (id, \"from\") FROM stdin WITH (FORMAT csv);\n1\n\\.\n", Class::CopyFromStdin),
         ("COPY birds FROM '/tmp/birds'", Class::Plain),

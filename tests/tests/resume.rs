@@ -2,7 +2,8 @@
 //! what it cannot know.
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Database, Outcome, Postgres, Product, Project, Sqlite};
+use rstest::rstest;
+use whimbrel_tests::{Database, Engine, Outcome, Postgres, Product, Project, Sqlite, until};
 
 /// A database of each engine with a script that runs statement by statement there.
 struct Case {
@@ -198,6 +199,82 @@ fn the_messages_name_the_way_on() {
     --- stderr
     note: 001_flock, goes on at statement 3 of 5: those before it are in the database
     ");
+}
+
+/// Statement 3 lasts for as many seconds as `pause` says.
+fn lasting(engine: Engine, third: Third) -> String {
+    let third = match (engine, third) {
+        (Engine::Postgres, Third::Data) => {
+            "UPDATE gate SET seen = seen + 1 FROM (SELECT pg_sleep(seconds) FROM pause) AS paused"
+        }
+        (Engine::Postgres, Third::Schema) => {
+            "CREATE MATERIALIZED VIEW gate_seen AS SELECT pg_sleep(seconds)::text FROM pause"
+        }
+        (_, Third::Data) => "UPDATE gate SET seen = seen + 1 WHERE SLEEP((SELECT seconds FROM pause)) = 0",
+        (_, Third::Schema) => "CREATE TABLE gate_seen AS SELECT SLEEP(seconds) AS slept FROM pause",
+    };
+    FIVE.replace("INSERT INTO flok VALUES ('curlew')", third)
+}
+
+/// What statement 3 does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Third {
+    Data,
+    Schema,
+}
+
+impl Case {
+    /// Starts `up`, kills it while statement 3 lasts, and ends what the server still does for it.
+    fn killed_in_the_third_statement(&self, project: &Project) {
+        let database = self.database.as_ref();
+        let run = project.spawn(["up", database.engine().adapter(), "--url", &database.url()]);
+        let (sessions, end, long_ago) = match database.engine() {
+            Engine::Postgres => (
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
+                "SELECT pg_terminate_backend({})",
+                "now() - interval '1 hour'",
+            ),
+            _ => (
+                "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'",
+                "KILL {}",
+                "'2001-01-01 00:00:00'",
+            ),
+        };
+        until("statement 3 is at work", || !database.lines(sessions).is_empty());
+        run.kill();
+        assert_eq!(run.wait().signal, Some(9));
+        database.execute(&end.replace("{}", &database.lines(sessions).concat()));
+        until("the server has ended it", || database.lines(sessions).is_empty());
+        database.execute(&format!("UPDATE whimbrel_migrations SET lease_until = {long_ago}"));
+        database.execute("UPDATE pause SET seconds = 0");
+    }
+}
+
+/// What was at work when the run died is known not to be in the database: a change of rows shares a transaction with its
+/// mark, and of schema the catalogue tells.
+#[rstest]
+fn up_goes_on_at_the_statement_in_which_its_run_was_killed(
+    #[values(0, 1, 2)] server: usize,
+    #[values(Third::Data, Third::Schema)] third: Third,
+) {
+    let case = cases().remove(server);
+    case.database.execute(
+        "CREATE TABLE gate (seen integer); INSERT INTO gate VALUES (0); \
+         CREATE TABLE pause (seconds integer); INSERT INTO pause VALUES (600)",
+    );
+    let project = case.project(&lasting(case.database.engine(), third));
+    case.killed_in_the_third_statement(&project);
+    assert_eq!(case.log(), ["1|up|started|2|5"]);
+    case.edit(&project, "'whimbrel'", "'ruff'");
+    let refused = case.up(&project).exits(4);
+    assert!(refused.mentions("its statement 2 was changed since"), "{refused:?}");
+    case.edit(&project, "'ruff'", "'whimbrel'");
+    let resumed = case.up(&project).exits(0);
+    assert!(resumed.mentions("goes on at statement 3 of 5"), "{resumed:?}");
+    assert_eq!(case.seen(), ["godwit", "whimbrel"], "each statement ran once");
+    let seen = if third == Third::Data { "SELECT seen FROM gate" } else { "SELECT count(*) FROM gate_seen" };
+    assert_eq!(case.database.lines(seen), ["1"]);
+    assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|applied|5|5"]);
 }
 
 #[test]

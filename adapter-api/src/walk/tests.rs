@@ -29,15 +29,21 @@ impl OneByOne for Engine {
             Some((text, kind)) if text == statement => return Err(Error::new(kind, "no")),
             _ => {}
         }
-        self.in_transaction = (self.in_transaction || statement == "begin") && statement != "commit";
+        self.in_transaction = (self.in_transaction || ["begin", "join"].contains(&statement))
+            && !["commit", "keep"].contains(&statement);
         Ok(u64::from(self.changes_nothing != Some(statement)))
     }
 
     fn is_kept(&self, marking: Marking) -> bool {
         match self.keeps {
-            Keeps::WhatIsMarked => marking == Marking::Marked,
+            Keeps::WhatIsMarked => marking != Marking::Unmarked,
             Keeps::WhatIsOutsideTransactions => !self.in_transaction,
         }
+    }
+
+    fn joint(&self) -> Bracket {
+        let [begin, commit, roll_back] = ["join", "keep", "drop"].map(str::to_owned);
+        Bracket { begin, commit, roll_back }
     }
 
     fn roll_back(&mut self) -> State {
@@ -221,14 +227,43 @@ fn a_row_that_does_not_settle_means_that_the_transaction_was_not_ours() {
 
 /// Fails statement `bad` of a stepwise `script` whose statements `unmarked` have no mark behind them.
 fn failing_script(keeps: Keeps, script: &'static str, unmarked: std::ops::Range<usize>) -> (String, Failure) {
-    let mut engine = Engine { fails: Some(("bad", ErrorKind::Syntax)), keeps, ..Engine::default() };
+    let engine = Engine { fails: Some(("bad", ErrorKind::Syntax)), keeps, ..Engine::default() };
+    failing_at(engine, script, unmarked, Marking::Unmarked)
+}
+
+/// Fails a stepwise `script` whose statements `others` are marked in another way.
+fn failing_at(
+    mut engine: Engine,
+    script: &'static str,
+    others: std::ops::Range<usize>,
+    marking: Marking,
+) -> (String, Failure) {
     let mut batches = Batches::new(vec![stepwise()], script);
-    for span in &mut batches.spans[unmarked] {
-        span.marking = Marking::Unmarked.code();
+    for span in &mut batches.spans[others] {
+        span.marking = marking.code();
     }
     let mut heard = Heard::default();
     walk(&mut engine, &mut batches, &mut heard).expect("the session is not lost");
     (engine.heard.join(" "), heard.finished.remove(0).1.expect_err("it fails"))
+}
+
+#[test]
+fn a_joined_mark_shares_a_transaction_with_its_statement() {
+    let engine = |fails| Engine { fails: Some((fails, ErrorKind::Constraint)), ..Engine::default() };
+    let (heard, failure) = failing_at(engine("bad"), "a b bad", 1..3, Marking::Joined);
+    assert_eq!(heard, "record a mark1 join b mark2 keep join bad rollback failed2 reset leave");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(2), 2, 2));
+    let (heard, failure) = failing_at(engine("keep"), "a b", 1..2, Marking::Joined);
+    assert_eq!(heard, "record a mark1 join b mark2 keep rollback failed1 reset leave");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 1));
+}
+
+#[test]
+fn a_statement_whose_joined_mark_finds_the_migration_taken_over_is_rolled_back() {
+    let engine = Engine { changes_nothing: Some("mark2"), ..Engine::default() };
+    let (heard, failure) = failing_at(engine, "a b", 1..2, Marking::Joined);
+    assert_eq!(heard, "record a mark1 join b mark2 rollback failed1 reset leave");
+    assert_eq!((failure.error.kind, failure.completed, failure.committed), (ErrorKind::FenceTaken, 1, 1));
 }
 
 #[test]

@@ -108,6 +108,7 @@ const PATTERNS: &[(&str, Class)] = &[
     ("PREPARE", Class::SessionState),
     ("SET", Class::Setting),
     ("USE", Class::Setting),
+    ("INSERT|REPLACE|UPDATE|DELETE|WITH", Class::Transactional),
 ];
 
 /// The version of MySQL that took programs of other languages than SQL, and with them `$$ … $$`.

@@ -9,6 +9,7 @@
 //! Around the host's texts stand a few of ours, in the same packet:
 //! - A stepwise batch takes `GET_LOCK(attempt)` behind its opening: after `kill -9` of the client the server runs the
 //!   rest of the packet, and keeps the lock for as long.
+//! - A transactional statement of a stepwise batch shares a transaction with its mark.
 //! - An atomic batch has a savepoint behind its opening. After a failure it tells whether the transaction was still
 //!   the one that was opened; DDL in a procedure ends it, and the savepoint with it.
 //! - Both end with `RELEASE_ALL_LOCKS()`, which also takes back the advisory locks that a script forgot.
@@ -37,6 +38,10 @@ const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whimbrel";
 const RELEASE_LOCKS: &str = "DO RELEASE_ALL_LOCKS()";
 const READ_AUTOCOMMIT: &str = "SELECT @@session.autocommit";
 
+const JOIN: &str = "START TRANSACTION READ WRITE";
+/// Whatever the script has set `completion_type` to.
+const KEEP: &str = "COMMIT AND NO CHAIN NO RELEASE";
+
 /// Changes nothing, since every transaction of ours says so itself; and is refused where one is open.
 const TELL_TRANSACTION: &str = "SET TRANSACTION READ WRITE";
 
@@ -51,7 +56,8 @@ pub(crate) fn run(
     events: &mut dyn Events,
 ) -> Result<(), Error> {
     let quoting = session.quoting;
-    let mut run = Run { session, events, batches: VecDeque::new(), packet: Packet::default(), quoting };
+    let (batches, packet, script) = (VecDeque::new(), Packet::default(), Script::Outside);
+    let mut run = Run { session, events, batches, packet, quoting, script };
     let mut number = 0;
     loop {
         match work.next_batch() {
@@ -95,6 +101,10 @@ enum Role {
         last: bool,
     },
     Statement(Effect),
+    /// Ours, before a statement that shares a transaction with its mark.
+    Join,
+    /// Ours, behind that mark.
+    Keep,
     /// Ours, behind a statement that sets `autocommit`: reads it.
     Probe,
     Mark,
@@ -182,6 +192,8 @@ impl Batch {
                     self.begun = self.begun_again();
                 }
             }
+            Role::Join => self.begun = Some(self.completed),
+            Role::Keep => self.begun = self.begun_again(),
             Role::Closing(index) => {
                 if self.head.settles == Some(index) && changed != 1 {
                     self.settled = Settled::Wrongly;
@@ -215,7 +227,9 @@ impl Batch {
         match role {
             Role::Guard if self.opened => Phase::Statement(0),
             Role::Guard | Role::Opening { .. } => Phase::Opening,
-            Role::Statement(_) => Phase::Statement(self.completed),
+            Role::Statement(_) | Role::Join => Phase::Statement(self.completed),
+            // What is checked only here is the statement's.
+            Role::Keep => Phase::Statement(self.completed.saturating_sub(1)),
             Role::Closing(index) if self.head.mode == Mode::Atomic && self.is_last(index) => Phase::Commit,
             Role::Probe | Role::Mark | Role::Closing(_) | Role::Epilogue => Phase::Closing,
         }
@@ -250,6 +264,15 @@ struct Run<'a> {
     packet: Packet,
     /// How the script that is being composed has its quotes read, as far as it says so. It was split by the session's.
     quoting: Quoting,
+    /// Whether what comes next in that script stands in a transaction of its own.
+    script: Script,
+}
+
+/// Whether a script is in a transaction of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Script {
+    Outside,
+    Inside,
 }
 
 impl Run<'_> {
@@ -297,7 +320,7 @@ impl Run<'_> {
 
     fn script(&mut self, head: &Head, work: &mut dyn Work) -> Result<Flow, Error> {
         let mut done = 0;
-        self.quoting = self.session.quoting;
+        (self.quoting, self.script) = (self.session.quoting, Script::Outside);
         loop {
             let piece = match work.next_piece() {
                 Ok(Some(piece)) => piece,
@@ -326,23 +349,57 @@ impl Run<'_> {
             if let Some(error) = self.refusal(statement) {
                 return self.abandon(Phase::Statement(*done), error).map(|()| Flow::Ended);
             }
-            let effect = effect(statement);
-            if self.add(statement, Role::Statement(effect), answers(statement))? == Flow::Ended {
-                return Ok(Flow::Ended);
-            }
-            let probes = effect == Effect::SetsAutocommit && head.mode == Mode::Stepwise;
-            if probes && self.add(READ_AUTOCOMMIT, Role::Probe, Answers::One)? == Flow::Ended {
-                return Ok(Flow::Ended);
-            }
             *done += 1;
-            if let (Some(mark), Marking::Marked) = (&head.mark, span.marking()) {
-                let mark = mark.replace("{done}", &done.to_string());
-                if self.add(&mark, Role::Mark, Answers::One)? == Flow::Ended {
-                    return Ok(Flow::Ended);
-                }
+            if self.statement(head, statement, span.marking(), *done)? == Flow::Ended {
+                return Ok(Flow::Ended);
             }
         }
         Ok(Flow::Going)
+    }
+
+    /// Adds a statement, which is number `number` from 1, with what stands around it.
+    fn statement(
+        &mut self,
+        head: &Head,
+        statement: &str,
+        marking: Marking,
+        number: u64,
+    ) -> Result<Flow, Error> {
+        let mark = head.mark.as_ref().filter(|_| marking != Marking::Unmarked);
+        let mark = mark.map(|mark| mark.replace("{done}", &number.to_string()));
+        // The host does not know what a variable sets `autocommit` to. In a transaction of the script's own the two are
+        // together anyway, and ours would commit it.
+        let is_joined = mark.is_some() && marking == Marking::Joined && self.script == Script::Outside;
+        let effect = effect(statement);
+        let probes = effect == Effect::SetsAutocommit && head.mode == Mode::Stepwise;
+        let texts = [
+            is_joined.then_some((JOIN, Role::Join, Answers::One)),
+            Some((statement, Role::Statement(effect), answers(statement))),
+            probes.then_some((READ_AUTOCOMMIT, Role::Probe, Answers::One)),
+            mark.as_deref().map(|mark| (mark, Role::Mark, Answers::One)),
+            is_joined.then_some((KEEP, Role::Keep, Answers::One)),
+        ];
+        for (text, role, answers) in texts.into_iter().flatten() {
+            if self.add(text, role, answers)? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+        }
+        // What comes next depends on the answer.
+        let flow = if probes { self.send()? } else { Flow::Going };
+        self.follow(effect);
+        Ok(flow)
+    }
+
+    /// Follows the script that is being composed through its own transactions.
+    fn follow(&mut self, effect: Effect) {
+        let Some(batch) = self.batches.back() else { return };
+        let is_inside = match effect {
+            Effect::None => return,
+            Effect::Begins => true,
+            Effect::Commits | Effect::RollsBack => batch.autocommit == Autocommit::Off,
+            Effect::SetsAutocommit => batch.begun.is_some(),
+        };
+        self.script = if is_inside { Script::Inside } else { Script::Outside };
     }
 
     /// Returns why a statement is not sent.

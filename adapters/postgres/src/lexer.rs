@@ -6,7 +6,7 @@
 
 use whimbrel_adapter_api::Class::{
     Begin, ClientCommand, Commit, CopyFromStdin, NoTransaction, Plain, Rollback, SessionState, Setting,
-    Skipped,
+    Skipped, Transactional,
 };
 use whimbrel_adapter_api::{Class, Feature, Lexer};
 
@@ -90,6 +90,18 @@ const PATTERNS: &[(&str, Class)] = &[
     ("SET", Setting),
     ("RESET", Setting),
     ("SELECT [PG_CATALOG .] SET_CONFIG", Setting),
+    ("INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE", Transactional),
+    // Without CREATE INDEX, CREATE MATERIALIZED VIEW and ALTER TYPE: extensions and old servers have forms of these that
+    // refuse a transaction.
+    ("CREATE [OR REPLACE] VIEW|FUNCTION|PROCEDURE|TRIGGER|RULE", Transactional),
+    ("CREATE [UNLOGGED] TABLE", Transactional),
+    ("CREATE SEQUENCE|TYPE|DOMAIN|SCHEMA|POLICY", Transactional),
+    ("ALTER TABLE|VIEW|FUNCTION|PROCEDURE|TRIGGER|SEQUENCE|SCHEMA|POLICY", Transactional),
+    (
+        "DROP TABLE|VIEW|INDEX|FUNCTION|PROCEDURE|TRIGGER|RULE|SEQUENCE|TYPE|DOMAIN|SCHEMA|POLICY",
+        Transactional,
+    ),
+    ("GRANT|REVOKE|COMMENT", Transactional),
     // What psql commands change nothing that matters here; every other one cannot be run.
     ("\\RESTRICT|UNRESTRICT", Skipped),
     ("\\ECHO|QECHO|WARN|TIMING|PSET|X|T|A", Skipped),

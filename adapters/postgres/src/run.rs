@@ -133,6 +133,8 @@ enum Role {
     Mark,
     /// What lets it be written whatever the script has set.
     AroundMark,
+    /// The end of a transaction that a statement shares with its mark.
+    Keep,
     /// A text of the host's closing.
     Closing(usize),
     /// Needed by this adapter itself.
@@ -452,6 +454,7 @@ impl Batch {
                     self.kept = self.completed;
                 }
             }
+            Role::Keep => self.kept = self.completed,
             Role::Mark if rows == 0 => {
                 self.failed.get_or_insert(Failed { phase: Phase::Closing, error: taken_over() });
             }
@@ -470,8 +473,12 @@ impl Batch {
             Role::Statement(index, _) => Phase::Statement(index),
             Role::Closing(index) if index == last && self.head.mode == Mode::Atomic => Phase::Commit,
             Role::Own if self.completed < self.head.statements => Phase::Statement(self.completed),
+            Role::Keep => Phase::Statement(self.kept),
             Role::Own | Role::Mark | Role::AroundMark | Role::Closing(_) => Phase::Closing,
         };
+        if let Phase::Statement(index) = phase {
+            self.completed = self.completed.min(index);
+        }
         let error = if phase == Phase::Opening { opening_error(error) } else { error };
         self.failed.get_or_insert(Failed { phase, error });
     }

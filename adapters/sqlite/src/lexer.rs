@@ -17,6 +17,7 @@ const PATTERNS: &[(&str, Class)] = &[
     ("CREATE TEMP|TEMPORARY", Class::SessionState),
     ("VACUUM", Class::NoTransaction),
     ("DETACH", Class::NoTransaction),
+    ("INSERT|REPLACE|UPDATE|DELETE|WITH|CREATE|ALTER|DROP|REINDEX|ANALYZE", Class::Transactional),
 ];
 
 /// Returns the rules. They do not depend on the session.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
-use whimbrel_adapter_api::walk::OneByOne;
+use whimbrel_adapter_api::walk::{Bracket, OneByOne};
 use whimbrel_adapter_api::{Error, ErrorKind, Marking, State};
 
 use crate::connection::SqliteConnection;
@@ -90,6 +90,11 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
     fn is_kept(&self, _marking: Marking) -> bool {
         // SQLite itself knows: SAVEPOINT opens a transaction too.
         self.handle().is_autocommit()
+    }
+
+    fn joint(&self) -> Bracket {
+        // Welcome inside a savepoint of the script's own too, where BEGIN is refused.
+        Bracket::savepoint(0)
     }
 
     fn opening_error(&self, mut error: Error) -> Error {

@@ -5,7 +5,7 @@
 //!
 //! Decides nothing by itself that could run a statement twice; what cannot be known is the user's to say.
 
-use whimbrel_adapter_api::Lexer;
+use whimbrel_adapter_api::{Lexer, Marking};
 
 use super::failure;
 use crate::error::{Name, Place, Problem, Result};
@@ -99,9 +99,14 @@ impl Halt<'_> {
         if done == treatment.statements {
             return Ok(Vec::new());
         }
-        let Some(statement) = script::statement(script, lexer, treatment.index_in_file(done)) else {
+        let index = treatment.index_in_file(done);
+        let Some(statement) = script::statement(script, lexer, index) else {
             return Ok(Vec::new());
         };
+        // It would have been marked if it were in.
+        if next == Next::Unchanged && treatment.marking(index, statement.class) == Marking::Joined {
+            return Ok(Vec::new());
+        }
         let traces = session.traces(&statement.text)?;
         let is_clear = |traces: &[Trace]| traces.iter().all(|trace| trace.removal.is_some());
         let is_known = next == Next::Unchanged && traces.as_deref().is_some_and(is_clear);

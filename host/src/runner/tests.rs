@@ -123,6 +123,7 @@ fn job(id: &str, text: &str, mode: Mode) -> Job {
             outside: Vec::new(),
             left_out: std::collections::BTreeSet::new(),
             unmarked: std::collections::BTreeSet::new(),
+            joining: script::Joining::Possible,
             statements: text.matches(';').count() as u64,
             already_done: 0,
             scene: Vec::new(),

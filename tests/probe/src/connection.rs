@@ -135,6 +135,10 @@ impl OneByOne for ProbeConnection {
         Ok(changed)
     }
 
+    fn joint(&self) -> Bracket {
+        Bracket::savepoint(0)
+    }
+
     fn roll_back(&mut self) -> State {
         match self.handle.is_autocommit() || self.execute("ROLLBACK").is_ok() {
             true => State::RolledBack,

@@ -57,6 +57,7 @@ impl Dialect for ProbeDialect {
             ("COMMIT", Class::Commit),
             ("END", Class::Commit),
             ("ROLLBACK", Class::Rollback),
+            ("INSERT|REPLACE|UPDATE|DELETE", Class::Transactional),
         ];
         Lexer::new(&[Feature::BacktickNames, Feature::BracketNames, Feature::CompoundBodies], &patterns)
     }

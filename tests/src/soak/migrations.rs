@@ -35,6 +35,17 @@ pub(super) struct Statement {
     pub(super) probe: String,
     /// Takes it back, or whatever a broken attempt has left of it.
     pub(super) undo: String,
+    /// What the history knows of it when its runner dies.
+    pub(super) noted: Noted,
+}
+
+/// What the history knows of a statement when its runner dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// Whether it is in: it shares a transaction with its mark.
+    Exactly,
+    /// That it is in once it is marked; before that it may be.
+    Afterwards,
 }
 
 /// Returns the first `count` migrations in this language.
@@ -100,6 +111,7 @@ impl Statement {
             sql: format!("INSERT INTO {LOG} VALUES ({migration}, {place})"),
             probe: format!("SELECT count(*) {this}"),
             undo: format!("DELETE {this}"),
+            noted: Noted::Exactly,
         }
     }
 
@@ -132,7 +144,8 @@ impl Statement {
         };
         let (sql, undo) =
             (format!("CREATE TABLE {name} ({columns})"), format!("DROP TABLE IF EXISTS {name}"));
-        Statement { sql, probe, undo }
+        let noted = if language == Language::MySql { Noted::Afterwards } else { Noted::Exactly };
+        Statement { sql, probe, undo, noted }
     }
 
     fn index(number: u32, table: &str, column: &str, language: Language) -> Self {
@@ -157,7 +170,8 @@ impl Statement {
                 "DO 0".to_owned(),
             ),
         };
-        Statement { sql: format!("CREATE INDEX {name} ON {table} ({column})"), probe, undo }
+        let noted = if language == Language::Sqlite { Noted::Exactly } else { Noted::Afterwards };
+        Statement { sql: format!("CREATE INDEX {name} ON {table} ({column})"), probe, undo, noted }
     }
 
     fn index_concurrently(number: u32) -> Self {

@@ -8,7 +8,7 @@
 
 use fastrand::Rng;
 
-use super::migrations::Migration;
+use super::migrations::{Migration, Noted};
 use super::{Count, Trouble};
 use crate::{Database, Outcome, Project};
 
@@ -62,7 +62,7 @@ impl Desk<'_> {
     }
 
     /// Holds what the history notes against what is found: the statements that it notes as complete are in, the one
-    /// after them may be, and none that follows is.
+    /// after them may be if it has no mark in its own transaction, and none that follows is.
     fn check_noted(&self, migration: &Migration, found: &[bool]) -> Result<(), Trouble> {
         let question = format!(
             "SELECT statements_done FROM whimbrel_migrations WHERE migration = '{}' ORDER BY position DESC LIMIT 1",
@@ -71,8 +71,12 @@ impl Desk<'_> {
         let noted: Option<usize> = self.database.lines(&question).concat().parse().ok();
         let complete = found.iter().take_while(|is_in| **is_in).count();
         let is_prefix = found.iter().skip(complete).all(|is_in| !is_in);
+        let may_be_in = |index: usize| {
+            migration.statements.get(index).is_some_and(|statement| statement.noted == Noted::Afterwards)
+        };
         match noted {
-            Some(noted) if is_prefix && (complete == noted || complete == noted + 1) => Ok(()),
+            Some(noted) if is_prefix && complete == noted => Ok(()),
+            Some(noted) if is_prefix && complete == noted + 1 && may_be_in(noted) => Ok(()),
             _ => Err(Trouble::new(
                 Count::Wrong,
                 format!("of `{}` {noted:?} statements are noted as complete, in are {found:?}", migration.id),

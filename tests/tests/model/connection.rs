@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use whimbrel::runner::{Cancellation, Clock};
-use whimbrel_adapter_api::walk::{OneByOne, walk};
+use whimbrel_adapter_api::walk::{Bracket, OneByOne, walk};
 use whimbrel_adapter_api::{
     Capability, Connection, Dialect, Error, ErrorKind, Events, Fence, HISTORY_COLUMNS, Identity, Info,
     Liveness, ReadError, RowSet, RowSink, State, TableName, TransactionBody, TransactionOptions, Value, Work,
@@ -204,6 +204,11 @@ impl OneByOne for ModelConnection {
             (_, Some(error)) => Err(error),
             (counts, None) => Ok(counts.iter().sum()),
         }
+    }
+
+    fn joint(&self) -> Bracket {
+        let [begin, commit, roll_back] = ["BEGIN", "COMMIT", "ROLLBACK"].map(str::to_owned);
+        Bracket { begin, commit, roll_back }
     }
 
     fn roll_back(&mut self) -> State {

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use whimbrel_adapter_api::Error;
 
-use crate::statement::Statement;
+use crate::statement::{Statement, What};
 
 /// Everything that was committed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,9 +101,11 @@ impl Data {
         self.history.iter_mut().flatten().find(|row| row.position == position)
     }
 
-    /// Returns what is there, or gone, as a statement would have left it.
+    /// Returns what is there, or gone, as a statement would have left it. Only schema tells.
     pub(crate) fn left_by(&self, statement: &str) -> Result<Option<String>, Error> {
-        let Statement::Count { thing, by, .. } = Statement::parse(statement)? else { return Ok(None) };
+        let Statement::Count { what: What::Schema, thing, by } = Statement::parse(statement)? else {
+            return Ok(None);
+        };
         let is_there = self.things.get(&thing).is_some_and(|count| *count > 0);
         Ok((is_there == (by > 0)).then(|| format!("the effect of `{statement}` on `{thing}`")))
     }

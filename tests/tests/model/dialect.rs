@@ -10,16 +10,20 @@ use crate::server::Kind;
 /// The dialect of every session of one kind of engine.
 pub(crate) struct Words(pub(crate) Kind);
 
-const CONTROL: &[(&str, Class)] =
-    &[("BEGIN", Class::Begin), ("COMMIT", Class::Commit), ("ROLLBACK", Class::Rollback)];
+const COMMON: &[(&str, Class)] = &[
+    ("BEGIN", Class::Begin),
+    ("COMMIT", Class::Commit),
+    ("ROLLBACK", Class::Rollback),
+    ("PUT|TAKE", Class::Transactional),
+];
 const IMPLICIT_COMMITS: &[(&str, Class)] =
     &[("CREATE", Class::ImplicitCommit), ("DROP", Class::ImplicitCommit)];
 
 impl Dialect for Words {
     fn lexer(&self) -> Lexer {
         let patterns = match self.0 {
-            Kind::ImplicitCommits => [CONTROL, IMPLICIT_COMMITS].concat(),
-            Kind::Embedded | Kind::Transactional => CONTROL.to_vec(),
+            Kind::ImplicitCommits => [COMMON, IMPLICIT_COMMITS].concat(),
+            Kind::Embedded | Kind::Transactional => COMMON.to_vec(),
         };
         Lexer::new(&[], &patterns)
     }

@@ -7,7 +7,7 @@
 //!
 //! Never pipelines with other batches.
 
-use whimbrel_adapter_api::{Error, ErrorKind, Marking, Phase, PieceKind, Work};
+use whimbrel_adapter_api::{Error, ErrorKind, Marking, Phase, Piece, PieceKind, Span, Work};
 
 use crate::dialect::literal;
 use crate::run::{Draft, Failed, Role, Run, Sending, copy};
@@ -24,18 +24,27 @@ pub(super) fn name(application: &str) -> String {
 /// Setting the user sets the role as well, and nothing promises that both come back in the right order: the role is
 /// put aside and set again.
 pub(super) fn undisturbed(text: String) -> Vec<String> {
-    vec![
-        "BEGIN READ WRITE".to_owned(),
-        "SELECT pg_catalog.set_config('whimbrel.role', pg_catalog.current_setting('role'), false)".to_owned(),
-        "SET LOCAL SESSION AUTHORIZATION DEFAULT".to_owned(),
-        "SET LOCAL ROLE NONE".to_owned(),
-        "SET LOCAL lock_timeout TO DEFAULT".to_owned(),
-        "SET LOCAL statement_timeout TO DEFAULT".to_owned(),
-        text,
-        "COMMIT".to_owned(),
-        "SELECT pg_catalog.set_config('role', pg_catalog.current_setting('whimbrel.role'), false)".to_owned(),
-    ]
+    let texts = [BEGIN].iter().chain(&STEP_ASIDE).map(ToString::to_string);
+    texts.chain([text]).chain(STEP_BACK.map(str::to_owned)).collect()
 }
+
+const BEGIN: &str = "BEGIN READ WRITE";
+
+/// Makes the session its own user's for the rest of a transaction.
+const STEP_ASIDE: [&str; 5] = [
+    "SELECT pg_catalog.set_config('whimbrel.role', pg_catalog.current_setting('role'), false)",
+    "SET LOCAL SESSION AUTHORIZATION DEFAULT",
+    "SET LOCAL ROLE NONE",
+    "SET LOCAL lock_timeout TO DEFAULT",
+    "SET LOCAL statement_timeout TO DEFAULT",
+];
+
+/// Ends that transaction, and makes the session what it was.
+const STEP_BACK: [&str; 2] =
+    ["COMMIT", "SELECT pg_catalog.set_config('role', pg_catalog.current_setting('whimbrel.role'), false)"];
+
+/// What a statement has left to be checked at its commit is checked before the user changes.
+const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl Run<'_> {
     /// Runs a stepwise batch to its end.
@@ -61,12 +70,8 @@ impl Run<'_> {
                 PieceKind::Sql => {
                     for span in piece.spans {
                         self.note(due.take())?;
-                        let mut draft = Draft::default();
-                        self.compose(&mut draft, &piece, span)?;
-                        self.current_mut().bytes += u64::from(span.end - span.start);
-                        self.step(draft, Sending::Part)?;
                         last = span.marking();
-                        due = self.mark(last);
+                        due = self.statement(&piece, span)?;
                     }
                 }
                 PieceKind::CopyStart => {
@@ -86,6 +91,33 @@ impl Run<'_> {
             self.no_transaction_is_open()?;
         }
         self.close()
+    }
+
+    /// Runs a statement, and its mark too if the two share a transaction. Returns the mark that is still due.
+    fn statement(&mut self, piece: &Piece<'_>, span: &Span) -> Result<Option<Draft>, Failed> {
+        let mark = self.current().head.mark.clone().filter(|_| span.marking() == Marking::Joined);
+        let index = self.current().composed;
+        let mut draft = Draft::default();
+        if mark.is_some() {
+            draft.push(BEGIN, Role::Own);
+        }
+        self.compose(&mut draft, piece, span)?;
+        self.current_mut().bytes += u64::from(span.end - span.start);
+        let Some(mark) = mark else {
+            self.step(draft, Sending::Part)?;
+            return Ok(self.mark(span.marking()));
+        };
+        draft.push(CHECK, Role::Statement(index, span.marking()));
+        STEP_ASIDE.iter().for_each(|text| draft.push(text, Role::AroundMark));
+        draft.push(&mark.replace("{done}", &(index + 1).to_string()), Role::Mark);
+        self.step(draft, Sending::Part)?;
+        // Only now is it known that no other run has taken the migration over.
+        let mut draft = Draft::default();
+        for (text, role) in STEP_BACK.iter().zip([Role::Keep, Role::AroundMark]) {
+            draft.push(text, role);
+        }
+        self.step(draft, Sending::Part)?;
+        Ok(None)
     }
 
     /// Sends a message and waits for it.
