@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::mysql::Product;
+use crate::postgres::Postgres;
 use crate::wire::Protocol;
 
 /// A row of a result as text, `None` for NULL.
@@ -30,6 +32,20 @@ impl Engine {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
             Self::MariaDb | Self::MySql => "mysql",
+        }
+    }
+
+    /// Returns a fresh database behind a network address.
+    ///
+    /// # Panics
+    ///
+    /// For SQLite, which has no wire.
+    pub fn fresh(self) -> Box<dyn Networked> {
+        match self {
+            Self::Sqlite => panic!("SQLite has no wire"),
+            Self::Postgres => Box::new(Postgres::fresh()),
+            Self::MariaDb => Box::new(Product::MariaDb.fresh()),
+            Self::MySql => Box::new(Product::MySql.fresh()),
         }
     }
 }

@@ -166,6 +166,16 @@ impl Proxy {
         database.url_at(self.address)
     }
 
+    /// Returns the same without TLS: the proxy reads plain text only. The adapters would try TLS first, and the one of
+    /// MySQL opens a second connection when the server does without.
+    pub fn plain_url(&self, database: &dyn Networked) -> String {
+        let parameter = match database.protocol() {
+            Protocol::MySql => "ssl-mode=DISABLED",
+            _ => "sslmode=disable",
+        };
+        format!("{}?{parameter}", self.url(database))
+    }
+
     /// Makes every round trip last this long, and the opening of a connection one such trip longer.
     pub fn delay(&self, round_trip: Duration) {
         self.shared.state().round_trip = round_trip;

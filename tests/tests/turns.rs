@@ -7,8 +7,7 @@ use postgres::Client;
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
-    Database, Engine, Message, MySqlDatabase, Networked, Outcome, Postgres, Product, Project, Protocol,
-    Proxy, Running, until,
+    Database, Engine, Message, MySqlDatabase, Outcome, Postgres, Product, Project, Proxy, Running, until,
 };
 
 /// Returns a project with so many migrations, each one statement of DDL.
@@ -24,16 +23,6 @@ fn add_tables(project: &Project, folder: &str, first: u32, last: u32) {
         project.write(&path("up"), format!("CREATE TABLE made_{number} (id integer PRIMARY KEY);\n"));
         project.write(&path("down"), format!("DROP TABLE made_{number};\n"));
     }
-}
-
-/// Returns the url by way of the proxy, which reads plain text only. The adapters would try TLS first, and the one of
-/// MySQL opens a second connection when the server does without.
-fn url_without_tls(proxy: &Proxy, database: &dyn Networked) -> String {
-    let parameter = match database.protocol() {
-        Protocol::MySql => "ssl-mode=DISABLED",
-        _ => "sslmode=disable",
-    };
-    format!("{}?{parameter}", proxy.url(database))
 }
 
 /// Returns the connections and turns of one run.
@@ -56,25 +45,15 @@ fn nothing_was_written(proxy: &Proxy) {
     assert!(found.is_empty(), "{found:?} in:\n{sent}");
 }
 
-fn fresh(engine: Engine) -> (&'static str, Box<dyn Networked>) {
-    let database: Box<dyn Networked> = match engine {
-        Engine::Postgres => Box::new(Postgres::fresh()),
-        Engine::MariaDb => Box::new(MariaDb.fresh()),
-        Engine::MySql => Box::new(MySql.fresh()),
-        Engine::Sqlite => panic!("SQLite has no wire"),
-    };
-    (engine.adapter(), database)
-}
-
 #[rstest]
 fn nothing_pending_is_one_turn_on_one_connection_and_writes_nothing(
     #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
 ) {
-    let (folder, database) = fresh(engine);
+    let (folder, database) = (engine.adapter(), engine.fresh());
     let project = tables(folder, 2);
     let _ = project.run(["up", folder, "--url", &database.url()]).exits(0);
     let proxy = Proxy::before(database.as_ref());
-    let url = url_without_tls(&proxy, database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
     assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1), "{folder}");
     nothing_was_written(&proxy);
 }
@@ -83,10 +62,10 @@ fn nothing_pending_is_one_turn_on_one_connection_and_writes_nothing(
 fn looking_at_a_database_is_one_turn_and_writes_nothing(
     #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
 ) {
-    let (folder, database) = fresh(engine);
+    let (folder, database) = (engine.adapter(), engine.fresh());
     let project = tables(folder, 2);
     let proxy = Proxy::before(database.as_ref());
-    let url = url_without_tls(&proxy, database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
     let looks = |applied: &str| {
         for command in ["status", "verify", "plan", "history"] {
             let turns = counted(&project, &proxy, &url, &[command, folder], 0);
@@ -137,10 +116,10 @@ fn only_reads(project: &Project, folder: &str, url: &str) {
 fn each_pending_migration_is_one_turn_more(
     #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
 ) {
-    let (folder, database) = fresh(engine);
+    let (folder, database) = (engine.adapter(), engine.fresh());
     let project = tables(folder, 1);
     let proxy = Proxy::before(database.as_ref());
-    let url = url_without_tls(&proxy, database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
     assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 2 + 1), "{folder}, fresh");
     add_tables(&project, folder, 2, 5);
     assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1 + 4), "{folder}, four more");
@@ -152,7 +131,7 @@ fn each_pending_migration_is_one_turn_more(
 fn a_failing_migration_is_one_turn_more(
     #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
 ) {
-    let (folder, database) = fresh(engine);
+    let (folder, database) = (engine.adapter(), engine.fresh());
     let project = tables(folder, 2);
     // Data and no DDL, so that it fails in a transaction on both.
     project.write(
@@ -161,7 +140,7 @@ fn a_failing_migration_is_one_turn_more(
     );
     add_tables(&project, folder, 4, 5);
     let proxy = Proxy::before(database.as_ref());
-    let url = url_without_tls(&proxy, database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
     let turns = counted(&project, &proxy, &url, &["up", folder], 1);
     assert_eq!(turns, (1, 2 + 3 + 1), "{folder}:\n{}", proxy.client_text());
 }
@@ -175,7 +154,7 @@ fn a_stepwise_migration_that_fails_is_one_turn_more(#[values(MariaDb, MySql)] se
         "CREATE TABLE a (id integer);\nCREATE TABLE a (id integer);\nCREATE TABLE b (id integer);\n",
     );
     let proxy = Proxy::before(&database);
-    let url = url_without_tls(&proxy, &database);
+    let url = proxy.plain_url(&database);
     let turns = counted(&project, &proxy, &url, &["up", "mysql"], 5);
     assert_eq!(turns, (1, 2 + 2 + 1), "{}", proxy.client_text());
 }
@@ -188,7 +167,7 @@ fn a_lost_fence_is_one_turn_more_on_postgres() {
     let _ = project.run(["up", "postgres", "--url", &database.url()]).exits(0);
     add_tables(&project, "postgres", 2, 2);
     let proxy = Proxy::before(&database);
-    let url = url_without_tls(&proxy, &database);
+    let url = proxy.plain_url(&database);
 
     let mut holder = database.client();
     holder
@@ -223,7 +202,7 @@ fn a_lost_fence_is_one_turn_more_on_mysql(#[values(MariaDb, MySql)] server: Prod
     let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
     project.write("migrations/mysql/002_row.sql", "INSERT INTO made_1 (id) VALUES (1);\n");
     let proxy = Proxy::before(&database);
-    let url = url_without_tls(&proxy, &database);
+    let url = proxy.plain_url(&database);
 
     for outcome in two_at_once_on_mysql(&database, &project, &url) {
         let _ = outcome.exits(0);
@@ -245,7 +224,7 @@ fn a_stepwise_migration_is_one_packet_with_its_marks(#[values(MariaDb, MySql)] s
         "CREATE TABLE first (id integer);\nCREATE TABLE second (id integer);\n",
     );
     let proxy = Proxy::before(&database);
-    let url = url_without_tls(&proxy, &database);
+    let url = proxy.plain_url(&database);
     assert_eq!(counted(&project, &proxy, &url, &["up", "mysql"], 0), (1, 2));
 
     let messages = proxy.messages();
@@ -275,7 +254,7 @@ fn a_transactional_migration_is_one_message_on_postgres() {
     let _ = project.run(["up", "postgres", "--url", &database.url()]).exits(0);
     add_tables(&project, "postgres", 2, 2);
     let proxy = Proxy::before(&database);
-    let url = url_without_tls(&proxy, &database);
+    let url = proxy.plain_url(&database);
     assert_eq!(counted(&project, &proxy, &url, &["up", "postgres"], 0), (1, 2));
 
     let messages = proxy.messages();
@@ -305,7 +284,7 @@ fn a_lost_fence_before_a_stepwise_migration_is_cleared_with_the_next_read(
     let _ = project.run(["up", "mysql", "--url", &database.url()]).exits(0);
     add_tables(&project, "mysql", 2, 2);
     let proxy = Proxy::before(&database);
-    let url = url_without_tls(&proxy, &database);
+    let url = proxy.plain_url(&database);
     for outcome in two_at_once_on_mysql(&database, &project, &url) {
         let _ = outcome.exits(0);
     }
