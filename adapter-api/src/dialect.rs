@@ -128,11 +128,15 @@ pub enum Text<'a> {
     /// One reading statement that finds what `statement` may have left in the database although nobody heard that it
     /// ended well: it was at work when its runner died, or it failed on an engine that leaves pieces behind.
     ///
-    /// Gives a row for each thing, with two columns: what it is, for people (``the index `i` is invalid``), and the
-    /// statement that removes it, or NULL for what may be a whole success or somebody else's. No row: it is certain that
-    /// the statement may be run again. `None`: of such a statement it cannot be told. See
+    /// Gives a row for each thing, with three columns: what it is, for people (``the index `i` is invalid``); the
+    /// statement that removes it, or NULL; and 1 if it is certain that nothing is left to do of the statement, else 0. No
+    /// row: it is certain that the statement may be run again. `None`: of such a statement it cannot be told. See
     /// [`texts::traces`](crate::texts::traces).
     Traces {
+        /// The history table.
+        history: &'a TableName,
+        /// The row of the attempt, if it is of interest what came into being since its last mark.
+        position: Option<i64>,
         /// A statement of a script.
         statement: &'a str,
     },

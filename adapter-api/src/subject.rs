@@ -32,6 +32,8 @@ pub enum Change {
     Made,
     /// It is taken away.
     TakenAway,
+    /// It is made anew in its place.
+    Remade,
 }
 
 /// What a statement is about.
@@ -88,11 +90,26 @@ impl Subject {
     #[must_use]
     pub fn of(statement: &str) -> Option<Self> {
         let mut words = Words { tokens: Tokens::new(statement).peekable() };
-        match words.any_of(&["CREATE", "DROP", "ALTER"])? {
+        match words.any_of(&["CREATE", "DROP", "ALTER", "REINDEX"])? {
             "ALTER" => altered(&mut words),
             "CREATE" => created(&mut words),
-            _ => dropped(&mut words),
+            "DROP" => dropped(&mut words),
+            _ => remade(&mut words),
         }
+    }
+}
+
+/// Returns whether a statement may be run twice by its own words: it says so, or it only puts in order what is there.
+#[must_use]
+pub fn may_be_repeated(statement: &str) -> bool {
+    const PUTS_IN_ORDER: &[&str] =
+        &["ANALYZE", "VACUUM", "REINDEX", "CLUSTER", "REFRESH", "OPTIMIZE", "CHECKPOINT", "FLUSH"];
+    let mut words = Words { tokens: Tokens::new(statement).peekable() };
+    match words.any_of(&["CREATE", "DROP", "ALTER"]) {
+        None => words.any_of(PUTS_IN_ORDER).is_some(),
+        // Which of its changes says so cannot be seen by words alone.
+        Some("ALTER") => Subject::of(statement).is_some_and(|subject| subject.repeatable == Repeatable::Yes),
+        Some(_) => (words.word("OR") && words.word("REPLACE")) || words.say_if_exists(),
     }
 }
 
@@ -113,6 +130,14 @@ fn dropped(words: &mut Words<'_>) -> Option<Subject> {
     let name = words.name()?;
     let table = if words.word("ON") { words.name() } else { None };
     words.is_alone().then_some(Subject { change: Change::TakenAway, kind, name, table, repeatable, locking })
+}
+
+fn remade(words: &mut Words<'_>) -> Option<Subject> {
+    words.options();
+    let kind = words.kind()?;
+    let locking = words.locking();
+    let name = words.name()?;
+    Some(Subject { change: Change::Remade, kind, name, table: None, repeatable: Repeatable::Yes, locking })
 }
 
 /// One column that is added or dropped; of several changes at once nothing is said.
@@ -147,7 +172,7 @@ fn altered(words: &mut Words<'_>) -> Option<Subject> {
     }
     let repeatable = match change {
         Change::Made => words.repeatable(&["IF", "NOT", "EXISTS"]),
-        Change::TakenAway => words.repeatable(&["IF", "EXISTS"]),
+        _ => words.repeatable(&["IF", "EXISTS"]),
     };
     let name = vec![words.identifier()?];
     let subject = Subject {
@@ -189,6 +214,25 @@ impl Words<'_> {
 
     fn repeatable(&mut self, words: &[&str]) -> Repeatable {
         if words.iter().all(|word| self.word(word)) { Repeatable::Yes } else { Repeatable::No }
+    }
+
+    /// Returns whether `IF EXISTS` or `IF NOT EXISTS` comes before any body: behind it such words would mean something else.
+    fn say_if_exists(&mut self) -> bool {
+        const BEFORE_THE_NAME: usize = 8;
+        (0..BEFORE_THE_NAME).any(|_| match self.tokens.next() {
+            Some(token) if token.is_word("IF") => {
+                self.word("NOT");
+                self.word("EXISTS")
+            }
+            _ => false,
+        })
+    }
+
+    /// Passes over options in parentheses.
+    fn options(&mut self) {
+        if self.tokens.next_if_eq(&Token::Other('(')).is_some() {
+            self.tokens.by_ref().find(|token| *token == Token::Other(')'));
+        }
     }
 
     fn identifier(&mut self) -> Option<Identifier> {
@@ -327,7 +371,11 @@ mod tests {
             };
             name.iter().map(part).collect::<Vec<_>>().join(".")
         };
-        let change = if subject.change == Change::Made { "+" } else { "-" };
+        let change = match subject.change {
+            Change::Made => "+",
+            Change::TakenAway => "-",
+            Change::Remade => "=",
+        };
         let kind = format!("{:?}", subject.kind).to_lowercase();
         let table = subject.table.as_deref().map(|table| format!(" of {}", path(table))).unwrap_or_default();
         let repeatable = if subject.repeatable == Repeatable::Yes { " repeatable" } else { "" };
@@ -343,6 +391,10 @@ mod tests {
             ("-- why\nCREATE VIEW v AS SELECT 1", "+ view v"),
             ("CREATE UNIQUE INDEX CONCURRENTLY i ON ONLY \"S\".t (a, b)", "+ index i of \"S\".t concurrent"),
             ("CREATE MATERIALIZED VIEW IF NOT EXISTS m AS SELECT 1", "+ view m repeatable"),
+            (
+                "REINDEX (VERBOSE, CONCURRENTLY FALSE) INDEX CONCURRENTLY s.i",
+                "= index s.i repeatable concurrent",
+            ),
             ("DROP TABLE IF EXISTS [b c]", "- table \"b c\" repeatable"),
             ("DROP INDEX i ON t", "- index i of t"),
             ("DROP INDEX CONCURRENTLY s.i CASCADE", "- index s.i concurrent"),
@@ -351,6 +403,29 @@ mod tests {
             ("ALTER TABLE t DROP c", "- column c of t"),
         ] {
             assert_eq!(told(statement).as_deref(), Some(expected), "{statement}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_repeated_says_so_by_its_words() {
+        for statement in [
+            "VACUUM FULL",
+            "/* x */ analyze t",
+            "CREATE OR REPLACE VIEW v AS SELECT 1",
+            "CREATE DEFINER = `a`@`b` PROCEDURE IF NOT EXISTS p() SELECT 1",
+            "DROP TRIGGER IF EXISTS t",
+            "ALTER TABLE t ADD COLUMN IF NOT EXISTS c int",
+        ] {
+            assert!(may_be_repeated(statement), "{statement}");
+        }
+        for statement in [
+            "CREATE VIEW v AS SELECT a OR REPLACE('b', 'c', 'd')",
+            "CREATE PROCEDURE p() BEGIN DECLARE a int; SELECT 1; DROP TABLE IF EXISTS t; END",
+            "ALTER TABLE t ADD COLUMN IF NOT EXISTS c int, ADD COLUMN d int",
+            "INSERT INTO t VALUES ('IF NOT EXISTS')",
+            "CREATE",
+        ] {
+            assert!(!may_be_repeated(statement), "{statement}");
         }
     }
 

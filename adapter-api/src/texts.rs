@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::connection::TableName;
 use crate::dialect::{Count, Dialect, NewRow, RowState, Text};
-use crate::subject::{Change, Identifier, Kind, Repeatable, Subject};
+use crate::subject::{self, Change, Identifier, Kind, Subject};
 use crate::value::Value;
 
 /// How an engine reckons with time. In each template `{}` stands for the argument.
@@ -160,17 +160,24 @@ pub fn traces(
     statement: &str,
     exists: impl FnOnce(&Subject) -> Option<String>,
 ) -> Option<String> {
+    // Whether one that may be run twice was carried out makes no difference.
+    if subject::may_be_repeated(statement) {
+        return Some(trace(dialect, "nothing", 0, "1 = 0"));
+    }
     let subject = Subject::of(statement)?;
     let exists = exists(&subject)?;
-    let (is, condition) = match subject.change {
-        Change::Made => ("there", exists),
-        Change::TakenAway => ("gone", format!("NOT ({exists})")),
-    };
-    // Whether one that may be run twice was carried out makes no difference.
-    let condition = if subject.repeatable == Repeatable::Yes { "1 = 0" } else { &condition };
-    let what = format!("{} is {is}", called(&subject));
-    let what = dialect.literal(&what.as_str().into());
-    Some(format!("SELECT {what}, NULL FROM (SELECT 1 AS one) one WHERE {condition}"))
+    let called = called(&subject);
+    Some(match subject.change {
+        Change::Made => trace(dialect, &format!("{called} is there"), 0, &exists),
+        // Whoever took it away, that is all there was to do.
+        Change::TakenAway => trace(dialect, &format!("{called} is gone"), 1, &format!("NOT ({exists})")),
+        Change::Remade => return None,
+    })
+}
+
+fn trace(dialect: &dyn Dialect, what: &str, is_done: u32, condition: &str) -> String {
+    let what = dialect.literal(&what.into());
+    format!("SELECT {what}, NULL, {is_done} FROM (SELECT 1 AS one) one WHERE {condition}")
 }
 
 /// Returns what a subject is called in messages: ``the column `t.c` ``.

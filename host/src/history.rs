@@ -331,13 +331,14 @@ impl<'a> Session<'a> {
         self.read_text(&Text::StatementChecksums { history: &history, position })
     }
 
-    /// Looks for what a statement may have left in the database. `None`: of such a statement it cannot be told.
+    /// Looks for what a statement may have left in the database, the one at which the attempt in row `position` ended.
+    /// `None`: of such a statement it cannot be told.
     ///
     /// # Errors
     ///
     /// A lost connection. Whatever else keeps the server from telling is an answer: it cannot be told.
-    pub fn traces(&mut self, statement: &str) -> Result<Option<Vec<Trace>>> {
-        let texts = self.dialect.text(&Text::Traces { statement });
+    pub fn traces(&mut self, statement: &str, position: Option<i64>) -> Result<Option<Vec<Trace>>> {
+        let texts = self.dialect.text(&Text::Traces { history: &self.table, position, statement });
         let Some(text) = texts.and_then(|texts| texts.into_iter().next()) else {
             return Ok(None);
         };
@@ -380,13 +381,26 @@ impl<'a> Session<'a> {
 pub struct Trace {
     /// What it is.
     pub what: String,
-    /// The statement that removes it. None for what may be a whole success, or somebody else's.
+    /// The statement that removes it.
     pub removal: Option<String>,
+    /// Whether anything is left to do of the statement.
+    pub verdict: Verdict,
+}
+
+/// What a trace tells of its statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing of it is left to do.
+    Done,
+    /// It may be the work of somebody else.
+    Unclear,
 }
 
 fn trace(row: &[Value<'static>]) -> Option<Trace> {
     let text = |index: usize| row.get(index).and_then(Value::as_text).map(str::to_owned);
-    Some(Trace { what: text(0)?, removal: text(1) })
+    let is_done = row.get(2).and_then(Value::as_int) == Some(1);
+    let verdict = if is_done { Verdict::Done } else { Verdict::Unclear };
+    Some(Trace { what: text(0)?, removal: text(1), verdict })
 }
 
 fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]> {

@@ -2,6 +2,7 @@
 //! what it cannot know.
 
 use insta::assert_snapshot;
+use mysql::prelude::Queryable;
 use rstest::rstest;
 use whimbrel_tests::{Database, Engine, Outcome, Postgres, Product, Project, Sqlite, until};
 
@@ -235,7 +236,8 @@ impl Case {
                 "now() - interval '1 hour'",
             ),
             _ => (
-                "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'",
+                "SELECT id FROM information_schema.processlist WHERE db = DATABASE() \
+                 AND state IN ('User sleep', 'Waiting for table metadata lock')",
                 "KILL {}",
                 "'2001-01-01 00:00:00'",
             ),
@@ -246,7 +248,6 @@ impl Case {
         database.execute(&end.replace("{}", &database.lines(sessions).concat()));
         until("the server has ended it", || database.lines(sessions).is_empty());
         database.execute(&format!("UPDATE whimbrel_migrations SET lease_until = {long_ago}"));
-        database.execute("UPDATE pause SET seconds = 0");
     }
 }
 
@@ -264,6 +265,7 @@ fn up_goes_on_at_the_statement_in_which_its_run_was_killed(
     );
     let project = case.project(&lasting(case.database.engine(), third));
     case.killed_in_the_third_statement(&project);
+    case.database.execute("UPDATE pause SET seconds = 0");
     assert_eq!(case.log(), ["1|up|started|2|5"]);
     case.edit(&project, "'whimbrel'", "'ruff'");
     let refused = case.up(&project).exits(4);
@@ -275,6 +277,50 @@ fn up_goes_on_at_the_statement_in_which_its_run_was_killed(
     let seen = if third == Third::Data { "SELECT seen FROM gate" } else { "SELECT count(*) FROM gate_seen" };
     assert_eq!(case.database.lines(seen), ["1"]);
     assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|applied|5|5"]);
+}
+
+/// The server may have come to the end of a statement and not to its mark.
+#[rstest]
+fn what_is_gone_is_not_dropped_again(#[values(0, 1)] server: usize) {
+    let case = cases().remove(server);
+    case.database.execute("CREATE TABLE gate (seen integer)");
+    let project = case.project(&FIVE.replace("INSERT INTO flok VALUES ('curlew')", "DROP TABLE gate"));
+    let mut reader = mysql::Conn::new(case.database.url().as_str()).expect("the server takes a client");
+    reader.query_drop("START TRANSACTION; SELECT * FROM gate").expect("the table is there");
+    case.killed_in_the_third_statement(&project);
+    reader.query_drop("COMMIT; DROP TABLE gate").expect("the table is still there");
+    let resumed = case.up(&project).exits(0);
+    assert!(resumed.mentions("goes on at statement 4 of 5"), "{resumed:?}");
+    assert_eq!(case.seen(), ["godwit", "whimbrel"]);
+    assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|applied|5|5"]);
+}
+
+/// What was to take the place of an index stays behind, marked as invalid, and would be one more with every attempt.
+#[test]
+fn an_index_that_was_not_rebuilt_leaves_nothing_behind_in_the_end() {
+    let database = Postgres::fresh();
+    database.execute("CREATE TABLE flock (bird text); CREATE INDEX by_bird ON flock (bird)");
+    let mut writer = database.client();
+    writer.batch_execute("BEGIN; INSERT INTO flock VALUES ('ruff')").expect("nobody else writes");
+    let script = "REINDEX INDEX CONCURRENTLY by_bird;\n";
+    let project = Project::new().file("migrations/postgres/001_flock.sql", script);
+    let up = || project.run(["up", "postgres", "--statement-timeout", "300ms", "--url", &database.url()]);
+    assert_snapshot!(up().redacted(), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_flock` failed at its first statement, which left something behind
+      --> migrations/postgres/001_flock.sql:1:1
+      1 | REINDEX INDEX CONCURRENTLY by_bird;
+        | ^
+      caused by: canceling statement due to statement timeout
+    state: no statement of `001_flock` is in the database; the index `by_bird_ccnew` is there and invalid
+    hint: fix what made it fail and run `whimbrel up postgres` again, which runs `DROP INDEX CONCURRENTLY public.by_bird_ccnew` first
+    ");
+    writer.batch_execute("COMMIT").expect("it was open");
+    let _ = up().exits(0);
+    let indexes = "SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 'flock'::regclass";
+    assert_eq!(database.lines(indexes), ["by_bird|t"]);
 }
 
 #[test]

@@ -83,7 +83,10 @@ impl<'a> Encoded<'a> {
             Text::StatementChecksums { history, position } => {
                 Encoded::of(code::STATEMENT_CHECKSUMS).table(history).number(key::POSITION, position)
             }
-            Text::Traces { statement } => Encoded::of(code::TRACES).text(key::STATEMENT, Some(statement)),
+            Text::Traces { history, position, statement } => Encoded::of(code::TRACES)
+                .table(history)
+                .optional(key::POSITION, position)
+                .text(key::STATEMENT, Some(statement)),
         }
     }
 
@@ -192,7 +195,11 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
             let position = arguments.number(key::POSITION)?;
             answer(&Text::StatementChecksums { history: &history?, position })
         }
-        code::TRACES => answer(&Text::Traces { statement: &arguments.text(key::STATEMENT)? }),
+        code::TRACES => answer(&Text::Traces {
+            history: &history?,
+            position: arguments.number(key::POSITION),
+            statement: &arguments.text(key::STATEMENT)?,
+        }),
         _ => return None,
     })
 }

@@ -256,7 +256,7 @@ impl Dialect for MySqlDialect {
             }
             Text::Limit { limits } => self.limit(limits),
             Text::ResetSession => self.reset(),
-            Text::Traces { statement } => vec![traces::text(self, statement)?],
+            Text::Traces { statement, .. } => vec![traces::text(self, statement)?],
             other => return texts::common(self, &CLOCK, other),
         })
     }

@@ -155,7 +155,9 @@ impl Dialect for PostgresDialect {
             }
             Text::Limit { limits } => limit("SET", limits),
             Text::ResetSession => RESET.iter().map(ToString::to_string).collect(),
-            Text::Traces { statement } => vec![traces::text(self, statement)?],
+            Text::Traces { history, position, statement } => {
+                vec![traces::text(self, statement, history, *position)?]
+            }
             other => return texts::common(self, &CLOCK, other),
         })
     }

@@ -2,17 +2,32 @@
 //! `CONCURRENTLY` leaves behind.
 
 use whimbrel_adapter_api::subject::{Change, Identifier, Kind, Locking, Quoting, Subject};
-use whimbrel_adapter_api::texts;
+use whimbrel_adapter_api::{TableName, texts};
 
 use crate::dialect::{PostgresDialect, literal, quote};
 
-/// Returns the text that finds what a statement has left.
-pub(crate) fn text(dialect: &PostgresDialect, statement: &str) -> Option<String> {
-    let subject = Subject::of(statement)?;
-    if (subject.locking, subject.change) == (Locking::Concurrent, Change::Made) {
-        return made_concurrently(&subject);
+/// Returns the text that finds what a statement of an attempt has left.
+pub(crate) fn text(
+    dialect: &PostgresDialect,
+    statement: &str,
+    history: &TableName,
+    position: Option<i64>,
+) -> Option<String> {
+    let subject = Subject::of(statement);
+    match subject.as_ref().map(|subject| (subject.change, subject.kind, subject.locking)) {
+        Some((Change::Made, Kind::Index, _)) => made(subject.as_ref()?, &since(dialect, history, position)),
+        Some((Change::Remade, _, Locking::Concurrent)) => Some(remade(subject.as_ref()?)),
+        _ => texts::traces(dialect, statement, exists),
     }
-    texts::traces(dialect, statement, exists)
+}
+
+/// Returns the condition under which `c`, a row of a catalogue, came into being after the last mark of an attempt.
+fn since(dialect: &PostgresDialect, history: &TableName, position: Option<i64>) -> String {
+    let Some(position) = position else { return "false".to_owned() };
+    format!(
+        "pg_catalog.age(c.xmin) < (SELECT pg_catalog.age(h.xmin) FROM {} h WHERE h.position = {position})",
+        texts::qualified(dialect, history)
+    )
 }
 
 fn exists(subject: &Subject) -> Option<String> {
@@ -30,17 +45,32 @@ fn exists(subject: &Subject) -> Option<String> {
     })
 }
 
-/// An index that is made while others write. Where that fails it stays, marked as invalid: `IF NOT EXISTS` takes it for a
-/// good one.
-fn made_concurrently(subject: &Subject) -> Option<String> {
+const DROP: &str = "pg_catalog.format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)";
+
+/// An index. Where it fails to be made while others write it stays, marked as invalid: `IF NOT EXISTS` takes it for a good
+/// one.
+fn made(subject: &Subject, since: &str) -> Option<String> {
     let found = index_of_table(subject)?;
     let what = |state: &str| literal(&format!("{} is {state}", texts::called(subject)).as_str().into());
     Some(format!(
-        "SELECT CASE WHEN x.indisvalid THEN {there} ELSE {invalid} END, CASE WHEN NOT x.indisvalid THEN \
-         pg_catalog.format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname) END FROM {found}",
+        "SELECT CASE WHEN x.indisvalid THEN {there} ELSE {invalid} END, CASE WHEN NOT x.indisvalid THEN {DROP} END, \
+         CASE WHEN x.indisvalid AND {since} THEN 1 ELSE 0 END FROM {found}",
         there = what("there"),
         invalid = what("there and invalid"),
     ))
+}
+
+/// Indexes that were to take the place of others, or had to make room for them.
+fn remade(subject: &Subject) -> String {
+    let named = relation(&subject.name);
+    let table = match subject.kind {
+        Kind::Index => format!("(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = {named})"),
+        _ => named,
+    };
+    format!(
+        "SELECT pg_catalog.format('the index `%s` is there and invalid', c.relname), {DROP}, 0 FROM {INDEXES} \
+         WHERE x.indrelid = {table} AND NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'"
+    )
 }
 
 const INDEXES: &str = "pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid \

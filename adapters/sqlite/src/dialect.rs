@@ -132,7 +132,7 @@ impl Dialect for SqliteDialect {
             Text::Begin { limits } => [limit(limits)?, vec!["BEGIN IMMEDIATE".to_owned()]].concat(),
             Text::Limit { limits } => limit(limits)?,
             Text::ResetSession => self.reset(),
-            Text::Traces { statement } => vec![traces::text(self, statement)?],
+            Text::Traces { statement, .. } => vec![traces::text(self, statement)?],
             other => return texts::common(self, &CLOCK, other),
         })
     }

@@ -147,7 +147,7 @@ fn left_behind(failure: &Failure, job: &Job, session: &mut Session<'_>) -> Vec<T
     let Some(statement) = statement.filter(|statement| statement.class == Class::NoTransaction) else {
         return Vec::new();
     };
-    let traces = session.traces(&statement.text).ok().flatten().unwrap_or_default();
+    let traces = session.traces(&statement.text, None).ok().flatten().unwrap_or_default();
     traces.into_iter().filter(|trace| trace.removal.is_some()).collect()
 }
 

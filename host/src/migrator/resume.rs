@@ -9,7 +9,7 @@ use whimbrel_adapter_api::{Lexer, Marking};
 
 use super::failure;
 use crate::error::{Name, Place, Problem, Result};
-use crate::history::{Session, Trace};
+use crate::history::{Session, Trace, Verdict};
 use crate::plan::{self, NextStatement, Resumed, Step};
 use crate::script::checksums::{Checksums, Comparison};
 use crate::script::{self, Outline, Special, Treatment};
@@ -38,8 +38,10 @@ pub(super) fn treatment(
 ) -> Result<Treatment> {
     let halt = Halt { whole: &whole, step, resumed, database };
     let next = halt.compare(session)?;
-    let removals = halt.removals(next, session)?;
-    let done = resumed.statements_done;
+    let (done, removals) = match halt.look(next, session)? {
+        Found::Done => (resumed.statements_done + 1, Vec::new()),
+        Found::NotDone { removals } => (resumed.statements_done, removals),
+    };
     let rest = whole.treatment.clone().resumed(done, whole.outline);
     let rest = rest.map_err(|special| halt.session_state(special))?;
     let scene = [rest.scene, removals].concat();
@@ -61,6 +63,14 @@ pub(super) fn treatment(
 enum Next {
     Unchanged,
     Edited,
+}
+
+/// What is in the database of the statement at which the attempt ended.
+enum Found {
+    /// All of it.
+    Done,
+    /// Nothing, once these statements have run.
+    NotDone { removals: Vec<String> },
 }
 
 /// What is said when a script cannot be gone on with.
@@ -93,28 +103,32 @@ impl Halt<'_> {
         }
     }
 
-    /// Returns the statements that take away what the statement at which the attempt ended has left.
-    fn removals(&self, next: Next, session: &mut Session<'_>) -> Result<Vec<String>> {
+    /// Looks what is in the database of the statement at which the attempt ended.
+    fn look(&self, next: Next, session: &mut Session<'_>) -> Result<Found> {
         let (done, Whole { script, lexer, treatment, .. }) = (self.resumed.statements_done, self.whole);
-        if done == treatment.statements {
-            return Ok(Vec::new());
-        }
+        let nothing = Found::NotDone { removals: Vec::new() };
         let index = treatment.index_in_file(done);
-        let Some(statement) = script::statement(script, lexer, index) else {
-            return Ok(Vec::new());
-        };
+        let statement = script::statement(script, lexer, index).filter(|_| done < treatment.statements);
+        let Some(statement) = statement else { return Ok(nothing) };
+        let marking = treatment.marking(index, statement.class);
         // It would have been marked if it were in.
-        if next == Next::Unchanged && treatment.marking(index, statement.class) == Marking::Joined {
-            return Ok(Vec::new());
+        if next == Next::Unchanged && marking == Marking::Joined {
+            return Ok(nothing);
         }
-        let traces = session.traces(&statement.text)?;
-        let is_clear = |traces: &[Trace]| traces.iter().all(|trace| trace.removal.is_some());
-        let is_known = next == Next::Unchanged && traces.as_deref().is_some_and(is_clear);
-        let traces = traces.unwrap_or_default();
-        if self.resumed.next == NextStatement::InFlight && !is_known {
-            return Err(self.in_flight(next, traces).into());
+        let traces = session.traces(&statement.text, Some(self.resumed.position))?;
+        let all = |is: fn(&Trace) -> bool| traces.iter().flatten().all(is);
+        let is_known = traces.is_some() && next == Next::Unchanged;
+        if self.resumed.next == NextStatement::NotApplied
+            || (is_known && all(|trace| trace.removal.is_some()))
+        {
+            let removals = traces.into_iter().flatten().filter_map(|trace| trace.removal).collect();
+            return Ok(Found::NotDone { removals });
         }
-        Ok(traces.into_iter().filter_map(|trace| trace.removal).collect())
+        // Behind one without a mark others may have been done too.
+        if is_known && marking == Marking::Marked && all(|trace| trace.verdict == Verdict::Done) {
+            return Ok(Found::Done);
+        }
+        Err(self.in_flight(next, traces.unwrap_or_default()).into())
     }
 
     fn what(&self) -> String {

@@ -109,10 +109,13 @@ impl Connection for ModelConnection {
                 }
                 text => match text.split_once(' ') {
                     Some(("TRACES", statement)) => {
-                        rows.columns(set, &["what", "removal"]);
+                        rows.columns(set, &["what", "removal", "is_done"]);
                         let left = data.left_by(statement).map_err(|error| ReadError { set, error })?;
+                        // One kind of engine can tell what was made since; of what is gone nobody needs to.
+                        let is_done = self.kind == Kind::Transactional || statement.starts_with("DROP");
                         if let Some(what) = &left {
-                            let _ = rows.row(set, &[what.as_str().into(), Value::Null]);
+                            let row = [what.as_str().into(), Value::Null, Value::Int(i64::from(is_done))];
+                            let _ = rows.row(set, &row);
                         }
                     }
                     Some((column @ ("SCRIPT" | "CHECKSUMS"), position)) => {

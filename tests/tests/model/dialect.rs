@@ -54,7 +54,7 @@ impl Dialect for Words {
             Text::ResetSession => "RESET".to_owned(),
             Text::Record { row, .. } => format!("RECORD {}", serde_json::to_string(&written(row)).ok()?),
             Text::StatementChecksums { position, .. } => format!("CHECKSUMS {position}"),
-            Text::Traces { statement } => format!("TRACES {statement}"),
+            Text::Traces { statement, .. } => format!("TRACES {statement}"),
             Text::Mark { position, statements_done, lease, .. } => {
                 format!("MARK {position} {} {}", counted(*statements_done), lease.as_millis())
             }

@@ -323,7 +323,8 @@ fn every_text_arrives_with_its_arguments() {
         Text::Finish { history, position, state, statements_done: Count::Exactly(u64::MAX) },
         Text::DownScript { history, position },
         Text::StatementChecksums { history, position },
-        Text::Traces { statement: "CREATE TABLE naïve" },
+        Text::Traces { history, position: None, statement: "CREATE TABLE naïve" },
+        Text::Traces { history, position: Some(position), statement: "" },
     ];
     for text in &texts {
         assert_eq!(dialect.text(text), Some(vec![format!("{text:?}"), String::new()]));
