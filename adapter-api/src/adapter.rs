@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::codes::codes;
 use crate::connection::{Access, Connection};
@@ -182,6 +183,9 @@ pub struct ConnectOptions {
     pub password: Option<Secret>,
     /// The text of the adapter's password file, where neither of the two has one.
     pub password_file: Option<Secret>,
+    /// How long a text of [`Connection::read`](crate::Connection::read) waits for a lock, where the engine lets readers
+    /// wait and has no limit of its own.
+    pub lock_limit: Option<Duration>,
 }
 
 impl ConnectOptions {
@@ -194,6 +198,7 @@ impl ConnectOptions {
             access: Access::ReadWrite,
             password: None,
             password_file: None,
+            lock_limit: None,
         }
     }
 }

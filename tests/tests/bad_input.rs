@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use insta::assert_snapshot;
+use mysql::prelude::Queryable;
 use nix::unistd::geteuid;
 use whimbrel_tests::birds::{database, empty, history, project, tables};
 use whimbrel_tests::{Database, Outcome, Postgres, Product, Project, built_file};
@@ -269,4 +270,32 @@ fn a_lease_that_may_be_true_is_waited_for() {
     leave_started(&database(&project), &format!("{soon}, {soon}"));
     let outcome = project.run(["up", "--wait-for-runner", "100ms"]).exits(6);
     assert!(outcome.mentions("waiting for another run (ana@build-7 pid 4121)"), "{outcome:?}");
+}
+
+/// A reader waits for a lock as well, and servers let it wait for ever.
+#[test]
+fn a_history_that_somebody_keeps_locked_is_given_up_in_time() {
+    let (postgres, mariadb, mysql) = (Postgres::fresh(), Product::MariaDb.fresh(), Product::MySql.fresh());
+    let project = Project::new()
+        .file("migrations/postgres/001_species.sql", "CREATE TABLE species (id int);\n")
+        .file("migrations/mysql/001_species.sql", "CREATE TABLE species (id int);\n");
+    let mut on_postgres = postgres.client();
+    let mut on_mysql = [mariadb.client(), mysql.client()];
+    let databases: [&dyn Database; 3] = [&postgres, &mariadb, &mysql];
+    let run = |command: &str, database: &dyn Database| {
+        project.run([command, database.engine().adapter(), "--url", &database.url(), "--lock-timeout", "1s"])
+    };
+    for database in databases {
+        let _ = run("up", database).exits(0);
+    }
+    on_postgres.batch_execute("BEGIN; LOCK TABLE whimbrel_migrations").expect("nobody else has it");
+    for client in &mut on_mysql {
+        client.query_drop("LOCK TABLES whimbrel_migrations WRITE").expect("nobody else has it");
+    }
+    for database in databases {
+        for command in ["up", "status"] {
+            let outcome = run(command, database).exits(6);
+            assert!(outcome.mentions("another session keeps the history table"), "{outcome:?}");
+        }
+    }
 }

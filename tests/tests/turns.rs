@@ -293,7 +293,7 @@ fn a_lost_fence_before_a_stepwise_migration_is_cleared_with_the_next_read(
         messages.iter().filter(|message| message.text.starts_with("ROLLBACK")).collect();
     let [clearing] = clearing.as_slice() else { panic!("one fence was lost:\n{}", proxy.client_text()) };
     assert!(
-        clearing.text.contains("RELEASE_ALL_LOCKS") && clearing.text.contains("SELECT position"),
+        clearing.text.contains("RELEASE_ALL_LOCKS") && clearing.text.contains("position, migration, attempt"),
         "{}",
         clearing.text
     );

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::mem::{align_of, offset_of, size_of};
+use std::time::Duration;
 
 use abi_stable::std_types::{ROption, RResult, RSlice, RVec, Tuple2};
 
@@ -29,6 +30,8 @@ mod info_key {
 mod options_key {
     pub(super) const PASSWORD: u32 = 1;
     pub(super) const PASSWORD_FILE: u32 = 2;
+    /// In milliseconds.
+    pub(super) const LOCK_LIMIT: u32 = 3;
 }
 
 mod error_key {
@@ -212,9 +215,12 @@ pub(super) fn import_info(info: AInfo) -> Info {
 pub(super) fn with_options<T>(options: &ConnectOptions, call: impl FnOnce(AConnectOptions<'_>) -> T) -> T {
     let passwords =
         [(options_key::PASSWORD, &options.password), (options_key::PASSWORD_FILE, &options.password_file)];
+    let lock_limit = options.lock_limit.map(|limit| limit.as_millis().to_string());
     let facts: Vec<_> = passwords
         .into_iter()
-        .filter_map(|(key, secret)| Some(Tuple2(Code(key), lent(secret.as_ref()?.reveal()))))
+        .filter_map(|(key, secret)| Some((key, secret.as_ref()?.reveal())))
+        .chain(lock_limit.as_deref().map(|limit| (options_key::LOCK_LIMIT, limit)))
+        .map(|(key, fact)| Tuple2(Code(key), lent(fact)))
         .collect();
     call(AConnectOptions {
         url: lent(options.url.reveal()),
@@ -228,11 +234,14 @@ pub(super) fn with_options<T>(options: &ConnectOptions, call: impl FnOnce(AConne
 pub(super) fn import_options(options: &AConnectOptions<'_>) -> Result<ConnectOptions, Error> {
     let fact = |key: u32| {
         let fact = options.ext.iter().find(|fact| fact.0.0 == key);
-        fact.map(|fact| Secret::new(text(fact.1)))
+        fact.map(|fact| text(fact.1))
     };
     Ok(ConnectOptions {
-        password: fact(options_key::PASSWORD),
-        password_file: fact(options_key::PASSWORD_FILE),
+        password: fact(options_key::PASSWORD).map(Secret::new),
+        password_file: fact(options_key::PASSWORD_FILE).map(Secret::new),
+        lock_limit: fact(options_key::LOCK_LIMIT)
+            .and_then(|limit| limit.parse().ok())
+            .map(Duration::from_millis),
         url: Secret::new(text(options.url)),
         application: text(options.application).into_owned(),
         access: Access::from_code(options.access.0)

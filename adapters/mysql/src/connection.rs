@@ -1,7 +1,9 @@
 //! A session with a MySQL or MariaDB server.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mysql::prelude::{Protocol, Queryable};
 use mysql::{Column, Conn, QueryResult, Row};
@@ -28,6 +30,8 @@ pub(crate) struct MySqlConnection {
     pub(crate) largest: Option<u64>,
     /// How the session reads quotes after login, once the facts are known.
     pub(crate) quoting: Quoting,
+    /// How long a reading text waits for a lock.
+    lock_limit: Option<Duration>,
     /// How many transactions are open inside each other.
     depth: u32,
     /// Whether the server itself rolled back the open transaction.
@@ -37,6 +41,21 @@ pub(crate) struct MySqlConnection {
     owed: Option<String>,
     /// Tells the canceller that the session's number may soon be another's.
     closed: Arc<AtomicBool>,
+}
+
+/// Returns a reading text with a limit on its waits for locks, which each of the two servers takes in its own way and for
+/// this statement alone.
+fn limited(text: &str, limit: Option<Duration>) -> Cow<'_, str> {
+    match (text.strip_prefix("SELECT "), limit) {
+        (Some(rest), Some(limit)) => {
+            let seconds = limit.as_millis().div_ceil(1000).max(1);
+            Cow::Owned(format!(
+                "/*M!100102 SET STATEMENT lock_wait_timeout = {seconds} FOR */ \
+                 SELECT /*+ SET_VAR(lock_wait_timeout = {seconds}) */ {rest}"
+            ))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// A part of the server's answer.
@@ -70,9 +89,10 @@ enum Body {
 }
 
 impl MySqlConnection {
-    pub(crate) fn new(handle: Conn, closed: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(handle: Conn, closed: Arc<AtomicBool>, lock_limit: Option<Duration>) -> Self {
         MySqlConnection {
             handle,
+            lock_limit,
             largest: None,
             quoting: Quoting::of(""),
             depth: 0,
@@ -184,10 +204,15 @@ impl Connection for MySqlConnection {
         if texts.is_empty() {
             return Ok(());
         }
+        let texts: Vec<_> = texts.iter().map(|text| limited(text, self.lock_limit)).collect();
         let owed = self.owed.take();
         let mut before_ours = owed.as_ref().map_or(0, |owed| owed.split(BETWEEN).count());
-        let packet =
-            owed.as_deref().into_iter().chain(texts.iter().copied()).collect::<Vec<_>>().join(BETWEEN);
+        let packet = owed
+            .as_deref()
+            .into_iter()
+            .chain(texts.iter().map(|text| &**text))
+            .collect::<Vec<_>>()
+            .join(BETWEEN);
         let mut sets = Sets::new(rows, texts.len() as u32);
         let outcome = self.exchange(&packet, &mut |answer| match answer {
             Answer::End(_) if before_ours > 0 => before_ours -= 1,
@@ -198,7 +223,7 @@ impl Connection for MySqlConnection {
             let before: usize = owed
                 .as_deref()
                 .into_iter()
-                .chain(texts.iter().copied().take(set as usize))
+                .chain(texts.iter().map(|text| &**text).take(set as usize))
                 .map(|text| text.len() + BETWEEN.len())
                 .sum();
             let length = texts.get(set as usize).map_or(0, |text| text.len());

@@ -69,7 +69,7 @@ impl Adapter for MySql {
         let closed = Arc::new(AtomicBool::new(false));
         let canceller =
             KillQuery { options: used, session: handle.connection_id(), closed: Arc::clone(&closed) };
-        let connection = MySqlConnection::new(handle, closed);
+        let connection = MySqlConnection::new(handle, closed, options.lock_limit);
         Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! Keeps no state of the server but the depth of the transactions that it opened itself.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use postgres::{Column, Row, SimpleQueryMessage};
 use whimbrel_adapter_api::walk::{Bracket, in_transaction};
@@ -27,11 +29,17 @@ pub(crate) struct PostgresConnection {
     application: String,
     /// How many transactions are open inside each other.
     depth: u32,
+    /// The text that limits how long a read waits for a lock.
+    limit: Option<String>,
 }
 
 impl PostgresConnection {
-    pub(crate) fn new(session: Session, application: String) -> Self {
-        PostgresConnection { session, application, depth: 0 }
+    pub(crate) fn new(session: Session, application: String, lock_limit: Option<Duration>) -> Self {
+        // For the transaction that the message is, so that a pooler's next client knows nothing of it.
+        let limit = |limit: Duration| {
+            format!("SELECT pg_catalog.set_config('lock_timeout', '{}', true)", limit.as_millis())
+        };
+        PostgresConnection { session, application, depth: 0, limit: lock_limit.map(limit) }
     }
 
     fn bracket(&self, options: &TransactionOptions) -> Bracket {
@@ -97,19 +105,21 @@ impl Connection for PostgresConnection {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         let owed = self.session.owed();
-        let before_ours = usize::from(owed.is_some());
-        let message = Message::of(owed.into_iter().chain(texts.iter().copied()));
+        let before: Vec<&str> = owed.into_iter().chain(self.limit.as_deref()).collect();
+        let before_ours = before.len();
+        let message = Message::of(before.into_iter().chain(texts.iter().copied()));
         let ticket =
             self.session.send(message.text(), Cells::Wanted).map_err(|error| ReadError { set: 0, error })?;
         let (mut completed, mut wanted) = (0, Wanted::More);
+        let is_wanted = |completed, wanted| completed >= before_ours && wanted == Wanted::More;
         let set_of = |statement: usize| statement.saturating_sub(before_ours) as u32;
         while let Some(answer) = self.session.next(ticket, &mut |_| {}) {
             match answer {
-                Ok(SimpleQueryMessage::RowDescription(columns)) if wanted == Wanted::More => {
+                Ok(SimpleQueryMessage::RowDescription(columns)) if is_wanted(completed, wanted) => {
                     let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
                     rows.columns(set_of(completed), &names);
                 }
-                Ok(SimpleQueryMessage::Row(row)) if wanted == Wanted::More => {
+                Ok(SimpleQueryMessage::Row(row)) if is_wanted(completed, wanted) => {
                     let cells: Vec<Value<'_>> = (0..row.len()).map(|index| row.get(index).into()).collect();
                     wanted = rows.row(set_of(completed), &cells);
                 }

@@ -71,7 +71,7 @@ impl Adapter for Postgres {
         let application = settings.application.take().unwrap_or_else(|| options.application.clone());
         settings.config.application_name(&application);
         let (session, cancel) = session::open(settings)?;
-        let connection = connection::PostgresConnection::new(session, application);
+        let connection = connection::PostgresConnection::new(session, application, options.lock_limit);
         Ok(Opened { connection: Box::new(connection), canceller: Arc::new(cancel) })
     }
 }

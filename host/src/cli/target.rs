@@ -92,7 +92,7 @@ impl Context<'_> {
         let options = self.options(database, &choice);
         let cancellation = Arc::clone(&options.cancellation);
         self.interrupt.watch()?;
-        let opened = self.connect(&choice, access, database.wait_for_database.value, output)?;
+        let opened = self.connect(&choice, access, database, output)?;
         self.interrupt.cancels(cancellation, opened.canceller);
         Ok(Target { migrator: Migrator::new(migrations, options), connection: opened.connection })
     }
@@ -102,16 +102,22 @@ impl Context<'_> {
         &self,
         choice: &Choice,
         access: Access,
-        limit: Duration,
+        database: &DatabaseConfig,
         output: &Output,
     ) -> Result<Opened, Problem> {
+        let limit = database.wait_for_database.value;
+        let connect_options = || {
+            let mut options = choice.options(access);
+            options.lock_limit = Some(lock_limit(database));
+            options
+        };
         let patience = Patience::new(limit, Arc::new(SystemClock));
-        let (adapter, options) = (Arc::clone(&choice.adapter), choice.options(access));
+        let (adapter, options) = (Arc::clone(&choice.adapter), connect_options());
         let first = self.interrupt.unless_signalled(move || adapter.connect(&options))?;
         let opened = match first {
             Err(error) if may_pass(&error) && !limit.is_zero() => {
                 output.waiting_for_database(&error.message);
-                let (adapter, options) = (Arc::clone(&choice.adapter), choice.options(access));
+                let (adapter, options) = (Arc::clone(&choice.adapter), connect_options());
                 self.interrupt.unless_signalled(move || try_again(adapter.as_ref(), &options, patience))?
             }
             first => first.map_err(|error| (error, Duration::ZERO)),
@@ -224,6 +230,13 @@ fn say_password(passwords: &FoundPasswords, output: &Output) {
         }
         (None, None) => output.warnings(passwords.warning.as_slice()),
     }
+}
+
+/// Returns how long is waited for somebody who keeps the history locked: as for another run, where nothing else is said.
+fn lock_limit(database: &DatabaseConfig) -> Duration {
+    let limit = database.lock_timeout.as_ref().map_or(database.wait_for_runner.value, |limit| limit.value);
+    // Servers take zero for no limit at all, and a moment is not worth an error.
+    limit.max(Duration::from_secs(1))
 }
 
 /// A server that is starting refuses or is silent. What else it says, it will say again.

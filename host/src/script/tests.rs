@@ -256,6 +256,17 @@ fn no_mark_is_made_where_it_would_break_the_script() {
 }
 
 #[test]
+fn a_mark_is_joined_where_statement_and_mark_go_together() {
+    let marking = |text: &str, index, class| stepwise(text).marking(index, class);
+    let script = "CREATE x; INSERT 1; SELECT ROW_COUNT();";
+    assert_eq!(marking(script, 0, Class::ImplicitCommit), Marking::Marked);
+    assert_eq!(marking(script, 1, Class::Transactional), Marking::Unmarked, "its count is asked for");
+    assert_eq!(marking("CREATE x; INSERT 1;", 1, Class::Transactional), Marking::Joined);
+    // A table that cannot roll back keeps its rows when the mark is taken back.
+    assert_eq!(marking("INSERT INTO log 1; INSERT 2;", 1, Class::Transactional), Marking::Marked);
+}
+
+#[test]
 fn data_in_a_script_needs_an_adapter_that_can_send_it() {
     assert_eq!(whole("COPY a FROM STDIN;"), Err(vec![Name::Unsupported]));
 }

@@ -43,11 +43,12 @@ fn connect_passes_its_options_and_fails_with_the_adapters_error() {
     let mut options = ConnectOptions::new(Secret::new("toy:bad"));
     options.access = Access::ReadOnly;
     assert_eq!(adapter.connect(&options).err(), Some(full_error()));
-    assert_eq!(toy.log()[0], "connect toy:bad whimbrel ReadOnly none none");
+    assert_eq!(toy.log()[0], "connect toy:bad whimbrel ReadOnly none none None");
     options.password = Some(Secret::new("hush"));
     options.password_file = Some(Secret::new("*:hush"));
+    options.lock_limit = Some(Duration::from_millis(1500));
     assert_eq!(adapter.connect(&options).err(), Some(full_error()));
-    assert_eq!(toy.log()[0], "connect toy:bad whimbrel ReadOnly hush *:hush");
+    assert_eq!(toy.log()[0], "connect toy:bad whimbrel ReadOnly hush *:hush Some(1.5s)");
 }
 
 #[test]

@@ -80,11 +80,12 @@ impl Adapter for Part {
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
-        let ConnectOptions { url, application, access, password, password_file } = options;
+        let ConnectOptions { url, application, access, password, password_file, lock_limit } = options;
         let passwords =
             [password, password_file].map(|secret| secret.as_ref().map_or("none", Secret::reveal));
         let passwords = passwords.join(" ");
-        self.0.enter("connect", format!("{} {application} {access:?} {passwords}", url.reveal()));
+        let rest = format!("{application} {access:?} {passwords} {lock_limit:?}");
+        self.0.enter("connect", format!("{} {rest}", url.reveal()));
         self.check_url(url)?;
         Ok(Opened { connection: Box::new(Part(self.0.clone())), canceller: Arc::new(Part(self.0.clone())) })
     }
