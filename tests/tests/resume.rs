@@ -279,6 +279,28 @@ fn up_goes_on_at_the_statement_in_which_its_run_was_killed(
     assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|applied|5|5"]);
 }
 
+/// A procedure may commit what nobody meant to be committed: our row with it, and no mark.
+#[rstest]
+fn what_a_hidden_commit_left_behind_is_not_run_again(#[values(0, 1)] server: usize) {
+    let case = cases().remove(server);
+    case.database.execute(
+        "CREATE TABLE flock (bird varchar(20)); CREATE PROCEDURE hidden() CREATE TABLE made (id integer)",
+    );
+    case.database.execute(
+        "CREATE TABLE gate (seen integer); INSERT INTO gate VALUES (0); \
+         CREATE TABLE pause (seconds integer); INSERT INTO pause VALUES (600)",
+    );
+    let project = case.project(
+        "INSERT INTO flock VALUES ('whimbrel');\nCALL hidden();\n\
+         UPDATE gate SET seen = seen + 1 WHERE SLEEP((SELECT seconds FROM pause)) = 0;\n",
+    );
+    case.killed_in_the_third_statement(&project);
+    case.database.execute("UPDATE pause SET seconds = 0");
+    let refused = case.up(&project).exits(5);
+    assert!(refused.mentions("statement 1 may be in the database or not"), "{refused:?}");
+    assert_eq!(case.seen(), ["whimbrel"], "it is in the database once");
+}
+
 /// The server may have come to the end of a statement and not to its mark.
 #[rstest]
 fn what_is_gone_is_not_dropped_again(#[values(0, 1)] server: usize) {

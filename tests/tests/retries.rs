@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 use mysql::prelude::Queryable;
+use rstest::rstest;
 use whimbrel_tests::{Database, Postgres, Product, Project, until};
 
 const BOTH: &str = "UPDATE flock SET seen = seen + 1;\nUPDATE sites SET seen = seen + 1;\n";
@@ -98,6 +99,23 @@ fn what_is_rolled_back_again_and_again_is_an_error_in_the_end() {
     state: `001_never` was rolled back
     hint: other sessions keep getting in its way; run `whimbrel up postgres` again when they are done
     ");
+}
+
+/// Nobody can see from the text that a procedure commits. What was rolled back then is not all of it.
+#[rstest]
+fn a_deadlock_behind_a_hidden_commit_runs_nothing_twice(
+    #[values(Product::MariaDb, Product::MySql)] server: Product,
+) {
+    let database = server.fresh();
+    database.execute(
+        "CREATE TABLE flock (seen integer); CREATE PROCEDURE hidden() CREATE TABLE made (id integer)",
+    );
+    let script = "INSERT INTO flock VALUES (1);\nCALL hidden();\n\
+                  SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'a deadlock';\n";
+    let project = Project::new().file("migrations/mysql/001_hidden.sql", script);
+    let run = project.run(["up", "mysql", "--url", &database.url()]).exits(5);
+    assert!(run.mentions("statement 1 may be in the database or not"), "{run:?}");
+    assert_eq!(database.lines("SELECT seen FROM flock"), ["1"]);
 }
 
 /// A runner that was stopped for longer than its lease, and wakes up.

@@ -5,7 +5,7 @@
 //!
 //! Decides nothing by itself that could run a statement twice; what cannot be known is the user's to say.
 
-use whimbrel_adapter_api::{Lexer, Marking};
+use whimbrel_adapter_api::{Lexer, Marking, Mode};
 
 use super::failure;
 use crate::error::{Name, Place, Problem, Result};
@@ -110,7 +110,11 @@ impl Halt<'_> {
         let index = treatment.index_in_file(done);
         let statement = script::statement(script, lexer, index).filter(|_| done < treatment.statements);
         let Some(statement) = statement else { return Ok(nothing) };
-        let marking = treatment.marking(index, statement.class);
+        let marking = match treatment.mode {
+            Mode::Stepwise => treatment.marking(index, statement.class),
+            // What was to be one transaction has no marks, and something has committed a part of it.
+            _ => Marking::Unmarked,
+        };
         // It would have been marked if it were in.
         if next == Next::Unchanged && marking == Marking::Joined {
             return Ok(nothing);
