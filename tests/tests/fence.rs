@@ -73,6 +73,24 @@ fn ten_runs_on_one_pooled_server_connection_apply_each_migration_once() {
     ten_at_once(&database, &database.pooler_url(Pool::Single), "postgres");
 }
 
+#[test]
+fn ten_runs_through_a_session_pooler_apply_each_migration_once() {
+    let database = Postgres::fresh();
+    ten_at_once(&database, &database.pooler_url(Pool::Session), "postgres");
+}
+
+#[test]
+fn ten_runs_of_a_role_that_owns_only_its_schema_apply_each_migration_once() {
+    let database = Postgres::fresh();
+    let tenant = database.role_with_password("tenant", "nothing but a schema");
+    let name = database.name();
+    database.execute(&format!(
+        "CREATE SCHEMA nest AUTHORIZATION {tenant}; ALTER DATABASE {name} SET search_path = nest, public; \
+         REVOKE CREATE, TEMPORARY ON DATABASE {name} FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC"
+    ));
+    ten_at_once(&database, &database.url_as(&tenant, "nothing but a schema"), "postgres");
+}
+
 #[rstest]
 fn ten_runs_on_a_fresh_mysql_apply_each_migration_once(#[values(MariaDb, MySql)] server: Product) {
     let database = server.fresh();
