@@ -154,6 +154,9 @@ codes! {
         Cancel = 7,
         /// `alive` can tell whether the server still works for a dead client.
         Liveness = 8,
+        /// [`Limits::statement`](crate::Limits::statement) ends every statement of a migration, whatever it does. One that is
+        /// silent for much longer is then cancelled, and the adapter given up if that does not help.
+        StatementLimit = 9,
     }
 }
 

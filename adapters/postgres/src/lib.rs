@@ -53,6 +53,7 @@ impl Adapter for Postgres {
             Capability::Arrays,
             Capability::Cancel,
             Capability::Liveness,
+            Capability::StatementLimit,
         ];
         Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
             .with_password_variable("PGPASSWORD")
