@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection as Handle, ErrorCode, Statement, params_from_iter, types};
-use whimbrel_adapter_api::walk::{Bracket, OneByOne, in_transaction, walk};
+use whimbrel_adapter_api::walk::{Bracket, OneByOne, in_transaction};
 use whimbrel_adapter_api::{
-    Connection, Dialect, Error, ErrorKind, Events, Liveness, ReadError, RowSet, RowSink, State, TableName,
-    TransactionBody, TransactionOptions, Value, Wanted, Work,
+    Connection, Dialect, Error, ErrorKind, Events, Liveness, ReadError, RowSet, RowSink, Rows, State,
+    TableName, TransactionBody, TransactionOptions, Value, Wanted, Work,
 };
 
-use crate::Trap;
 use crate::dialect::ProbeDialect;
+use crate::{Trap, lies};
 
 pub(crate) struct ProbeConnection {
     handle: Handle,
@@ -35,6 +35,16 @@ impl ProbeConnection {
         let mut statement = self.handle.prepare(sql).map_err(|error| from_driver(&error))?;
         hand_over(&mut statement, parameters, set, rows).map_err(|error| from_driver(&error))
     }
+
+    fn read_all(&self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
+        for (set, text) in (0..).zip(texts) {
+            let answer = self.trap.talk("read").and_then(|()| self.rows(text, Vec::new(), set, rows));
+            if answer.map_err(|error| ReadError { set, error })? == Wanted::Enough {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Connection for ProbeConnection {
@@ -51,13 +61,13 @@ impl Connection for ProbeConnection {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         self.trap.spring("read");
-        for (set, text) in (0..).zip(texts) {
-            let wanted = self.rows(text, Vec::new(), set, rows).map_err(|error| ReadError { set, error })?;
-            if wanted == Wanted::Enough {
-                break;
-            }
+        if !self.trap.is_honest() {
+            let mut read = Rows::default();
+            self.read_all(texts, &mut read)?;
+            lies::hand_over(&self.trap, read, rows);
+            return Ok(());
         }
-        Ok(())
+        self.read_all(texts, rows)
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
@@ -83,7 +93,8 @@ impl Connection for ProbeConnection {
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
         self.trap.spring("run");
-        walk(self, work, events)
+        let trap = self.trap.clone();
+        lies::run(self, &trap, work, events)
     }
 
     fn alive(&mut self, _attempt: &str) -> Result<Liveness, Error> {
@@ -116,6 +127,7 @@ impl Drop for ProbeConnection {
 impl OneByOne for ProbeConnection {
     fn execute(&mut self, statement: &str) -> Result<u64, Error> {
         self.trap.spring("execute");
+        self.trap.talk("execute")?;
         // SQLite counts from the statement that it was given, which is all that is left of the text.
         let refused = |error: rusqlite::Error| {
             let mut refused = from_driver(&error);

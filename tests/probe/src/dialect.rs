@@ -82,6 +82,18 @@ impl Dialect for ProbeDialect {
 
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
         self.trap.spring("text");
+        if self.trap.lies("no-texts") {
+            return None;
+        }
+        let leaves_out = match text {
+            Text::Record { .. } => "no-record",
+            Text::Finish { .. } => "no-finish",
+            Text::Begin { .. } => "no-begin",
+            _ => "empty-texts",
+        };
+        if self.trap.lies("empty-texts") || self.trap.lies(leaves_out) {
+            return Some(Vec::new());
+        }
         Some(match text {
             Text::Facts { history } => vec![self.facts_text(history)],
             Text::CreateHistory { history } => vec![self.create_history(history)],

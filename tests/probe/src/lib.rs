@@ -2,12 +2,15 @@
 //!
 //! Serves `probe:PATH` with SQLite underneath, one statement at a time, by the helpers that the contract offers. With
 //! `probe:PATH?panic=METHOD` it panics in the method of that name: `check_url`, `connect`, `cancel`, `drop`, `text`,
-//! or any of the connection's own. With `error=METHOD` it fails in `check_url` or `connect` instead. Where a
+//! or any of the connection's own. With `hang=METHOD` it never comes back from it, and says so in a file
+//! `hangs`. With `lie=WHAT` it says what is not so (see `lies`), with `garbage=METHOD` it
+//! fails with a message that nobody should print. With `error=METHOD` it fails in `check_url` or `connect` instead. Where a
 //! `password=…` follows, it quotes its url, as no adapter should. Without a path the database is in memory. With
 //! `PROBE_PANICS_ON_LOAD` in the environment it panics before there is an adapter to ask.
 
 mod connection;
 mod dialect;
+mod lies;
 
 use std::sync::Arc;
 
@@ -51,6 +54,7 @@ impl Adapter for Probe {
             Capability::TransactionalDdl,
             Capability::Savepoints,
             Capability::Cancel,
+            Capability::StatementLimit,
         ];
         Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
     }
@@ -65,6 +69,7 @@ impl Adapter for Probe {
         let (path, trap) = parse(&options.url)?;
         trap.spring("connect");
         trap.fail("connect")?;
+        trap.talk("connect")?;
         let handle = match (path, options.access) {
             ("", _) => rusqlite::Connection::open_in_memory(),
             (path, Access::ReadOnly) if !std::path::Path::new(path).exists() => {
@@ -93,6 +98,9 @@ fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=').ok_or_else(invalid)? {
             ("panic", method) => trap.panics = Some(method.into()),
+            ("hang", method) => trap.hangs = Some(method.into()),
+            ("lie", lie) => trap.lies = Some(lie.into()),
+            ("garbage", method) => trap.talks = Some(method.into()),
             ("error", method) => trap.fails = Some(method.into()),
             ("password", password) => trap.quote = format!(": {}, {password:?}", url.reveal()).into(),
             _ => return Err(invalid()),
@@ -101,10 +109,13 @@ fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
     Ok((path, trap))
 }
 
-/// The methods that panic or fail, if any.
+/// The methods that panic, hang or fail, if any.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trap {
     panics: Option<Arc<str>>,
+    hangs: Option<Arc<str>>,
+    lies: Option<Arc<str>>,
+    talks: Option<Arc<str>>,
     fails: Option<Arc<str>>,
     /// What stands behind the message.
     quote: Arc<str>,
@@ -115,6 +126,29 @@ impl Trap {
     pub(crate) fn spring(&self, method: &str) {
         if self.panics.as_deref() == Some(method) {
             panic!("the probe was told to panic in `{method}`{}", self.quote);
+        }
+        if self.hangs.as_deref() == Some(method) {
+            // For a test that waits until it hangs.
+            let _ = std::fs::write("hangs", method);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    pub(crate) fn is_honest(&self) -> bool {
+        self.lies.is_none()
+    }
+
+    pub(crate) fn lies(&self, lie: &str) -> bool {
+        self.lies.as_deref() == Some(lie)
+    }
+
+    /// Returns what no adapter should say, where it was told to.
+    pub(crate) fn talk(&self, method: &str) -> Result<(), Error> {
+        match self.talks.as_deref() == Some(method) {
+            true => Err(lies::garbage()),
+            false => Ok(()),
         }
     }
 
