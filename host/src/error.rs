@@ -334,6 +334,8 @@ names! {
     AdapterPanicked = "adapter-panicked", 9;
     /// An adapter answered something that the contract does not allow.
     AdapterMisbehaved = "adapter-misbehaved", 9;
+    /// An adapter does not come back from what it was asked for.
+    AdapterHangs = "adapter-hangs", 9;
     /// The program is wrong.
     Bug = "bug", 70;
     /// The results cannot be written to standard output.

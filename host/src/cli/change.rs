@@ -26,7 +26,11 @@ pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> R
     if up.dry_run {
         return preview(&mut target, Direction::Up, &reach, output);
     }
-    let report = target.migrator.up(target.connection.as_mut(), &reach, &mut output.observer())?;
+    let report = target.migrator.up(
+        target.connection.as_mut(),
+        &reach,
+        &mut context.interrupt.noting(output.observer()),
+    )?;
     output.report(&report);
     Ok(0)
 }
@@ -43,7 +47,11 @@ pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output
     if down.dry_run {
         return preview(&mut target, Direction::Down, &reach, output);
     }
-    let report = target.migrator.down(target.connection.as_mut(), &reach, &mut output.observer())?;
+    let report = target.migrator.down(
+        target.connection.as_mut(),
+        &reach,
+        &mut context.interrupt.noting(output.observer()),
+    )?;
     output.report(&report);
     Ok(0)
 }
@@ -52,7 +60,11 @@ pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output
 pub(super) fn redo(redo: &args::Redo, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let mut target =
         context.open_for_writing(redo.database.database.as_deref(), Wishes::default(), output)?;
-    let report = target.migrator.redo(target.connection.as_mut(), redo.steps, &mut output.observer())?;
+    let report = target.migrator.redo(
+        target.connection.as_mut(),
+        redo.steps,
+        &mut context.interrupt.noting(output.observer()),
+    )?;
     output.report(&report);
     Ok(0)
 }
@@ -69,7 +81,12 @@ pub(super) fn repair(repair: &args::Repair, context: &Context<'_>, output: &mut 
         (.., Some(statement)) => Settlement::ResumeAt(statement),
         _ => Settlement::AcceptChecksum,
     };
-    target.migrator.repair(target.connection.as_mut(), &id, settlement, &mut output.observer())?;
+    target.migrator.repair(
+        target.connection.as_mut(),
+        &id,
+        settlement,
+        &mut context.interrupt.noting(output.observer()),
+    )?;
     output.repaired(&id, settlement);
     Ok(0)
 }

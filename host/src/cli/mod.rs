@@ -7,13 +7,16 @@
 
 mod adapters;
 mod args;
+mod calls;
 mod change;
 mod interrupt;
+mod last_words;
 mod look;
 mod new;
 mod plan_file;
 mod target;
 mod usage;
+mod watched;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -45,9 +48,11 @@ fn run(arguments: &Arguments, environment: &Environment) -> u8 {
     let common = &arguments.common;
     let mut output = output(common, environment);
     let interrupt = Interrupt::default();
-    let context = target::Context { common, environment, interrupt: &interrupt };
+    let on_error = Answer::of(&arguments.command);
+    let context = target::Context { common, environment, interrupt: &interrupt, on_error };
     let answer = answer(&arguments.command, &context, &mut output).map_err(|error| interrupt.name(error));
-    let code = answer.unwrap_or_else(|error| Answer::of(&arguments.command).show(&error, &output));
+    let code = answer.unwrap_or_else(|error| on_error.show(&error, &output));
+    output.warnings(interrupt.of_the_end().as_slice());
     output.settle(code)
 }
 

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel_adapter_api::{
-    Access, Adapter, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName,
+    Access, Adapter, Capability, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName,
 };
 
+use super::Answer;
 use super::args::Common;
 use super::interrupt::Interrupt;
+use super::last_words::{LastWords, Stake};
+use super::watched::Watched;
 use crate::config::{Config, DatabaseConfig, Environment, Flags, Mode, OutOfOrder, Stage};
 use crate::error::{Name, Problem, Result, of_connection};
 use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
@@ -18,11 +21,17 @@ use crate::plan;
 use crate::runner::{Cancellation, Patience, SystemClock, Waited};
 use crate::source::Migrations;
 
+/// How long one attempt to connect may take. The adapters have limits of their own, for each server of a url; this one is
+/// for an adapter that does not keep them.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
+
 /// What every command starts from.
 pub(super) struct Context<'a> {
     pub(super) common: &'a Common,
     pub(super) environment: &'a Environment,
     pub(super) interrupt: &'a Interrupt,
+    /// What it answers with when it cannot be done.
+    pub(super) on_error: Answer,
 }
 
 /// What is only known to one command.
@@ -90,11 +99,28 @@ impl Context<'_> {
         let choice = AdapterFactory::from_config(config).choose(database)?;
         say_choice(&choice, output);
         let options = self.options(database, &choice);
-        let cancellation = Arc::clone(&options.cancellation);
-        self.interrupt.watch()?;
-        let opened = self.connect(&choice, access, database, output)?;
-        self.interrupt.cancels(cancellation, opened.canceller);
-        Ok(Target { migrator: Migrator::new(migrations, options), connection: opened.connection })
+        let words = Arc::new(self.last_words(&options, access, output));
+        self.interrupt.listen(Arc::clone(&words))?;
+        let opened = self.connect(&choice, access, database, &words)?;
+        self.interrupt.attend(Arc::clone(&options.cancellation), opened.canceller, words);
+        let keeps_limit = options.adapter.capabilities.contains(&Capability::StatementLimit);
+        let limit = options.limits.statement.filter(|_| keeps_limit);
+        let connection = Box::new(Watched::new(opened.connection, self.interrupt.calls(), limit));
+        Ok(Target { migrator: Migrator::new(migrations, options), connection })
+    }
+
+    fn last_words(&self, options: &Options, access: Access, output: &Output) -> LastWords {
+        LastWords {
+            output: output.for_another_thread(),
+            answer: self.on_error,
+            adapter: options.adapter.name.clone(),
+            database: options.database.clone(),
+            stake: match (access, self.on_error) {
+                (Access::ReadOnly, _) => Stake::Nothing,
+                (_, Answer::Report) => Stake::Migrations,
+                (_, Answer::Error) => Stake::Record,
+            },
+        }
     }
 
     /// Connects, and waits for a server that is starting as long as was asked for.
@@ -103,7 +129,7 @@ impl Context<'_> {
         choice: &Choice,
         access: Access,
         database: &DatabaseConfig,
-        output: &Output,
+        words: &LastWords,
     ) -> Result<Opened, Problem> {
         let limit = database.wait_for_database.value;
         let connect_options = || {
@@ -113,12 +139,17 @@ impl Context<'_> {
         };
         let patience = Patience::new(limit, Arc::new(SystemClock));
         let (adapter, options) = (Arc::clone(&choice.adapter), connect_options());
-        let first = self.interrupt.unless_signalled(move || adapter.connect(&options))?;
+        let hangs = |waited| words.never_connected(waited, &redact(choice.url.value.reveal()));
+        let first = self.interrupt.unless_signalled(LONGEST_ATTEMPT, move || adapter.connect(&options))?;
+        let first = first.ok_or_else(|| hangs(LONGEST_ATTEMPT))?;
         let opened = match first {
             Err(error) if may_pass(&error) && !limit.is_zero() => {
-                output.waiting_for_database(&error.message);
+                words.output.waiting_for_database(&error.message);
                 let (adapter, options) = (Arc::clone(&choice.adapter), connect_options());
-                self.interrupt.unless_signalled(move || try_again(adapter.as_ref(), &options, patience))?
+                // The last attempt may begin when the time is up.
+                let longest = limit.saturating_add(LONGEST_ATTEMPT);
+                let again = move || try_again(adapter.as_ref(), &options, patience);
+                self.interrupt.unless_signalled(longest, again)?.ok_or_else(|| hangs(longest))?
             }
             first => first.map_err(|error| (error, Duration::ZERO)),
         };

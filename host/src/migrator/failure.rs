@@ -53,7 +53,7 @@ pub(super) fn lost(error: &whimbrel_adapter_api::Error) -> Problem {
 }
 
 /// Returns what this run has changed for good.
-pub(super) fn stays(done: &[Settled]) -> String {
+pub(crate) fn stays(done: &[Settled]) -> String {
     let names = |direction| {
         let of = |settled: &&Settled| settled.direction == direction;
         done.iter().filter(of).map(|settled| format!("`{}`", settled.id)).collect::<Vec<_>>()

@@ -30,6 +30,7 @@ use crate::runner::{
 use crate::script::checksums::Checksums;
 use crate::source::{Id, Migration, Migrations};
 
+pub(crate) use failure::stays;
 pub use settle::Settlement;
 
 const NOTHING_RUN: &str = "nothing was run";

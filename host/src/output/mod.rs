@@ -80,6 +80,12 @@ impl Output {
         Output { format, colour, verbosity, subject: Subject::default(), lost: OnceLock::new() }
     }
 
+    /// Returns an output for the same command, for a thread that speaks in place of the one that has this.
+    #[must_use]
+    pub fn for_another_thread(&self) -> Self {
+        Output { subject: self.subject.clone(), ..Output::new(self.format, self.colour, self.verbosity) }
+    }
+
     /// Says which database the command is about.
     pub fn database(&mut self, name: &str) {
         self.subject.database = Some(name.to_owned());

@@ -1,0 +1,338 @@
+//! Adapters that hang, lie or talk nonsense: the host survives, says what is the matter, and loses nothing.
+
+use std::fs;
+
+use insta::assert_snapshot;
+use rstest::rstest;
+use whimbrel_tests::{
+    Database, Fault, Loss, Networked, Outcome, Postgres, Product, Project, Proxy, Running, Sqlite,
+    probe_library, until,
+};
+
+/// Returns a project with three migrations for the probe, the last of which runs until it is interrupted.
+fn project() -> Project {
+    let library = fs::read(probe_library()).expect("it was built");
+    let endless =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;\n";
+    Project::new()
+        .plugins_toml("plugins = [\"plugins\"]\n\n[databases.probe]\nurl = \"probe:birds.db\"\n")
+        .file("plugins/libwhimbrel_adapter_probe.so", library)
+        .file("migrations/probe/001_species.up.sql", "CREATE TABLE species (id);\n")
+        .file("migrations/probe/001_species.down.sql", "DROP TABLE species;\n")
+        .file("migrations/probe/002_sites.sql", "CREATE TABLE sites (id);\n")
+        .file("migrations/probe/003_endless.sql", format!("CREATE TABLE never (id);\n{endless}"))
+}
+
+/// Returns what the history says, and which tables there are.
+fn truth(project: &Project) -> String {
+    let database = Sqlite::at(project.path("birds.db"));
+    let rows = "SELECT position, migration, direction, state FROM whimbrel_migrations ORDER BY position";
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'whimbrel_migrations'";
+    format!("{:?} {:?}", database.lines(rows), database.lines(tables))
+}
+
+const FIRST: &str = r#"["1|001_species|up|applied"] ["species"]"#;
+const BOTH: &str = r#"["1|001_species|up|applied", "2|002_sites|up|applied"] ["species", "sites"]"#;
+
+/// Starts a command whose adapter hangs in a method, and waits until it does.
+fn hanging(project: &Project, command: &[&str], method: &str) -> Running {
+    let url = format!("probe:birds.db?hang={method}");
+    let run = project.spawn(command.iter().copied().chain(["--url", &url]));
+    until("it hangs", || fs::read_to_string(project.path("hangs")).is_ok_and(|hangs| hangs == method));
+    project.remove("hangs");
+    run
+}
+
+fn shown(outcome: &Outcome) -> String {
+    outcome.redacted_with(&[(r"(heard of it for) \d+", "$1 [N]"), (r"(cut: )\d+", "$1[N]")])
+}
+
+/// What cannot be cancelled may still be at work, and nobody has to send a second signal to hear that.
+#[test]
+fn an_adapter_that_hangs_is_given_up_after_a_signal() {
+    let project = project();
+    let run = hanging_in_the_endless_one(&project, &[]);
+    run.interrupt();
+    until("it is cancelled", || project.path("hangs").exists());
+    assert_snapshot!(shown(&run.wait()), @r"
+    exit: 130
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    --- stderr
+    error[interrupted]: interrupted in `003_endless`, and the adapter `probe` does not come back
+      --> migrations/probe/003_endless.sql
+      waited 8 s for it
+    state: unknown for `003_endless`, which may still be at work on the server; `001_species` and `002_sites` were applied in this run and stay
+    hint: run `whimbrel verify probe` before anything else
+    ");
+    assert_eq!(truth(&project), BOTH);
+    let run = hanging_in_the_endless_one(&project, &["--format", "json"]);
+    run.terminate();
+    assert_snapshot!(shown(&run.wait()), @r#"
+    exit: 143
+    --- stdout
+    {
+      "database": "probe",
+      "adapter": "probe",
+      "applied": [],
+      "reverted": [],
+      "failed": {
+        "id": "003_endless",
+        "error": {
+          "name": "terminated",
+          "message": "interrupted in `003_endless`, and the adapter `probe` does not come back",
+          "file": "migrations/probe/003_endless.sql",
+          "line": null,
+          "column": null,
+          "sqlstate": null,
+          "state": "unknown for `003_endless`, which may still be at work on the server",
+          "hint": "run `whimbrel verify probe` before anything else",
+          "cause": null,
+          "facts": [
+            "waited 8 s for it"
+          ]
+        }
+      },
+      "errors": [
+        {
+          "name": "terminated",
+          "message": "interrupted in `003_endless`, and the adapter `probe` does not come back",
+          "file": "migrations/probe/003_endless.sql",
+          "line": null,
+          "column": null,
+          "sqlstate": null,
+          "state": "unknown for `003_endless`, which may still be at work on the server",
+          "hint": "run `whimbrel verify probe` before anything else",
+          "cause": null,
+          "facts": [
+            "waited 8 s for it"
+          ]
+        }
+      ],
+      "state": "unknown for `003_endless`, which may still be at work on the server"
+    }
+    --- stderr
+    error[terminated]: interrupted in `003_endless`, and the adapter `probe` does not come back
+      --> migrations/probe/003_endless.sql
+      waited 8 s for it
+    state: unknown for `003_endless`, which may still be at work on the server
+    hint: run `whimbrel verify probe` before anything else
+    "#);
+}
+
+/// Starts a run whose last statement never ends and cannot be cancelled.
+fn hanging_in_the_endless_one(project: &Project, options: &[&str]) -> Running {
+    let command = ["up", "probe", "--url", "probe:birds.db?hang=cancel"];
+    let run = project.spawn(command.iter().chain(options));
+    until("the endless statement runs", || {
+        let client = Sqlite::at(project.path("birds.db"));
+        client
+            .try_query("SELECT 1 FROM whimbrel_migrations WHERE position = 2")
+            .is_ok_and(|rows| !rows.is_empty())
+            && client.try_query("PRAGMA busy_timeout = 0; BEGIN IMMEDIATE; ROLLBACK").is_err()
+    });
+    run
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_says_what_is_not_known() {
+    let project = project();
+    let run = hanging_in_the_endless_one(&project, &[]);
+    run.interrupt();
+    until("it is cancelled", || project.path("hangs").exists());
+    run.interrupt();
+    assert_snapshot!(shown(&run.wait()), @r"
+    exit: 130
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    --- stderr
+    error[interrupted]: interrupted in `003_endless`, twice: ended at once
+      --> migrations/probe/003_endless.sql
+    state: unknown for `003_endless`, which may still be at work on the server; `001_species` and `002_sites` were applied in this run and stay
+    hint: run `whimbrel verify probe` before anything else
+    ");
+}
+
+#[test]
+fn wherever_an_adapter_hangs_a_signal_ends_it() {
+    let up = ["up", "probe", "--steps", "1"];
+    let commands: [(&[&str], &[&str]); 4] = [
+        (&["status", "probe"], &["dialect", "text", "read"]),
+        (&["baseline", "probe", "2"], &["dialect", "text", "read", "run", "execute"]),
+        (&up, &["dialect", "text", "read", "run", "execute"]),
+        (&["down", "probe"], &["dialect", "text", "read", "run", "execute"]),
+    ];
+    let begun = commands.into_iter().flat_map(|(command, methods)| {
+        methods.iter().map(move |method| {
+            let project = project();
+            let _ = project.run(up).exits(0);
+            let run = hanging(&project, command, method);
+            run.terminate();
+            (project, command[0], method, run)
+        })
+    });
+    // All of them at once: each has its grace.
+    let begun: Vec<_> = begun.collect();
+    let mut seen = Vec::new();
+    for (project, command, method, run) in begun {
+        let outcome = run.wait();
+        let lines = outcome.stderr.lines().filter(|line| !line.starts_with("  "));
+        seen.push(format!("{command} {method}: {}", lines.collect::<Vec<_>>().join("\n  ")));
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(143), ""), "{command} {method}");
+        assert_eq!(truth(&project), FIRST, "{command} {method}");
+    }
+    assert_snapshot!(seen.join("\n"), @r"
+    status dialect: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was changed
+    status text: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was changed
+    status read: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was changed
+    baseline dialect: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: it is either recorded or not
+      hint: look at `whimbrel history probe`, and run it again if it is not there
+    baseline text: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: it is either recorded or not
+      hint: look at `whimbrel history probe`, and run it again if it is not there
+    baseline read: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: it is either recorded or not
+      hint: look at `whimbrel history probe`, and run it again if it is not there
+    baseline run: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: it is either recorded or not
+      hint: look at `whimbrel history probe`, and run it again if it is not there
+    baseline execute: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: it is either recorded or not
+      hint: look at `whimbrel history probe`, and run it again if it is not there
+    up dialect: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    up text: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    up read: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    up run: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    up execute: error[terminated]: interrupted in `002_sites`, and the adapter `probe` does not come back
+      state: unknown for `002_sites`, which may still be at work on the server
+      hint: run `whimbrel verify probe` before anything else
+    down dialect: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    down text: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    down read: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    down run: error[terminated]: interrupted, and the adapter `probe` does not come back
+      state: nothing was run
+    down execute: error[terminated]: interrupted in the down script of `001_species`, and the adapter `probe` does not come back
+      state: unknown for the down script of `001_species`, which may still be at work on the server
+      hint: run `whimbrel verify probe` before anything else
+    ");
+}
+
+/// The network swallows what the server says, whether it commits or is reached by the cancellation: nobody hears of it.
+#[rstest]
+#[case::postgres("postgres", &Postgres::fresh(), "sslmode=disable")]
+#[case::mariadb("mysql", &Product::MariaDb.fresh(), "ssl-mode=DISABLED")]
+#[case::mysql("mysql", &Product::MySql.fresh(), "ssl-mode=DISABLED")]
+fn a_server_that_falls_silent_is_given_up_after_a_signal(
+    #[case] folder: &str,
+    #[case] database: &dyn Networked,
+    #[case] without_tls: &str,
+) {
+    let project = Project::new()
+        .file(&format!("migrations/{folder}/001_birds.sql"), "CREATE TABLE birds (id int);\n")
+        .file(&format!("migrations/{folder}/002_bird.sql"), "INSERT INTO birds VALUES (1);\n");
+    let _ = project.run(["up", folder, "--to", "1", "--url", &database.url()]).exits(0);
+    let proxy = Proxy::before(database);
+    // The first turn reads, the second is the migration.
+    proxy.fault(Fault::Reply { turn: 2, loss: Loss::Silence });
+    let url = format!("{}?{without_tls}", proxy.url(database));
+    let run = project.spawn(["up", folder, "--url", &url]);
+    proxy.wait_for_fault();
+    run.interrupt();
+    let outcome = run.wait().exits(130);
+    let state = "state: unknown for `002_bird`, which may still be at work on the server\n";
+    assert!(outcome.stderr.contains(state), "{}", outcome.stderr);
+    // Either it was committed, or the cancellation was quicker and it is applied now.
+    let _ = project.run(["up", folder, "--url", &database.url()]).exits(0);
+    assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
+}
+
+/// There is nothing to take back.
+#[test]
+fn an_adapter_that_hangs_before_it_is_connected_is_left_at_once() {
+    let project = project();
+    let run = hanging(&project, &["up", "probe"], "connect");
+    run.interrupt();
+    assert_snapshot!(shown(&run.wait()), @r"
+    exit: 130
+    --- stdout
+    --- stderr
+    error[interrupted]: interrupted while connecting
+    state: nothing was changed
+    ");
+    let run = hanging(&project, &["up", "probe"], "check_url");
+    run.interrupt();
+    assert_snapshot!(shown(&run.wait()), @r"
+    signal: 2
+    --- stdout
+    --- stderr
+    ");
+    assert!(!project.path("birds.db").exists());
+}
+
+/// What was done is done.
+#[test]
+fn a_session_that_does_not_end_is_left_behind() {
+    let project = project();
+    let run = hanging(&project, &["up", "probe", "--to", "2"], "drop");
+    assert_snapshot!(shown(&run.wait()), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    2 migrations applied to probe, now at 002_sites
+    --- stderr
+    warning[adapter-hangs]: the adapter `probe` does not come back from ending its session
+    hint: report this to the adapter's author
+    ");
+    assert_eq!(truth(&project), BOTH);
+}
+
+/// Without such a limit, a long statement looks the same as an adapter that hangs.
+#[test]
+fn an_adapter_that_outstays_the_statement_timeout_is_cancelled_and_then_given_up() {
+    let [obeys, hangs] = [project(), project()];
+    let limit = ["up", "probe", "--statement-timeout", "10ms", "--url"];
+    let obeys_run = obeys.spawn(limit.iter().chain(&["probe:birds.db"]));
+    let hangs_run = hangs.spawn(limit.iter().chain(&["probe:birds.db?hang=cancel"]));
+    assert_snapshot!(shown(&obeys_run.wait()), @r"
+    exit: 1
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    --- stderr
+    error[statement]: interrupted
+      --> migrations/probe/003_endless.sql:2:1
+      2 | WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;
+        | ^
+      cancelled: nothing was heard of it for [N] s, much longer than the statement timeout allows
+    state: `003_endless` was rolled back; `001_species` and `002_sites` were applied in this run and stay
+    hint: allow more with `--statement-timeout`
+    ");
+    assert_snapshot!(shown(&hangs_run.wait()), @r"
+    exit: 9
+    --- stdout
+    applied  001_species  [N] ms
+    applied  002_sites  [N] ms
+    --- stderr
+    error[adapter-hangs]: the adapter `probe` does not come back from `003_endless`
+      --> migrations/probe/003_endless.sql
+      nothing was heard of it for [N] s, much longer than the statement timeout allows
+      cancelling did not help
+    state: unknown for `003_endless`, which may still be at work on the server; `001_species` and `002_sites` were applied in this run and stay
+    hint: run `whimbrel verify probe` before anything else, and report this to the adapter's author
+    ");
+    assert_eq!([truth(&obeys), truth(&hangs)], [BOTH, BOTH]);
+}
