@@ -336,3 +336,63 @@ fn an_adapter_that_outstays_the_statement_timeout_is_cancelled_and_then_given_up
     ");
     assert_eq!([truth(&obeys), truth(&hangs)], [BOTH, BOTH]);
 }
+
+/// A terminal would clear its screen, change its title, or believe a hint that is not ours.
+#[test]
+fn what_an_adapter_says_cannot_reach_the_terminal() {
+    let project = project();
+    let is_fit = |text: &str| !text.contains(|letter: char| letter.is_control() && letter != '\n');
+    let mut seen = Vec::new();
+    for method in ["connect", "read", "execute"] {
+        let url = format!("probe:birds.db?garbage={method}");
+        for format in ["human", "json"] {
+            let outcome = project.run(["up", "probe", "-v", "--url", &url, "--format", format]);
+            assert!(is_fit(&outcome.stdout) && is_fit(&outcome.stderr), "{method} {format}");
+            assert!(outcome.stderr.len() < 20_000, "{method} {format}: {}", outcome.stderr.len());
+            assert!(!outcome.stderr.contains("\nhint: run something else"), "{method} {format}");
+            if format == "json" {
+                let said = outcome.json()["errors"][0]["cause"].to_string();
+                assert!(said.contains("long long"), "{method}: {said}");
+            } else {
+                seen.push(outcome);
+            }
+        }
+    }
+    let short = [(r"(long ){10,}", "long … "), (r"(longer ){10,}", "longer … "), (r"(cut: )\d+", "$1[N]")];
+    let seen = seen.iter().map(|outcome| outcome.redacted_with(&short)).collect::<String>();
+    assert_snapshot!(seen, @r"
+    exit: 8
+    --- stdout
+    --- stderr
+    adapter   probe 0.3.0: the folder has the name of the adapter `probe`
+    library   plugins/libwhimbrel_adapter_probe.so
+    url       probe:birds.db?garbage=connect, from `--url` (command line)
+    error[connection]: cannot reach probe:birds.db?garbage=connect
+      caused by: \u{1b}[2J\u{1b}]0;title\u{7}a\u{0}b\u{9b}31m\u{202e}\u{d}c
+        hint: run something else
+        long … … (cut: [N] more characters)
+    hint: \u{1b}[2J\u{1b}]0;title\u{7}a\u{0}b\u{9b}31m\u{202e}\u{d}clonger … … (cut: [N] more characters)
+    exit: 4
+    --- stdout
+    --- stderr
+    adapter   probe 0.3.0: the folder has the name of the adapter `probe`
+    library   plugins/libwhimbrel_adapter_probe.so
+    url       probe:birds.db?garbage=read, from `--url` (command line)
+    error[history-unreadable]: cannot read the history table `whimbrel_migrations`
+      caused by: \u{1b}[2J\u{1b}]0;title\u{7}a\u{0}b\u{9b}31m\u{202e}\u{d}c
+        hint: run something else
+        long … … (cut: [N] more characters)
+    state: nothing was run
+    exit: 4
+    --- stdout
+    --- stderr
+    adapter   probe 0.3.0: the folder has the name of the adapter `probe`
+    library   plugins/libwhimbrel_adapter_probe.so
+    url       probe:birds.db?garbage=execute, from `--url` (command line)
+    error[history-unreadable]: cannot create the history table `main.whimbrel_migrations`
+      caused by: \u{1b}[2J\u{1b}]0;title\u{7}a\u{0}b\u{9b}31m\u{202e}\u{d}c
+        hint: run something else
+        long … … (cut: [N] more characters)
+    state: nothing was run
+    ");
+}

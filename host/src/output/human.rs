@@ -2,8 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 
-use anstyle::{AnsiColor, Effects};
-
+use super::clean::Mark;
 use super::{Colour, Subject};
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::History;
@@ -31,29 +30,29 @@ impl Style {
     }
 
     pub(super) fn error(self, text: &str) -> String {
-        self.paint(AnsiColor::Red.on_default().effects(Effects::BOLD), text)
+        self.paint(Mark::Error, text)
     }
 
     pub(super) fn warning(self, text: &str) -> String {
-        self.paint(AnsiColor::Yellow.on_default().effects(Effects::BOLD), text)
+        self.paint(Mark::Warning, text)
     }
 
     pub(super) fn good(self, text: &str) -> String {
-        self.paint(AnsiColor::Green.on_default(), text)
+        self.paint(Mark::Good, text)
     }
 
     pub(super) fn strong(self, text: &str) -> String {
-        self.paint(anstyle::Style::new().effects(Effects::BOLD), text)
+        self.paint(Mark::Strong, text)
     }
 
     pub(super) fn dim(self, text: &str) -> String {
-        self.paint(anstyle::Style::new().effects(Effects::DIMMED), text)
+        self.paint(Mark::Dim, text)
     }
 
-    fn paint(self, style: anstyle::Style, text: &str) -> String {
+    fn paint(self, mark: Mark, text: &str) -> String {
         match self {
             Style::Plain => text.to_owned(),
-            Style::Coloured => format!("{style}{text}{style:#}"),
+            Style::Coloured => format!("{}{text}{}", mark.letter(), Mark::End.letter()),
         }
     }
 }

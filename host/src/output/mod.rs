@@ -4,6 +4,7 @@
 //!
 //! What is shown is made by pure functions in `human`, `problem` and `json`; this file only decides where it goes.
 
+mod clean;
 mod human;
 mod json;
 mod problem;
@@ -108,7 +109,7 @@ impl Output {
     pub fn waiting_for_database(&self, reason: &str) {
         if self.verbosity > Verbosity::Quiet {
             let url = self.subject.url.as_deref().unwrap_or_default();
-            self.to_stderr(&format!("waiting for the database {url}: {reason}\n"));
+            self.to_stderr(&format!("waiting for the database {url}: {}\n", clean::short(reason)));
         }
     }
 
@@ -291,7 +292,7 @@ impl Output {
             Format::JsonLines => json::line(event, document),
             _ => format!("{document:#}\n"),
         };
-        self.to_stdout(&text);
+        self.bytes(clean::json(&text).as_bytes());
     }
 
     fn stdout_style(&self) -> human::Style {
@@ -303,12 +304,12 @@ impl Output {
     }
 
     fn to_stdout(&self, text: &str) {
-        self.bytes(text.as_bytes());
+        self.bytes(clean::text(text).as_bytes());
     }
 
     fn to_stderr(&self, text: &str) {
         // There is nobody left to tell that it cannot be told.
-        let _ = write_to(&mut io::stderr(), text.as_bytes());
+        let _ = write_to(&mut io::stderr(), clean::text(text).as_bytes());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::clean::short;
 use super::human::Style;
 use crate::error::{Place, Problem};
 
@@ -25,27 +26,32 @@ fn one(problem: &Problem, severity: Severity, style: Style) -> String {
         Severity::Error => style.error(&format!("error[{}]", problem.name.word())),
         Severity::Warning => style.warning(&format!("warning[{}]", problem.name.word())),
     };
-    let mut text = format!("{label}: {}\n", problem.message);
+    let mut text = format!("{label}: {}\n", shown(&problem.message));
     for place in &problem.places {
         line(&mut text, &format!("  {} {}", style.dim("-->"), at(place)));
         frame(&mut text, place, style);
     }
     for fact in &problem.facts {
-        for part in fact.lines() {
+        for part in short(fact).lines() {
             line(&mut text, &format!("  {part}"));
         }
     }
     if let Some(cause) = &problem.cause {
-        line(&mut text, &format!("  caused by: {cause}"));
+        line(&mut text, &format!("  caused by: {}", shown(cause)));
     }
     // A warning has touched nothing and stops nothing, so there is no state to tell.
     if let (Some(state), Severity::Error) = (&problem.state, severity) {
-        line(&mut text, &format!("{} {state}", style.strong("state:")));
+        line(&mut text, &format!("{} {}", style.strong("state:"), shown(state)));
     }
     if let Some(hint) = &problem.hint {
-        line(&mut text, &format!("{} {hint}", style.strong("hint:")));
+        line(&mut text, &format!("{} {}", style.strong("hint:"), shown(hint)));
     }
     text
+}
+
+/// Returns a text that may come from a server: not too long, and its further lines never where one of ours begins.
+fn shown(text: &str) -> String {
+    short(text).replace('\n', "\n    ")
 }
 
 fn at(place: &Place) -> String {
@@ -54,7 +60,7 @@ fn at(place: &Place) -> String {
         let _ = write!(text, ":{number}");
     }
     match &place.note {
-        Some(note) => format!("{text}  {note}"),
+        Some(note) => format!("{text}  {}", shown(note)),
         None => text,
     }
 }

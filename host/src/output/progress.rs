@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use whimbrel_adapter_api::Notice;
 
-use super::{Format, Output, Verbosity, human, json};
+use super::{Format, Output, Verbosity, clean, human, json};
 use crate::error::Problem;
 use crate::report::Settled;
 use crate::runner::{Job, Observer};
@@ -51,7 +51,7 @@ impl Observer for Progress<'_> {
             bar.set_style(
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
-            bar.set_prefix(job.step.id.0.clone());
+            bar.set_prefix(clean::text(&job.step.id.0));
             self.bar = Some(bar);
         }
         if self.output.verbosity > Verbosity::Quiet {
@@ -69,7 +69,8 @@ impl Observer for Progress<'_> {
 
     fn notice(&mut self, job: &Job, notice: &Notice) {
         if self.output.verbosity >= Verbosity::Verbose {
-            self.say(&format!("{}  {}: {}\n", job.step.id, notice.severity.to_lowercase(), notice.message));
+            let (severity, message) = (notice.severity.to_lowercase(), clean::short(&notice.message));
+            self.say(&format!("{}  {}: {message}\n", job.step.id, clean::short(&severity)));
         }
     }
 
@@ -86,7 +87,7 @@ impl Observer for Progress<'_> {
                     crate::plan::Direction::Up => "applied",
                     crate::plan::Direction::Down => "reverted",
                 };
-                self.output.to_stdout(&json::line(event, &json::settled(&settled)));
+                self.output.document(event, &json::settled(&settled));
             }
             Format::Json => {}
         }
@@ -97,6 +98,7 @@ impl Observer for Progress<'_> {
             bar.finish_and_clear();
         }
         if self.output.verbosity > Verbosity::Quiet {
+            let error = clean::short(error);
             self.say(&format!("note: {} was rolled back and runs again: {error}\n", job.step.id));
         }
     }
@@ -110,7 +112,7 @@ impl Observer for Progress<'_> {
     fn waiting(&mut self, for_whom: &str) {
         // Once for each wait, not for each look.
         if !self.waits && self.output.verbosity > Verbosity::Quiet {
-            self.say(&format!("waiting for another run ({for_whom})\n"));
+            self.say(&format!("waiting for another run ({})\n", clean::short(for_whom)));
         }
         self.waits = true;
     }
