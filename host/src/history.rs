@@ -416,13 +416,25 @@ fn one(dialect: &dyn Dialect, text: &Text<'_>) -> Result<String> {
 fn history(table: &TableName, set: u32, rows: &Rows, answer: Result<(), ReadError>) -> Result<History> {
     match answer {
         Ok(()) => {
-            let empty = RowSet::default();
-            let set = rows.sets.get(set as usize).unwrap_or(&empty);
-            let parse =
-                |cells: &Vec<Value<'static>>| row(cells).map_err(|column| not_ours(table, cells, column));
+            // Taken for an empty history, it would have everything run again.
+            let missing = "the adapter says that it has read the history, and hands over nothing of it";
+            let set = rows.sets.get(set as usize).ok_or_else(|| misbehaved(missing))?;
+            let parse = |cells: &Vec<Value<'static>>| match cells.len() {
+                count if count < HISTORY_COLUMNS.len() => Err(misbehaved(&format!(
+                    "the adapter hands over {count} of the {} columns of the history",
+                    HISTORY_COLUMNS.len()
+                ))),
+                _ => row(cells).map_err(|column| not_ours(table, cells, column)),
+            };
             let rows: Vec<HistoryRow> = set.rows.iter().map(parse).collect::<Result<_, Problem>>()?;
-            match rows.windows(2).find(|pair| pair[0].position >= pair[1].position) {
-                Some(pair) => Err(without_key(table, pair[1].position).into()),
+            let positions = |pair: &[HistoryRow]| (pair[0].position, pair[1].position);
+            match rows.windows(2).map(positions).find(|(first, second)| first >= second) {
+                Some((first, second)) if first == second => Err(without_key(table, second).into()),
+                Some((first, second)) => {
+                    let message =
+                        format!("the adapter hands over row {second} of the history after row {first}");
+                    Err(misbehaved(&message).into())
+                }
                 None => Ok(History::new(rows)),
             }
         }
@@ -485,6 +497,11 @@ fn row(cells: &[Value<'static>]) -> Result<HistoryRow, &'static str> {
 
 fn cell<'a>(cells: &'a [Value<'static>], name: &str) -> Option<&'a Value<'static>> {
     cells.get(HISTORY_COLUMNS.iter().position(|column| *column == name)?)
+}
+
+/// What an adapter says of the history is the ground for all that follows.
+fn misbehaved(what: &str) -> Problem {
+    Problem::new(Name::AdapterMisbehaved, what).hint("report this to the adapter's author")
 }
 
 /// The number is what keeps two runs apart, as long as it can be there once only.

@@ -43,6 +43,12 @@ fn hanging(project: &Project, command: &[&str], method: &str) -> Running {
     run
 }
 
+/// Returns the outcome of a command whose adapter lies.
+fn lied_to(project: &Project, command: &[&str], lie: &str) -> Outcome {
+    let url = format!("probe:birds.db?lie={lie}");
+    project.run(command.iter().copied().chain(["--url", &url]))
+}
+
 fn shown(outcome: &Outcome) -> String {
     outcome.redacted_with(&[(r"(heard of it for) \d+", "$1 [N]"), (r"(cut: )\d+", "$1[N]")])
 }
@@ -337,6 +343,173 @@ fn an_adapter_that_outstays_the_statement_timeout_is_cancelled_and_then_given_up
     assert_eq!([truth(&obeys), truth(&hangs)], [BOTH, BOTH]);
 }
 
+/// The next command finds out: the history lies in the database and not in the adapter.
+#[test]
+fn what_an_adapter_only_claims_to_have_done_is_done_by_the_next_run() {
+    let project = project();
+    let _ = project.run(["up", "probe", "--to", "1"]).exits(0);
+    assert_snapshot!(shown(&lied_to(&project, &["up", "probe", "--to", "2"], "success")), @r"
+    exit: 0
+    --- stdout
+    applied  002_sites  [N] ms
+    1 migration applied to probe, now at 002_sites
+    --- stderr
+    ");
+    assert_eq!(truth(&project), FIRST);
+    assert_snapshot!(shown(&project.run(["status", "probe"])), @r"
+    exit: 0
+    --- stdout
+    applied  001_species  [TIME]  [N] ms
+    pending  002_sites
+    pending  003_endless
+    probe: 2 pending, 1 applied
+    --- stderr
+    ");
+    let _ = project.run(["up", "probe", "--to", "2"]).exits(0);
+    assert_eq!(truth(&project), BOTH);
+}
+
+#[test]
+fn lies_about_a_migration_are_found_out() {
+    let lies = ["count", "twice", "order", "silence"];
+    let mut seen = Vec::new();
+    for lie in lies {
+        let project = project();
+        let _ = project.run(["up", "probe", "--to", "1"]).exits(0);
+        let outcome = lied_to(&project, &["up", "probe", "--to", "2"], lie);
+        seen.push(format!("{lie}: {}", shown(&outcome)));
+        let _ = project.run(["up", "probe", "--to", "2"]).exits(0);
+        assert_eq!(truth(&project), BOTH, "{lie}");
+    }
+    assert_snapshot!(seen.join("\n"), @r"
+    count: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter broke its contract
+      --> migrations/probe/002_sites.sql
+      at its commit
+      caused by: the adapter says that 2 statements ran, which is not what it was given
+    state: unknown for `002_sites`
+    hint: run `whimbrel verify probe` before anything else
+
+    twice: exit: 9
+    --- stdout
+    applied  002_sites  [N] ms
+    --- stderr
+    error[adapter-misbehaved]: the adapter broke its contract
+      caused by: the adapter says what became of a batch that is not under way
+    state: `002_sites` was applied in this run and stays
+
+    order: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter broke its contract
+      --> migrations/probe/002_sites.sql
+      on its way to the server
+      caused by: the adapter says what became of a batch that is not under way
+    state: unknown for `002_sites`
+    hint: run `whimbrel verify probe` before anything else
+
+    silence: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter broke its contract
+      --> migrations/probe/002_sites.sql
+      on its way to the server
+      caused by: the adapter does not say what became of a batch
+    state: unknown for `002_sites`
+    hint: run `whimbrel verify probe` before anything else
+    ");
+}
+
+#[test]
+fn lies_about_the_history_are_found_out() {
+    let project = project();
+    let _ = project.run(["up", "probe", "--to", "2"]).exits(0);
+    let mut seen = Vec::new();
+    for lie in ["no-rows", "reversed", "doubled", "short-rows"] {
+        let outcomes = ["up", "status"].map(|command| lied_to(&project, &[command, "probe"], lie));
+        assert_eq!(outcomes[0].code, outcomes[1].code, "{lie}");
+        seen.push(format!("{lie}: {}", shown(&outcomes[0])));
+        assert_eq!(truth(&project), BOTH, "{lie}");
+    }
+    assert_snapshot!(seen.join("\n"), @r"
+    no-rows: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter says that it has read the history, and hands over nothing of it
+    state: nothing was run
+    hint: report this to the adapter's author
+
+    reversed: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter hands over row 1 of the history after row 2
+    state: nothing was run
+    hint: report this to the adapter's author
+
+    doubled: exit: 4
+    --- stdout
+    --- stderr
+    error[history-unreadable]: position 1 stands twice in the history table `whimbrel_migrations`
+      its primary key is gone, and with it what keeps two runs apart
+    state: nothing was run
+    hint: remove the row that is too many, and make `position` the primary key again
+
+    short-rows: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter hands over 3 of the 14 columns of the history
+    state: nothing was run
+    hint: report this to the adapter's author
+    ");
+}
+
+#[test]
+fn a_dialect_without_texts_is_refused_before_anything_is_run() {
+    let project = project();
+    let _ = project.run(["up", "probe", "--to", "1"]).exits(0);
+    let mut seen = Vec::new();
+    for lie in ["no-texts", "empty-texts", "no-begin", "no-record", "no-finish"] {
+        seen.push(format!("{lie}: {}", shown(&lied_to(&project, &["up", "probe"], lie))));
+        assert_eq!(truth(&project), FIRST, "{lie}");
+    }
+    assert_snapshot!(seen.join("\n"), @r"
+    no-texts: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter has no text for reading the history
+    state: nothing was run
+
+    empty-texts: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter has no text for reading the history
+    state: nothing was run
+
+    no-begin: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter has an empty text where one is needed to keep a history
+    state: nothing was run
+    hint: report this to the adapter's author
+
+    no-record: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter has an empty text where one is needed to keep a history
+    state: nothing was run
+    hint: report this to the adapter's author
+
+    no-finish: exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-misbehaved]: the adapter has an empty text where one is needed to keep a history
+    state: nothing was run
+    hint: report this to the adapter's author
+    ");
+}
+
 /// A terminal would clear its screen, change its title, or believe a hint that is not ours.
 #[test]
 fn what_an_adapter_says_cannot_reach_the_terminal() {
@@ -395,4 +568,14 @@ fn what_an_adapter_says_cannot_reach_the_terminal() {
         long … … (cut: [N] more characters)
     state: nothing was run
     ");
+}
+
+#[test]
+fn notices_and_progress_that_make_no_sense_do_no_harm() {
+    let project = project();
+    let outcome = lied_to(&project, &["up", "probe", "-v", "--to", "1"], "notices").exits(0);
+    assert!(!outcome.stderr.contains('\u{1b}') && outcome.stderr.len() < 20_000);
+    assert!(outcome.stderr.contains("\n001_species  warning\\u{1b}[2j: "), "{}", outcome.stderr);
+    let _ = lied_to(&project, &["up", "probe", "--to", "2"], "progress").exits(0);
+    assert_eq!(truth(&project), BOTH);
 }

@@ -21,7 +21,7 @@ pub(super) fn problem(
     options: &Options,
 ) -> Problem {
     let Some(job) = job else {
-        return Problem::new(Name::Bug, "a run ended early with nothing left to run");
+        return with_nothing_left(&ending).state(stays(done));
     };
     let problem = match ending {
         Ending::Unreadable(failure, problem) => {
@@ -34,6 +34,15 @@ pub(super) fn problem(
         }
     };
     Problem { migration: Some(job.step.id.0.clone()), ..problem }
+}
+
+/// Returns the problem of a run that failed although all of its migrations are settled: an adapter that goes on talking.
+fn with_nothing_left(ending: &Ending) -> Problem {
+    let problem = match ending {
+        Ending::Failed(failure) => error::of_connection(&failure.error),
+        _ => None,
+    };
+    problem.unwrap_or_else(|| Problem::new(Name::Bug, "a run ended early with nothing left to run"))
 }
 
 /// Returns the problem of a row that a living runner is at work on, for `verify`.

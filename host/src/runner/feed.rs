@@ -71,6 +71,8 @@ struct Heard<'a> {
     jobs: &'a [Job],
     observer: &'a mut dyn Observer,
     handed_out: usize,
+    /// How many batches were answered when the adapter was last told to settle what is on its way.
+    told_to_settle: Option<usize>,
     began: Option<Instant>,
     finished: Vec<Duration>,
     failure: Option<Failure>,
@@ -83,6 +85,7 @@ impl<'a> Heard<'a> {
             jobs,
             observer,
             handed_out: 0,
+            told_to_settle: None,
             began: None,
             finished: Vec::new(),
             failure: None,
@@ -125,7 +128,10 @@ impl<'a> Heard<'a> {
 }
 
 fn silent_adapter() -> Failure {
-    let message = "the adapter returned without saying what became of a batch";
+    misbehaved("the adapter does not say what became of a batch")
+}
+
+fn misbehaved(message: &str) -> Failure {
     Failure::new(Phase::NotReached, Error::new(ErrorKind::Misbehaved, message), 0, 0, State::Unknown)
 }
 
@@ -141,7 +147,13 @@ impl Work for Puller<'_, '_> {
         if heard.failure.is_some() {
             return Ok(Next::End);
         }
-        if heard.answered() < heard.handed_out {
+        let answered = heard.answered();
+        if answered < heard.handed_out {
+            // It would ask for ever, and be told the same.
+            if heard.told_to_settle.replace(answered) == Some(answered) {
+                heard.failure = Some(silent_adapter());
+                return Err(Stop);
+            }
             return Ok(Next::Later);
         }
         if self.feed.cancellation.is_cancelled() {
@@ -212,7 +224,10 @@ impl Events for Ears<'_, '_> {
         // A second answer, or one out of order, would be taken for another migration's.
         let expected = heard.answered() == batch as usize && heard.answered() < heard.handed_out;
         match outcome {
-            _ if !expected => heard.failure = Some(silent_adapter()),
+            _ if !expected => {
+                heard.failure =
+                    Some(misbehaved("the adapter says what became of a batch that is not under way"));
+            }
             Ok(done) => match heard.jobs.get(batch as usize) {
                 Some(job) if done.statements == job.treatment.statements_left() => {
                     let duration = heard.began.map(|began| began.elapsed()).unwrap_or_default();

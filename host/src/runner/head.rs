@@ -210,5 +210,14 @@ pub(super) fn texts(session: &Session<'_>, text: &Text<'_>) -> Result<Vec<String
         };
         Problem::new(Name::Unsupported, format!("the adapter does not have {what}"))
     };
-    session.dialect.text(text).ok_or_else(unsupported)
+    let texts = session.dialect.text(text).ok_or_else(unsupported)?;
+    let may_be_none = matches!(text, Text::Limit { .. } | Text::ResetSession);
+    // Nothing would keep two runs apart, or nothing would be recorded, and nobody would hear of it.
+    if (texts.is_empty() && !may_be_none) || texts.iter().any(|text| text.trim().is_empty()) {
+        let message = "the adapter has an empty text where one is needed to keep a history";
+        return Err(
+            Problem::new(Name::AdapterMisbehaved, message).hint("report this to the adapter's author")
+        );
+    }
+    Ok(texts)
 }
