@@ -11,6 +11,34 @@
 //! An adapter that asks for the next batch before the last one is answered pipelines. The host forbids that by
 //! answering `Later`.
 //!
+//! Both objects are lent for the time of `run`, to the thread that it was called on. They cannot be sent to another one:
+//!
+//! ```compile_fail,E0277
+//! # use whimbrel_adapter_api::Events;
+//! fn tell(events: &mut dyn Events) {
+//!     std::thread::scope(|threads| {
+//!         threads.spawn(|| events.progress(0, 1, 1));
+//!     });
+//! }
+//! ```
+//!
+//! An adapter whose driver answers on a thread of its own passes the answers on, over a channel, and calls where it was
+//! called:
+//!
+//! ```
+//! # use whimbrel_adapter_api::Events;
+//! fn tell(events: &mut dyn Events) {
+//!     let (answers, answer) = std::sync::mpsc::channel();
+//!     std::thread::spawn(move || answers.send(1));
+//!     for statements in answer {
+//!         events.progress(0, statements, 1);
+//!     }
+//! }
+//! ```
+//!
+//! With `unsafe` the compiler can be told otherwise. An adapter that then calls from two threads at once, or after `run` has
+//! returned, reaches into memory that is somebody else's by then; the host can neither see nor survive that.
+//!
 //! [`Stop`] from either call: send no more of this batch, roll it back if it is atomic, report it as failed with kind
 //! `Stopped`, and return.
 
