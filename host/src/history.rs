@@ -6,6 +6,8 @@
 //!
 //! Knows nothing of files; comparing with them is the [`plan`](crate::plan)'s affair.
 
+mod traces;
+
 use std::collections::HashMap;
 
 use whimbrel_adapter_api::{
@@ -14,6 +16,8 @@ use whimbrel_adapter_api::{
 };
 
 use crate::error::{Name, Problem, Result};
+
+pub use traces::{Trace, Verdict};
 
 /// The rows of the history table, by position.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -331,24 +335,6 @@ impl<'a> Session<'a> {
         self.read_text(&Text::StatementChecksums { history: &history, position })
     }
 
-    /// Looks for what a statement may have left in the database, the one at which the attempt in row `position` ended.
-    /// `None`: of such a statement it cannot be told.
-    ///
-    /// # Errors
-    ///
-    /// A lost connection. Whatever else keeps the server from telling is an answer: it cannot be told.
-    pub fn traces(&mut self, statement: &str, position: Option<i64>) -> Result<Option<Vec<Trace>>> {
-        let texts = self.dialect.text(&Text::Traces { history: &self.table, position, statement });
-        let Some(text) = texts.and_then(|texts| texts.into_iter().next()) else {
-            return Ok(None);
-        };
-        let mut rows = Rows::default();
-        match self.connection.read(&[&text], &mut rows) {
-            Ok(()) => Ok(rows.sets.first().map(|set| set.rows.iter().filter_map(|row| trace(row)).collect())),
-            Err(error) => crate::error::of_connection(&error.error).map_or(Ok(None), |lost| Err(lost.into())),
-        }
-    }
-
     /// Reads the down script that a row of the history stores.
     ///
     /// # Errors
@@ -374,33 +360,6 @@ impl<'a> Session<'a> {
         let cell = rows.sets.first().and_then(|set| set.rows.first()?.first());
         Ok(cell.and_then(Value::as_text).map(str::to_owned))
     }
-}
-
-/// Something that a statement may have left in the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    /// What it is.
-    pub what: String,
-    /// The statement that removes it.
-    pub removal: Option<String>,
-    /// Whether anything is left to do of the statement.
-    pub verdict: Verdict,
-}
-
-/// What a trace tells of its statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing of it is left to do.
-    Done,
-    /// It may be the work of somebody else.
-    Unclear,
-}
-
-fn trace(row: &[Value<'static>]) -> Option<Trace> {
-    let text = |index: usize| row.get(index).and_then(Value::as_text).map(str::to_owned);
-    let is_done = row.get(2).and_then(Value::as_int) == Some(1);
-    let verdict = if is_done { Verdict::Done } else { Verdict::Unclear };
-    Some(Trace { what: text(0)?, removal: text(1), verdict })
 }
 
 fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]> {

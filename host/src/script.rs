@@ -202,17 +202,29 @@ impl Treatment {
     ///
     /// The statement that made what ended with its session and cannot be made again.
     pub fn resumed(self, already_done: u64, outline: &Outline) -> Result<Self, &Special> {
-        let reach = if already_done == 0 { 0 } else { self.index_in_file(already_done - 1) + 1 };
-        let done = || outline.special.iter().take_while(|special| special.index < reach);
+        let done = || self.before(already_done, outline);
         if let Some(special) = done().find(|special| special.class == Class::SessionState) {
             return Err(special);
         }
         let locked =
             done().filter(|special| matches!(special.class, Class::LockTables | Class::UnlockTables)).last();
         let locked = locked.filter(|special| special.class == Class::LockTables);
-        let settings = done().filter(|special| matches!(special.class, Class::Setting | Class::Outside));
-        let scene = settings.chain(locked).map(|special| special.text.clone()).collect();
+        let locked = locked.map(|special| special.text.clone());
+        let scene = self.settings(already_done, outline).into_iter().chain(locked).collect();
         Ok(Treatment { already_done, scene, ..self })
+    }
+
+    /// Returns the settings that are made by the first `sent` statements.
+    #[must_use]
+    pub fn settings(&self, sent: u64, outline: &Outline) -> Vec<String> {
+        let is_setting = |special: &&Special| matches!(special.class, Class::Setting | Class::Outside);
+        self.before(sent, outline).filter(is_setting).map(|special| special.text.clone()).collect()
+    }
+
+    /// Returns what is not plain among the first `sent` statements.
+    fn before<'a>(&self, sent: u64, outline: &'a Outline) -> impl Iterator<Item = &'a Special> + use<'a> {
+        let reach = if sent == 0 { 0 } else { self.index_in_file(sent - 1) + 1 };
+        outline.special.iter().take_while(move |special| special.index < reach)
     }
 
     /// Returns how many statements are left to send.

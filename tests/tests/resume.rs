@@ -227,6 +227,11 @@ enum Third {
 impl Case {
     /// Starts `up`, kills it while statement 3 lasts, and ends what the server still does for it.
     fn killed_in_the_third_statement(&self, project: &Project) {
+        self.killed_at_work_in(self.database.as_ref(), project);
+    }
+
+    /// Does the same to a script that works in another database by then.
+    fn killed_at_work_in(&self, other: &dyn Database, project: &Project) {
         let database = self.database.as_ref();
         let run = project.spawn(["up", database.engine().adapter(), "--url", &database.url()]);
         let (sessions, end, long_ago) = match database.engine() {
@@ -242,11 +247,11 @@ impl Case {
                 "'2001-01-01 00:00:00'",
             ),
         };
-        until("statement 3 is at work", || !database.lines(sessions).is_empty());
+        until("statement 3 is at work", || !other.lines(sessions).is_empty());
         run.kill();
         assert_eq!(run.wait().signal, Some(9));
-        database.execute(&end.replace("{}", &database.lines(sessions).concat()));
-        until("the server has ended it", || database.lines(sessions).is_empty());
+        database.execute(&end.replace("{}", &other.lines(sessions).concat()));
+        until("the server has ended it", || other.lines(sessions).is_empty());
         database.execute(&format!("UPDATE whimbrel_migrations SET lease_until = {long_ago}"));
     }
 }
@@ -390,6 +395,44 @@ fn a_down_script_is_gone_on_with_too() {
     project.write("migrations/mysql/001_flock.down.sql", "DROP TABLE sites;\nDROP TABLE flock;\n");
     let _ = case.command(&project, "down").exits(0);
     assert_eq!(case.log(), ["1|up|applied|2|2", "2|down|failed|1|2", "3|down|reverted|2|2"]);
+}
+
+/// Names mean what they mean by the settings of the script.
+#[test]
+fn what_is_left_behind_is_sought_where_the_script_has_put_it() {
+    let database = Postgres::fresh();
+    database.execute(
+        "CREATE SCHEMA nest; CREATE TABLE nest.flock (bird text); INSERT INTO nest.flock VALUES ('ruff'), ('ruff')",
+    );
+    let script = "-- no-transaction\nSET search_path = nest;\n\
+                  CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS one_each ON flock (bird);\n";
+    let project = Project::new().file("migrations/postgres/001_flock.sql", script);
+    let up = || project.run(["up", "postgres", "--url", &database.url()]);
+    let failed = up().exits(5);
+    assert!(failed.mentions("DROP INDEX CONCURRENTLY nest.one_each"), "{failed:?}");
+    database.execute("DELETE FROM nest.flock WHERE ctid = (SELECT max(ctid) FROM nest.flock)");
+    let _ = up().exits(0);
+    let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'nest.one_each'::regclass";
+    assert_eq!(database.lines(valid), ["t"]);
+}
+
+/// A table that is not where one looks may be where the script has dropped nothing yet.
+#[rstest]
+fn what_is_elsewhere_is_not_taken_for_dropped(#[values(0, 1)] server: usize) {
+    let case = cases().remove(server);
+    let nest = [Product::MariaDb, Product::MySql][server].fresh();
+    nest.execute("CREATE TABLE gate (seen integer)");
+    let project = case.project(&format!(
+        "CREATE TABLE flock (bird varchar(20));\nUSE {};\nDROP TABLE gate;\nCREATE TABLE sites (id integer);\n",
+        nest.name()
+    ));
+    let mut reader = nest.client();
+    reader.query_drop("START TRANSACTION; SELECT * FROM gate").expect("the table is there");
+    case.killed_at_work_in(&nest, &project);
+    reader.query_drop("COMMIT").expect("it was open");
+    let _ = case.up(&project).exits(0);
+    assert_eq!(nest.lines("SHOW TABLES"), ["sites"]);
+    assert_eq!(case.log(), ["1|up|failed|2|4", "2|up|applied|4|4"]);
 }
 
 /// `IF NOT EXISTS` would take the invalid index for a good one.

@@ -9,7 +9,7 @@ use crate::history::{self, HistoryRow, Session, Trace};
 use crate::plan::{self, Direction};
 use crate::report::Settled;
 use crate::runner::{Ending, Job};
-use crate::script;
+use crate::script::{self, Outline};
 use crate::source::Id;
 
 /// Returns the problem of a run that ended early.
@@ -150,13 +150,15 @@ fn left_behind(failure: &Failure, job: &Job, session: &mut Session<'_>) -> Vec<T
     if failure.state != State::Committed || failure.error.session == SessionState::Lost {
         return Vec::new();
     }
-    let index = job.treatment.index_in_file(index);
-    let statement = script::statement(&job.script, &session.dialect.lexer(), index);
+    let lexer = session.dialect.lexer();
+    let statement = script::statement(&job.script, &lexer, job.treatment.index_in_file(index));
     // What could run in a transaction leaves nothing when it fails.
     let Some(statement) = statement.filter(|statement| statement.class == Class::NoTransaction) else {
         return Vec::new();
     };
-    let traces = session.traces(&statement.text, None).ok().flatten().unwrap_or_default();
+    let outline = Outline::scan(&job.script, &lexer, &[]);
+    let settings = outline.map(|outline| job.treatment.settings(index, &outline)).unwrap_or_default();
+    let traces = session.traces(&statement.text, &settings, None).ok().flatten().unwrap_or_default();
     traces.into_iter().filter(|trace| trace.removal.is_some()).collect()
 }
 

@@ -119,7 +119,8 @@ impl Halt<'_> {
         if next == Next::Unchanged && marking == Marking::Joined {
             return Ok(nothing);
         }
-        let traces = session.traces(&statement.text, Some(self.resumed.position))?;
+        let settings = treatment.settings(done, self.whole.outline);
+        let traces = session.traces(&statement.text, &settings, Some(self.resumed.position))?;
         let all = |is: fn(&Trace) -> bool| traces.iter().flatten().all(is);
         let is_known = traces.is_some() && next == Next::Unchanged;
         if self.resumed.next == NextStatement::NotApplied
