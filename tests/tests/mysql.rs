@@ -253,6 +253,12 @@ fn what_is_rolled_back_without_autocommit_does_not_count_as_done(#[values(MariaD
             2,
             "0",
         ),
+        (
+            "START TRANSACTION;\nINSERT INTO a VALUES (1);\nANALYZE TABLE a;\nINSERT INTO a VALUES (2);\n",
+            6,
+            "2",
+        ),
+        ("START TRANSACTION;\nINSERT INTO a VALUES (1);\nDO 1;\nINSERT INTO a VALUES (2);\n", 2, "0"),
     ] {
         let (database, outcome) = up_with(
             server,

@@ -15,7 +15,7 @@ const FEATURES: &[Feature] = &[
     Feature::CompoundBodies,
 ];
 
-const PATTERNS: &[(&str, Class)] = &[
+pub(crate) const PATTERNS: &[(&str, Class)] = &[
     ("BEGIN NOT ATOMIC", Class::ImplicitCommit),
     ("BEGIN", Class::Begin),
     ("START TRANSACTION", Class::Begin),

@@ -385,9 +385,23 @@ impl Run<'_> {
             }
         }
         // What comes next depends on the answer.
-        let flow = if probes { self.send()? } else { Flow::Going };
+        let asks = effect == Effect::Unsure && self.script == Script::Inside;
+        if (probes || asks) && self.send()? == Flow::Ended {
+            return Ok(Flow::Ended);
+        }
+        if asks {
+            self.ask();
+        }
         self.follow(effect);
-        Ok(flow)
+        Ok(Flow::Going)
+    }
+
+    /// Asks whether the script's transaction is still open.
+    fn ask(&mut self) {
+        let answer = self.session.exchange(TELL_TRANSACTION, &mut |_| {});
+        if let (Ok(()), Some(batch)) = (answer, self.batches.back_mut()) {
+            batch.begun = batch.begun_again();
+        }
     }
 
     /// Follows the script that is being composed through its own transactions.
@@ -395,9 +409,10 @@ impl Run<'_> {
         let Some(batch) = self.batches.back() else { return };
         let is_inside = match effect {
             Effect::None => return,
+            Effect::Unsure if self.script == Script::Outside => return,
             Effect::Begins => true,
             Effect::Commits | Effect::RollsBack => batch.autocommit == Autocommit::Off,
-            Effect::SetsAutocommit => batch.begun.is_some(),
+            Effect::SetsAutocommit | Effect::Unsure => batch.begun.is_some(),
         };
         self.script = if is_inside { Script::Inside } else { Script::Outside };
     }
