@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use mysql::prelude::Queryable;
 use rstest::rstest;
-use whimbrel_tests::{Database, Postgres, Product, Project, until};
+use whimbrel_tests::{Database, Engine, Postgres, Product, Project, until};
 
 const BOTH: &str = "UPDATE flock SET seen = seen + 1;\nUPDATE sites SET seen = seen + 1;\n";
 
@@ -155,4 +155,65 @@ fn a_run_whose_migration_was_taken_over_stops_at_its_next_mark() {
     assert_eq!(database.lines(left), ["0"], "at most the statement that was on its way ran");
     let rows = "SELECT position, state, statements_done FROM whimbrel_migrations ORDER BY position";
     assert_eq!(database.lines(rows), ["1|failed|1", "2|started|1"], "neither row is its own any more");
+}
+
+/// The statement in which a run slept is taken back with its mark, where it can be, and nothing behind it runs.
+#[rstest]
+fn what_a_run_does_after_it_was_taken_over_is_taken_back(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let database = engine.fresh();
+    let (header, waits, soon) = match engine {
+        Engine::Postgres => {
+            ("-- no-transaction\n", "SELECT i FROM gate FOR UPDATE", "now() + interval '1 hour'")
+        }
+        _ => ("", "SELECT i FROM gate FOR UPDATE", "UTC_TIMESTAMP(3) + INTERVAL 1 HOUR"),
+    };
+    database.execute("CREATE TABLE gate (i integer); INSERT INTO gate VALUES (1)");
+    let script = format!(
+        "{header}CREATE TABLE flock (seen integer);\nINSERT INTO flock SELECT i FROM gate FOR UPDATE;\n\
+         CREATE TABLE sites (id integer);\n"
+    );
+    let folder = engine.adapter();
+    let project = Project::new().file(&format!("migrations/{folder}/001_flock.sql"), &script);
+    let release = hold(database.as_ref(), waits);
+    let run = project.spawn(["up", folder, "--url", &database.url()]);
+    until("the run stands at the gate", || is_waiting(database.as_ref()));
+    database.execute("UPDATE whimbrel_migrations SET state = 'failed'");
+    database.execute(&format!(
+        "INSERT INTO whimbrel_migrations SELECT 2, 1, migration, 2, direction, 'started', checksum, 1, 3, \
+         statement_checksums, {soon}, started_at, NULL, NULL, NULL, 'ana@build-7 pid 4121' FROM whimbrel_migrations"
+    ));
+    release();
+    let outcome = run.wait().exits(6);
+    assert!(outcome.mentions("another run has taken `001_flock` over from this one"), "{outcome:?}");
+    assert_eq!(database.lines("SELECT count(*) FROM flock"), ["0"]);
+    assert!(database.try_query("SELECT * FROM sites").is_err(), "nothing behind it ran");
+}
+
+/// Takes a lock in a transaction, and returns what ends it.
+fn hold(database: &dyn Database, lock: &str) -> Box<dyn FnOnce()> {
+    let url = database.url();
+    if database.engine() == Engine::Postgres {
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).expect("the server takes a client");
+        client.batch_execute(&format!("BEGIN; {lock}")).expect("nobody else has it");
+        return Box::new(move || client.batch_execute("COMMIT").expect("it was open"));
+    }
+    let mut client = mysql::Conn::new(url.as_str()).expect("the server takes a client");
+    client.query_drop(format!("START TRANSACTION; {lock}")).expect("nobody else has it");
+    Box::new(move || client.query_drop("COMMIT").expect("it was open"))
+}
+
+/// Returns whether a statement on the gate is at work.
+fn is_waiting(database: &dyn Database) -> bool {
+    let statements = match database.engine() {
+        Engine::Postgres => {
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        }
+        _ => {
+            "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() \
+             AND info LIKE 'INSERT INTO flock%'"
+        }
+    };
+    !database.lines(statements).is_empty()
 }

@@ -15,6 +15,7 @@ use crate::tls;
 
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 pub(crate) const NO_SUCH_SAVEPOINT: i64 = 1305;
+pub(crate) const OUT_OF_RANGE: i64 = 1690;
 
 const DUPLICATE_KEY: i64 = 1062;
 const TABLE_EXISTS: i64 = 1050;

@@ -9,7 +9,8 @@
 //! Around the host's texts stand a few of ours, in the same packet:
 //! - A stepwise batch takes `GET_LOCK(attempt)` behind its opening: after `kill -9` of the client the server runs the
 //!   rest of the packet, and keeps the lock for as long.
-//! - A transactional statement of a stepwise batch shares a transaction with its mark.
+//! - A transactional statement of a stepwise batch shares a transaction with its mark. Behind every mark the packet ends
+//!   if it has changed no row.
 //! - An atomic batch has a savepoint behind its opening. After a failure it tells whether the transaction was still
 //!   the one that was opened; DDL in a procedure ends it, and the savepoint with it.
 //! - Both end with `RELEASE_ALL_LOCKS()`, which also takes back the advisory locks that a script forgot.
@@ -19,14 +20,14 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use whimbrel_adapter_api::walk::{stopped, unsettled};
+use whimbrel_adapter_api::walk::{stopped, taken_over, unsettled};
 use whimbrel_adapter_api::{
     Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Piece, PieceKind, Session,
     State, Stop, Work,
 };
 
 use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, is_lost};
-use crate::error::{NO_SUCH_SAVEPOINT, from_driver, of_opening};
+use crate::error::{NO_SUCH_SAVEPOINT, OUT_OF_RANGE, from_driver, of_opening};
 use crate::lexer::Quoting;
 use crate::statement::{Answers, Effect, ModeChange, answers, effect, is_distributed, mode_change};
 
@@ -41,6 +42,11 @@ const READ_AUTOCOMMIT: &str = "SELECT @@session.autocommit";
 const JOIN: &str = "START TRANSACTION READ WRITE";
 /// Whatever the script has set `completion_type` to.
 const KEEP: &str = "COMMIT AND NO CHAIN NO RELEASE";
+
+/// Fails behind a mark that has changed no row, and with it the rest of the packet: another run has taken the migration
+/// over. The sum is out of range then. SELECT would send rows to a client that may be dead, and end with that; DO would hide
+/// the error; and where the client is dead the count is -1.
+const OURS: &str = "SET @whimbrel = 9223372036854775807 + (ROW_COUNT() = 0)";
 
 /// Changes nothing, since every transaction of ours says so itself; and is refused where one is open.
 const TELL_TRANSACTION: &str = "SET TRANSACTION READ WRITE";
@@ -108,6 +114,8 @@ enum Role {
     /// Ours, behind a statement that sets `autocommit`: reads it.
     Probe,
     Mark,
+    /// Ours, behind a mark: whether the row is still there to be marked.
+    Ours,
     Closing(u32),
     /// Ours, when the outcome is known.
     Epilogue,
@@ -201,7 +209,12 @@ impl Batch {
                     self.settled = Settled::Yes;
                 }
             }
-            Role::Opening { last: false } | Role::Guard | Role::Probe | Role::Mark | Role::Epilogue => {}
+            Role::Opening { last: false }
+            | Role::Guard
+            | Role::Probe
+            | Role::Mark
+            | Role::Ours
+            | Role::Epilogue => {}
         }
     }
 
@@ -231,7 +244,7 @@ impl Batch {
             // What is checked only here is the statement's.
             Role::Keep => Phase::Statement(self.completed.saturating_sub(1)),
             Role::Closing(index) if self.head.mode == Mode::Atomic && self.is_last(index) => Phase::Commit,
-            Role::Probe | Role::Mark | Role::Closing(_) | Role::Epilogue => Phase::Closing,
+            Role::Probe | Role::Mark | Role::Ours | Role::Closing(_) | Role::Epilogue => Phase::Closing,
         }
     }
 
@@ -377,6 +390,7 @@ impl Run<'_> {
             Some((statement, Role::Statement(effect), answers(statement))),
             probes.then_some((READ_AUTOCOMMIT, Role::Probe, Answers::One)),
             mark.as_deref().map(|mark| (mark, Role::Mark, Answers::One)),
+            mark.as_deref().map(|_| (OURS, Role::Ours, Answers::One)),
             is_joined.then_some((KEEP, Role::Keep, Answers::One)),
         ];
         for (text, role, answers) in texts.into_iter().flatten() {
@@ -581,10 +595,10 @@ impl Run<'_> {
                 }
                 (role, _) => {
                     let phase = batch.phase(role);
-                    let error = if phase == Phase::Opening {
-                        of_opening(broken.error.clone())
-                    } else {
-                        broken.error.clone()
+                    let error = match (role, phase) {
+                        (Role::Ours, _) if broken.error.native == Some(OUT_OF_RANGE) => taken_over(),
+                        (_, Phase::Opening) => of_opening(broken.error.clone()),
+                        _ => broken.error.clone(),
                     };
                     self.fail_sent(&batch, phase, error, commit_is_in(packet, &batch))
                 }

@@ -22,6 +22,9 @@ use crate::session::{Cells, Session, Ticket};
 mod copy;
 mod stepwise;
 
+/// What a mark that is joined to its statement answers where it changes no row.
+const DIVISION_BY_ZERO: &str = "22012";
+
 /// How many bytes may be under way without an answer: two pieces, with room for what stands around them.
 const UNDER_WAY: usize = 576 * 1024;
 
@@ -479,7 +482,11 @@ impl Batch {
         if let Phase::Statement(index) = phase {
             self.completed = self.completed.min(index);
         }
-        let error = if phase == Phase::Opening { opening_error(error) } else { error };
+        let error = match (phase, role) {
+            (Phase::Opening, _) => opening_error(error),
+            (_, Role::Mark) if error.sqlstate.as_deref() == Some(DIVISION_BY_ZERO) => taken_over(),
+            _ => error,
+        };
         self.failed.get_or_insert(Failed { phase, error });
     }
 

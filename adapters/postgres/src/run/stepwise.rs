@@ -43,6 +43,11 @@ const STEP_ASIDE: [&str; 5] = [
 const STEP_BACK: [&str; 2] =
     ["COMMIT", "SELECT pg_catalog.set_config('role', pg_catalog.current_setting('whimbrel.role'), false)"];
 
+/// Returns a mark that fails where it changes no row, and with it the transaction: another run has taken the migration over.
+fn ours(mark: &str) -> String {
+    format!("WITH marked AS ({mark} RETURNING 1) SELECT 1 / pg_catalog.count(*) FROM marked")
+}
+
 /// What a statement has left to be checked at its commit is checked before the user changes.
 const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
@@ -109,10 +114,7 @@ impl Run<'_> {
         };
         draft.push(CHECK, Role::Statement(index, span.marking()));
         STEP_ASIDE.iter().for_each(|text| draft.push(text, Role::AroundMark));
-        draft.push(&mark.replace("{done}", &(index + 1).to_string()), Role::Mark);
-        self.step(draft, Sending::Part)?;
-        // Only now is it known that no other run has taken the migration over.
-        let mut draft = Draft::default();
+        draft.push(&ours(&mark.replace("{done}", &(index + 1).to_string())), Role::Mark);
         for (text, role) in STEP_BACK.iter().zip([Role::Keep, Role::AroundMark]) {
             draft.push(text, role);
         }
