@@ -428,17 +428,21 @@ fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName
     })
 }
 
+/// No history gets this far by counting. Above it there is room for the numbers of the rows to come.
+const HIGHEST: i64 = i64::MAX / 2;
+
 /// Returns what a row says, or the column that does not say what it should.
 fn row(cells: &[Value<'static>]) -> Result<HistoryRow, &'static str> {
     let text = |name: &str| cell(cells, name)?.as_text().map(str::to_owned);
     let number = |name: &str| cell(cells, name)?.as_int();
     let count = |name: &'static str| number(name).and_then(|number| u64::try_from(number).ok()).ok_or(name);
     let word = |name: &'static str| text(name).ok_or(name);
+    let counted = |name: &'static str| number(name).filter(|number| *number <= HIGHEST).ok_or(name);
     let has_down = number("has_down").ok_or("down_script")? == 1;
     Ok(HistoryRow {
-        position: number("position").ok_or("position")?,
+        position: counted("position")?,
         migration: word("migration")?,
-        attempt: number("attempt").ok_or("attempt")?,
+        attempt: counted("attempt")?,
         direction: RowDirection::from_word(&word("direction")?).ok_or("direction")?,
         state: RowState::from_word(&word("state")?).ok_or("state")?,
         checksum: text("checksum"),
@@ -627,6 +631,31 @@ mod tests {
         let history = History::new(rows);
         let applied: Vec<i64> = history.applied().map(|row| row.position).collect();
         assert_eq!(applied, [3, 2]);
+    }
+
+    /// The fuzz target found that a row with the highest of all numbers, put in by hand, made the next number overflow:
+    /// a panic in one build, and in another a row far below all others.
+    #[test]
+    fn a_number_with_none_behind_it_is_refused() {
+        let read = |position: i64, attempt: i64| {
+            let cells = HISTORY_COLUMNS.iter().map(|column| match *column {
+                "position" => Value::Int(position),
+                "attempt" => Value::Int(attempt),
+                "migration" => Value::text("a"),
+                "direction" => Value::text("up"),
+                "state" => Value::text("applied"),
+                _ => Value::Int(0),
+            });
+            let set = RowSet { columns: Vec::new(), rows: vec![cells.collect()] };
+            history(&TableName::new("history"), 0, &Rows { sets: vec![set] }, Ok(()))
+        };
+        for (position, attempt, column) in [(i64::MAX, 1, "position"), (1, i64::MAX, "attempt")] {
+            let error = read(position, attempt).expect_err("there is no next number");
+            assert_eq!(error.problems[0].name, Name::HistoryUnreadable);
+            assert_eq!(error.problems[0].facts, [format!("its `{column}` is `{}`", i64::MAX)]);
+        }
+        let history = read(HIGHEST, HIGHEST).expect("there are numbers behind these");
+        assert_eq!((history.last_position() + 1, history.next_attempt("a")), (HIGHEST + 1, HIGHEST + 1));
     }
 
     #[test]
