@@ -10,6 +10,9 @@ mod collect;
 mod embedded;
 mod find;
 mod folder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod inspect;
 mod metadata;

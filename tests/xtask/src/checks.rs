@@ -1,4 +1,4 @@
-//! The checks beside the tests: format, lints, documentation, licences and sources of the dependencies.
+//! The checks beside the tests: format, lints, documentation, licences and sources of the dependencies, a short fuzz.
 //!
 //! Lints and documentation share the profile and the target directory of the tests, so that a cold run builds
 //! most dependencies once.
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{announce, built_directory, cargo, succeed, target_directory, workspace};
+use crate::{announce, built_directory, cargo, fuzz, succeed, target_directory, workspace};
 
 /// The version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
@@ -18,12 +18,13 @@ const CARGO_DENY: &str = "0.20.2";
 /// A check by its name.
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     ("first run", first_run),
     ("fmt", format),
     ("clippy", clippy),
     ("doc", documentation),
     ("deny", dependencies),
+    ("fuzz", fuzz::short),
 ];
 
 /// Runs all checks.
@@ -59,7 +60,9 @@ fn first_run() -> Result<()> {
 }
 
 fn format() -> Result<()> {
-    succeed(cargo().args(["fmt", "--all", "--check"]))
+    succeed(cargo().args(["fmt", "--all", "--check"]))?;
+    // A workspace of its own.
+    succeed(cargo().args(["fmt", "--manifest-path", "tests/fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy() -> Result<()> {

@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask soak`, `cargo xtask servers`, `cargo xtask ci`.
+//! Development tasks: `cargo xtask test`, `soak`, `fuzz`, `servers` and `ci`.
 //!
 //! Runs the whole test suite against real servers that live only as long as the run, and the checks that CI
 //! makes beside it. The tests learn where the servers are from the file named by [`SERVERS_VARIABLE`].
@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 mod checks;
+mod fuzz;
 mod packages;
 mod secrets;
 mod servers;
@@ -29,15 +30,25 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [FILTER…]   build everything, start the servers, run the tests whose names hold a FILTER (default: all)
   soak [OPTION…]   build everything, start the servers, kill runners at random moments: --long, --seed N, --kills N,
                    --engine NAME…
+  fuzz [OPTION…] [TARGET…]
+                   build the fuzz targets and run them, or replay what one of them found: see `fuzz --help`
   servers          start the servers, say where they are, stop them at Ctrl-C
-  ci               the checks beside the tests: fmt, clippy, doc, deny";
+  ci               the checks beside the tests: fmt, clippy, doc, deny, a few seconds of fuzz";
 
 fn main() -> ExitCode {
+    if env::var_os(fuzz::WRAPPING).is_some() {
+        return finish(fuzz::compile());
+    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test", filters @ ..] => suite::run(filters),
         ["soak", options @ ..] => suite::soak(options),
+        ["fuzz", "--help" | "-h"] => {
+            println!("{}", fuzz::USAGE);
+            Ok(ExitCode::SUCCESS)
+        }
+        ["fuzz", words @ ..] => fuzz::command(words),
         ["servers"] => suite::serve(),
         ["ci"] => checks::run().map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
@@ -49,6 +60,10 @@ fn main() -> ExitCode {
             Ok(ExitCode::from(2))
         }
     };
+    finish(outcome)
+}
+
+fn finish(outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! The programs that the tests need, from Debian's packages.
+//! The programs that the tests and the fuzz targets need, from Debian's packages.
 //!
 //! Installs what is missing when run as root, and says so; otherwise names the packages and the command. MySQL is not
 //! among them: [`unpacked`](crate::unpacked) has it.
@@ -14,13 +14,14 @@ use nix::unistd::geteuid;
 
 use crate::{announce, succeed};
 
-/// A program that the servers or the tests call, and the package that holds it.
-struct Program {
+/// A program that something here calls, and the package that holds it.
+pub(crate) struct Program {
     name: &'static str,
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 10] = [
+/// What the servers and the tests call.
+pub(crate) const TESTING: [Program; 10] = [
     Program { name: "initdb", package: "postgresql" },
     Program { name: "postgres", package: "postgresql" },
     Program { name: "psql", package: "postgresql-client" },
@@ -33,9 +34,12 @@ const PROGRAMS: [Program; 10] = [
     Program { name: "sqlite3", package: "sqlite3" },
 ];
 
-/// Installs the packages of all programs that are not there.
-pub(crate) fn install_missing() -> Result<()> {
-    let mut missing: Vec<&str> = PROGRAMS
+/// What the build of the fuzz targets calls.
+pub(crate) const FUZZING: [Program; 1] = [Program { name: "c++", package: "g++" }];
+
+/// Installs the packages of those programs that are not there.
+pub(crate) fn install_missing(programs: &[Program]) -> Result<()> {
+    let mut missing: Vec<&str> = programs
         .iter()
         .filter(|program| find(program.name).is_none())
         .map(|program| program.package)
@@ -47,13 +51,13 @@ pub(crate) fn install_missing() -> Result<()> {
     let packages = missing.join(" ");
     if !geteuid().is_root() {
         bail!(
-            "the tests need these Debian packages: {packages}\n\
+            "these Debian packages are needed: {packages}\n\
              install them with `sudo apt-get install --no-install-recommends {packages}`"
         );
     }
     announce(&format!("installing missing packages: {packages}"));
     install(&missing)?;
-    for program in &PROGRAMS {
+    for program in programs {
         path_of(program.name)?;
     }
     Ok(())
@@ -62,7 +66,7 @@ pub(crate) fn install_missing() -> Result<()> {
 /// Returns the full path of a program, or an error that names its package.
 pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
     find(name).with_context(|| {
-        let program = PROGRAMS.iter().find(|program| program.name == name);
+        let program = TESTING.iter().chain(&FUZZING).find(|program| program.name == name);
         let package = program.map_or("no package known here", |program| program.package);
         format!("`{name}` is not installed (Debian package: {package})")
     })

@@ -30,7 +30,7 @@ pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
 
 /// Builds everything, starts the servers, and runs the commands until one of them fails.
 fn with_servers(commands: Vec<Command>) -> Result<ExitCode> {
-    packages::install_missing()?;
+    packages::install_missing(&packages::TESTING)?;
     // The build leaves the network alone, mostly.
     let mysql = thread::spawn(MySql::get);
     // The whole workspace and not only its default members: the tests are built with the same set of features
@@ -61,7 +61,7 @@ fn with_servers(commands: Vec<Command>) -> Result<ExitCode> {
 /// Starts the servers for tests that are run by hand, and waits for a signal.
 #[expect(clippy::print_stdout, reason = "where the servers are is this command's result")]
 pub(crate) fn serve() -> Result<ExitCode> {
-    packages::install_missing()?;
+    packages::install_missing(&packages::TESTING)?;
     let mysql = MySql::get()?;
     let interrupts = Interrupts::catch()?;
     let servers = Servers::start(&mysql)?;

@@ -1,0 +1,5 @@
+/* a licence
+   of two lines */
+
+-- no-transaction
+VACUUM;

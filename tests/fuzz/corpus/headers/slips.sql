@@ -1,0 +1,6 @@
+-- no transaction
+-- Rolback: DROP TABLE a
+-- depend: 001_a
+-- depends:
+-- no-transaction: index
+-- Rollback:

@@ -1,0 +1,5 @@
+﻿-- Migration: a mark and CRLF
+-- no-transaction
+
+SELECT 1;
+
