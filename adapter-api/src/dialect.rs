@@ -140,6 +140,13 @@ pub enum Text<'a> {
         /// A statement of a script.
         statement: &'a str,
     },
+    /// One reading statement that finds what `statement` may change and no transaction takes back: tables whose engine has
+    /// none, also those that a trigger may reach. Gives a row for each with one column: what it is, for people. `None`:
+    /// everything is taken back.
+    WithoutRollback {
+        /// A statement of a script.
+        statement: &'a str,
+    },
 }
 
 /// How many statements of a script are complete.

@@ -104,12 +104,19 @@ impl Subject {
 pub fn may_be_repeated(statement: &str) -> bool {
     const PUTS_IN_ORDER: &[&str] =
         &["ANALYZE", "VACUUM", "REINDEX", "CLUSTER", "REFRESH", "OPTIMIZE", "CHECKPOINT", "FLUSH"];
+    // On some engines ANALYZE shows how a statement runs, and runs it.
+    const RUN_BY_ANALYZE: &[&str] = &["FORMAT", "INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH"];
+    // What is replaced by the like of it: not a table, whose rows would be gone.
+    const REPLACED: &[&str] = &["VIEW", "FUNCTION", "PROCEDURE", "TRIGGER", "RULE", "INDEX"];
     let mut words = Words { tokens: Tokens::new(statement).peekable() };
     match words.any_of(&["CREATE", "DROP", "ALTER"]) {
-        None => words.any_of(PUTS_IN_ORDER).is_some(),
+        None => words.any_of(PUTS_IN_ORDER).is_some() && words.any_of(RUN_BY_ANALYZE).is_none(),
         // Which of its changes says so cannot be seen by words alone.
         Some("ALTER") => Subject::of(statement).is_some_and(|subject| subject.repeatable == Repeatable::Yes),
-        Some(_) => (words.word("OR") && words.word("REPLACE")) || words.say_if_exists(),
+        Some(_) => match words.word("OR") && words.word("REPLACE") {
+            true => words.kind_of_object().is_some_and(|kind| REPLACED.contains(&kind)),
+            false => words.kind_of_object().is_some() && words.say_if_exists(),
+        },
     }
 }
 
@@ -216,16 +223,42 @@ impl Words<'_> {
         if words.iter().all(|word| self.word(word)) { Repeatable::Yes } else { Repeatable::No }
     }
 
-    /// Returns whether `IF EXISTS` or `IF NOT EXISTS` comes before any body: behind it such words would mean something else.
-    fn say_if_exists(&mut self) -> bool {
-        const BEFORE_THE_NAME: usize = 8;
-        (0..BEFORE_THE_NAME).any(|_| match self.tokens.next() {
-            Some(token) if token.is_word("IF") => {
-                self.word("NOT");
-                self.word("EXISTS")
+    /// Returns what is made or taken away, past words that say more about it: `UNIQUE`, `DEFINER = a@b`.
+    fn kind_of_object(&mut self) -> Option<&'static str> {
+        const KINDS: &[&str] = &[
+            "TABLE",
+            "VIEW",
+            "INDEX",
+            "FUNCTION",
+            "PROCEDURE",
+            "TRIGGER",
+            "EVENT",
+            "RULE",
+            "SEQUENCE",
+            "TYPE",
+            "SCHEMA",
+            "DATABASE",
+            "USER",
+            "ROLE",
+            "EXTENSION",
+            "POLICY",
+        ];
+        const BEFORE_IT: usize = 7;
+        for _ in 0..BEFORE_IT {
+            if let Some(kind) = self.any_of(KINDS) {
+                return Some(kind);
             }
-            _ => false,
-        })
+            self.tokens.next();
+        }
+        None
+    }
+
+    /// Returns whether `IF EXISTS` or `IF NOT EXISTS` comes next.
+    fn say_if_exists(&mut self) -> bool {
+        self.word("CONCURRENTLY");
+        let says = self.word("IF");
+        self.word("NOT");
+        says && self.word("EXISTS")
     }
 
     /// Passes over options in parentheses.
@@ -414,12 +447,18 @@ mod tests {
             "CREATE OR REPLACE VIEW v AS SELECT 1",
             "CREATE DEFINER = `a`@`b` PROCEDURE IF NOT EXISTS p() SELECT 1",
             "DROP TRIGGER IF EXISTS t",
+            "DROP INDEX CONCURRENTLY IF EXISTS i",
+            "CREATE OR REPLACE DEFINER = `a`@`b` VIEW v AS SELECT 1",
             "ALTER TABLE t ADD COLUMN IF NOT EXISTS c int",
         ] {
             assert!(may_be_repeated(statement), "{statement}");
         }
         for statement in [
             "CREATE VIEW v AS SELECT a OR REPLACE('b', 'c', 'd')",
+            "CREATE OR REPLACE TABLE t (a int)",
+            "CREATE PROCEDURE p() IF EXISTS (SELECT 1) THEN SELECT 2; END IF",
+            "ANALYZE UPDATE t SET a = a + 1",
+            "ANALYZE FORMAT=JSON DELETE FROM t",
             "CREATE PROCEDURE p() BEGIN DECLARE a int; SELECT 1; DROP TABLE IF EXISTS t; END",
             "ALTER TABLE t ADD COLUMN IF NOT EXISTS c int, ADD COLUMN d int",
             "INSERT INTO t VALUES ('IF NOT EXISTS')",

@@ -123,7 +123,7 @@ impl Outline {
         tables_without_transactions: &[String],
     ) {
         self.statements += 1;
-        self.digests.add(statement.text);
+        self.digests.add(statement.class, statement.text);
         if !matches!(statement.class, Class::Plain | Class::Transactional) {
             let first_line = statement.text.lines().next().unwrap_or_default();
             self.special.push(Special {

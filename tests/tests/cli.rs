@@ -510,7 +510,7 @@ fn repair_accepts_an_edit() {
     recorded 001_species with the checksum of its file; no SQL of it was run
     --- stderr
     runs  BEGIN IMMEDIATE
-    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (4, 3, '001_species', 2, 'up', 'applied', 'v1:592e1f98a8c23f52bbee810a613d39bbb271f47b86fcf8c6577173f84405a03e', 0, 0, 'v1:af55700113f9bbbf:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, 'DROP TABLE species;
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (4, 3, '001_species', 2, 'up', 'applied', 'v1:592e1f98a8c23f52bbee810a613d39bbb271f47b86fcf8c6577173f84405a03e', 0, 0, 'v2:af55700113f9bbbf:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, 'DROP TABLE species;
     ', '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
     runs  COMMIT
     "#);
@@ -568,7 +568,7 @@ fn repair_records_what_was_done_by_hand() {
     recorded 001_species as applied; no SQL of it was run
     --- stderr
     runs  BEGIN IMMEDIATE
-    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (1, NULL, '001_species', 1, 'up', 'applied', 'v1:33e85d81e83e43db754c91e8dfe19ce2e558dd9b9de223d5b005d7981b7e56a8', 0, 0, 'v1:078f64d6517119cc:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, 'DROP TABLE species;
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (1, NULL, '001_species', 1, 'up', 'applied', 'v1:33e85d81e83e43db754c91e8dfe19ce2e558dd9b9de223d5b005d7981b7e56a8', 0, 0, 'v2:078f64d6517119cc:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, 'DROP TABLE species;
     ', '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
     runs  COMMIT
     "#);
@@ -586,7 +586,7 @@ fn repair_records_what_was_done_by_hand() {
     recorded 001_species as taken back; no SQL of it was run
     --- stderr
     runs  BEGIN IMMEDIATE
-    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (2, 1, '001_species', 2, 'down', 'reverted', 'v1:33e85d81e83e43db754c91e8dfe19ce2e558dd9b9de223d5b005d7981b7e56a8', 0, 0, 'v1:078f64d6517119cc:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (2, 1, '001_species', 2, 'down', 'reverted', 'v1:33e85d81e83e43db754c91e8dfe19ce2e558dd9b9de223d5b005d7981b7e56a8', 0, 0, 'v2:078f64d6517119cc:', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
     runs  COMMIT
     "#);
     assert_snapshot!(project.run(["repair", "001", "--reverted"]).redacted(), @r"

@@ -268,7 +268,7 @@ fn a_file_with_ddl_stops_where_it_fails_on_mysql_and_is_settled_by_repair(
     recorded 003_books as applied; no SQL of it was run
     --- stderr
     runs  START TRANSACTION READ WRITE
-    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (5, 4, '003_books', 3, 'up', 'applied', 'v1:dd8ee0206661f06008395248f404eb3332e9092cc7fc0d495b374b4b3c30dc5e', 0, 0, 'v1:22dde0f1258b4cbc:70b84ba4b03ebfacdc32d5a602c1c6d0', NULL, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, mysql 0.1.0')
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (5, 4, '003_books', 3, 'up', 'applied', 'v1:dd8ee0206661f06008395248f404eb3332e9092cc7fc0d495b374b4b3c30dc5e', 0, 0, 'v2:22dde0f1258b4cbc:70b84ba4mb03ebfacjdc32d5a6j02c1c6d0m', NULL, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, mysql 0.1.0')
     runs  COMMIT
     ");
     let _ = up(&project, &database).exits(0);

@@ -284,6 +284,23 @@ fn up_goes_on_at_the_statement_in_which_its_run_was_killed(
     assert_eq!(case.log(), ["1|up|failed|2|5", "2|up|applied|5|5"]);
 }
 
+/// What a trigger writes to such a table stays when its statement is taken back.
+#[rstest]
+fn beside_a_table_without_transactions_no_missing_mark_is_trusted(#[values(0, 1)] server: usize) {
+    let case = cases().remove(server);
+    case.database.execute(
+        "CREATE TABLE gate (seen integer); INSERT INTO gate VALUES (0); \
+         CREATE TABLE pause (seconds integer); INSERT INTO pause VALUES (600); \
+         CREATE TABLE watched (seen integer) ENGINE = MyISAM; \
+         CREATE TRIGGER watching BEFORE UPDATE ON gate FOR EACH ROW INSERT INTO watched VALUES (NEW.seen)",
+    );
+    let project = case.project(&lasting(case.database.engine(), Third::Data));
+    case.killed_in_the_third_statement(&project);
+    let refused = case.up(&project).exits(5);
+    assert!(refused.mentions("statement 3 may be in the database or not"), "{refused:?}");
+    assert!(refused.mentions("`watched` has no transactions"), "{refused:?}");
+}
+
 /// A procedure may commit what nobody meant to be committed: our row with it, and no mark.
 #[rstest]
 fn what_a_hidden_commit_left_behind_is_not_run_again(#[values(0, 1)] server: usize) {

@@ -391,7 +391,7 @@ fn without_a_transaction_a_failure_is_exact_to_the_statement() {
     recorded 001_one as applied; no SQL of it was run
     --- stderr
     runs  BEGIN IMMEDIATE
-    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (3, 2, '001_one', 3, 'up', 'applied', 'v1:9ea379513ccf246eeb73c131fb47c2237f5f84baed59be4c27421f8bf5d4bf1f', 0, 0, 'v1:9e641cde04aaeff5:c201da2ddb58ca52db58ca5224055fd7', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
+    runs  INSERT INTO "main"."whimbrel_migrations" (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by) VALUES (3, 2, '001_one', 3, 'up', 'applied', 'v1:9ea379513ccf246eeb73c131fb47c2237f5f84baed59be4c27421f8bf5d4bf1f', 0, 0, 'v2:9e641cde04aaeff5:c201da2djdb58ca52jdb58ca52j24055fd7j', NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, sqlite 0.1.0')
     runs  COMMIT
     "#);
     assert_snapshot!(project.run(["up"]).redacted(), @r"

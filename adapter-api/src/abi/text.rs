@@ -26,6 +26,7 @@ mod code {
     pub(super) const DOWN_SCRIPT: u32 = 11;
     pub(super) const STATEMENT_CHECKSUMS: u32 = 12;
     pub(super) const TRACES: u32 = 13;
+    pub(super) const WITHOUT_ROLLBACK: u32 = 14;
 }
 
 mod key {
@@ -82,6 +83,9 @@ impl<'a> Encoded<'a> {
             }
             Text::StatementChecksums { history, position } => {
                 Encoded::of(code::STATEMENT_CHECKSUMS).table(history).number(key::POSITION, position)
+            }
+            Text::WithoutRollback { statement } => {
+                Encoded::of(code::WITHOUT_ROLLBACK).text(key::STATEMENT, Some(statement))
             }
             Text::Traces { history, position, statement } => Encoded::of(code::TRACES)
                 .table(history)
@@ -194,6 +198,9 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
         code::STATEMENT_CHECKSUMS => {
             let position = arguments.number(key::POSITION)?;
             answer(&Text::StatementChecksums { history: &history?, position })
+        }
+        code::WITHOUT_ROLLBACK => {
+            answer(&Text::WithoutRollback { statement: &arguments.text(key::STATEMENT)? })
         }
         code::TRACES => answer(&Text::Traces {
             history: &history?,

@@ -49,9 +49,11 @@ fn limited(text: &str, limit: Option<Duration>) -> Cow<'_, str> {
     match (text.strip_prefix("SELECT "), limit) {
         (Some(rest), Some(limit)) => {
             let seconds = limit.as_millis().div_ceil(1000).max(1);
+            // Only the first comment is read for hints.
+            let rest = rest.strip_prefix("/*+").map_or_else(|| format!("*/ {rest}"), str::to_owned);
             Cow::Owned(format!(
                 "/*M!100102 SET STATEMENT lock_wait_timeout = {seconds} FOR */ \
-                 SELECT /*+ SET_VAR(lock_wait_timeout = {seconds}) */ {rest}"
+                 SELECT /*+ SET_VAR(lock_wait_timeout = {seconds}) {rest}"
             ))
         }
         _ => Cow::Borrowed(text),

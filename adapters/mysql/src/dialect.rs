@@ -147,6 +147,19 @@ impl MySqlDialect {
         )
     }
 
+    /// Finds tables of the current database, and of those that the statement names, that keep what a transaction takes back.
+    fn without_rollback(&self, statement: &str) -> String {
+        // Names stand at its start, before the rows.
+        let start: String = statement.chars().take(10_000).collect();
+        format!(
+            "SELECT CONCAT('the table `', t.table_schema, '`.`', t.table_name, '` has no transactions') \
+             FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine \
+             WHERE (t.table_schema = DATABASE() OR LOCATE(t.table_schema, {}) > 0) \
+             AND t.table_type = 'BASE TABLE' AND COALESCE(e.transactions, 'NO') <> 'YES' LIMIT 10",
+            self.literal(&start.as_str().into())
+        )
+    }
+
     fn create_history(&self, history: &TableName) -> Vec<String> {
         vec![format!(
             "CREATE TABLE IF NOT EXISTS {table} (
@@ -256,6 +269,7 @@ impl Dialect for MySqlDialect {
             }
             Text::Limit { limits } => self.limit(limits),
             Text::ResetSession => self.reset(),
+            Text::WithoutRollback { statement } => vec![self.without_rollback(statement)],
             Text::Traces { statement, .. } => vec![traces::text(self, statement)?],
             other => return texts::common(self, &CLOCK, other),
         })

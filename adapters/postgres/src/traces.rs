@@ -1,7 +1,7 @@
 //! Looks in the catalogue whether a statement was carried out, and for the invalid index that a failed
 //! `CONCURRENTLY` leaves behind.
 
-use whimbrel_adapter_api::subject::{Change, Identifier, Kind, Locking, Quoting, Subject};
+use whimbrel_adapter_api::subject::{Change, Identifier, Kind, Locking, Quoting, Repeatable, Subject};
 use whimbrel_adapter_api::{TableName, texts};
 
 use crate::dialect::{PostgresDialect, literal, quote};
@@ -21,7 +21,8 @@ pub(crate) fn text(
     }
 }
 
-/// Returns the condition under which `c`, a row of a catalogue, came into being after the last mark of an attempt.
+/// Returns the condition under which `c`, a row of a catalogue, came into being after the last mark of an attempt, or was
+/// made anew since by REINDEX or ALTER: it is a good index of that name on that table either way.
 fn since(dialect: &PostgresDialect, history: &TableName, position: Option<i64>) -> String {
     let Some(position) = position else { return "false".to_owned() };
     format!(
@@ -52,9 +53,15 @@ const DROP: &str = "pg_catalog.format('DROP INDEX CONCURRENTLY %I.%I', n.nspname
 fn made(subject: &Subject, since: &str) -> Option<String> {
     let found = index_of_table(subject)?;
     let what = |state: &str| literal(&format!("{} is {state}", texts::called(subject)).as_str().into());
+    // One on a partitioned table alone is invalid until its parts have theirs, and no failure.
+    let failed = match subject.locking {
+        Locking::Concurrent => "NOT x.indisvalid AND c.relkind = 'i'",
+        Locking::Ordinary => "false",
+    };
+    let done = if subject.repeatable == Repeatable::Yes { "true" } else { since };
     Some(format!(
-        "SELECT CASE WHEN x.indisvalid THEN {there} ELSE {invalid} END, CASE WHEN NOT x.indisvalid THEN {DROP} END, \
-         CASE WHEN x.indisvalid AND {since} THEN 1 ELSE 0 END FROM {found}",
+        "SELECT CASE WHEN {failed} THEN {invalid} ELSE {there} END, CASE WHEN {failed} THEN {DROP} END, \
+         CASE WHEN NOT ({failed}) AND {done} THEN 1 ELSE 0 END FROM {found}",
         there = what("there"),
         invalid = what("there and invalid"),
     ))
@@ -63,13 +70,22 @@ fn made(subject: &Subject, since: &str) -> Option<String> {
 /// Indexes that were to take the place of others, or had to make room for them.
 fn remade(subject: &Subject) -> String {
     let named = relation(&subject.name);
-    let table = match subject.kind {
-        Kind::Index => format!("(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = {named})"),
-        _ => named,
+    let (table, of_index) = match subject.kind {
+        Kind::Index => {
+            let name = subject.name.last().map(folded).unwrap_or_default();
+            // The server shortens a long name before it adds to it.
+            let start: String = name.chars().take(40).collect();
+            let starts = literal(&start.as_str().into());
+            (
+                format!("(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = {named})"),
+                format!(" AND pg_catalog.starts_with(c.relname::text, {starts})"),
+            )
+        }
+        _ => (named, String::new()),
     };
     format!(
         "SELECT pg_catalog.format('the index `%s` is there and invalid', c.relname), {DROP}, 0 FROM {INDEXES} \
-         WHERE x.indrelid = {table} AND NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'"
+         WHERE x.indrelid = {table} AND NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'{of_index}"
     )
 }
 

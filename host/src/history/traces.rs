@@ -47,6 +47,25 @@ impl Session<'_> {
         position: Option<i64>,
     ) -> Result<Option<Vec<Trace>>> {
         let texts = self.dialect.text(&Text::Traces { history: &self.table, position, statement });
+        let rows = self.ask(texts, settings)?;
+        Ok(rows.map(|rows| rows.iter().filter_map(|row| trace(row)).collect()))
+    }
+
+    /// Returns what a statement may have changed that no transaction takes back. `None`: it cannot be told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::traces`].
+    pub fn without_rollback(&mut self, statement: &str, settings: &[String]) -> Result<Option<Vec<String>>> {
+        let Some(texts) = self.dialect.text(&Text::WithoutRollback { statement }) else {
+            return Ok(Some(Vec::new()));
+        };
+        let rows = self.ask(Some(texts), settings)?;
+        Ok(rows.map(|rows| rows.iter().filter_map(|row| row.first()?.as_text().map(str::to_owned)).collect()))
+    }
+
+    /// Returns the rows that the one text gives under settings, if it can be had.
+    fn ask(&mut self, texts: Option<Vec<String>>, settings: &[String]) -> Result<Option<CatalogueRows>> {
         let Some(text) = texts.and_then(|texts| texts.into_iter().next()) else {
             return Ok(None);
         };
@@ -59,14 +78,14 @@ impl Session<'_> {
             }
         };
         match answer {
-            Ok(traces) => Ok(Some(traces)),
+            Ok(rows) => Ok(Some(rows)),
             Err(error) if error.kind == ErrorKind::Unsupported => Ok(None),
             Err(error) => of_connection(&error).map_or(Ok(None), |lost| Err(lost.into())),
         }
     }
 
     /// Looks under settings.
-    fn under(&mut self, settings: &[String], text: &str) -> Result<Vec<Trace>, AdapterError> {
+    fn under(&mut self, settings: &[String], text: &str) -> Result<CatalogueRows, AdapterError> {
         let mut answer = Err(AdapterError::body_failed());
         let mut look = |connection: &mut dyn Connection| {
             answer = settings
@@ -98,10 +117,12 @@ impl Session<'_> {
     }
 }
 
-fn found(connection: &mut dyn Connection, text: &str) -> Result<Vec<Trace>, AdapterError> {
+type CatalogueRows = Vec<Vec<Value<'static>>>;
+
+fn found(connection: &mut dyn Connection, text: &str) -> Result<CatalogueRows, AdapterError> {
     let mut rows = Rows::default();
     connection.read(&[text], &mut rows).map_err(|failed| failed.error)?;
-    Ok(rows.sets.iter().flat_map(|set| &set.rows).filter_map(|row| trace(row)).collect())
+    Ok(rows.sets.into_iter().next().map(|set| set.rows).unwrap_or_default())
 }
 
 fn trace(row: &[Value<'static>]) -> Option<Trace> {

@@ -5,7 +5,7 @@
 //!
 //! Decides nothing by itself that could run a statement twice; what cannot be known is the user's to say.
 
-use whimbrel_adapter_api::{Lexer, Marking, Mode};
+use whimbrel_adapter_api::{Lexer, Marking};
 
 use super::failure;
 use crate::error::{Name, Place, Problem, Result};
@@ -37,8 +37,8 @@ pub(super) fn treatment(
     database: &str,
 ) -> Result<Treatment> {
     let halt = Halt { whole: &whole, step, resumed, database };
-    let next = halt.compare(session)?;
-    let (done, removals) = match halt.look(next, session)? {
+    let then = halt.compare(session)?;
+    let (done, removals) = match halt.look(then, session)? {
         Found::Done => (resumed.statements_done + 1, Vec::new()),
         Found::NotDone { removals } => (resumed.statements_done, removals),
     };
@@ -58,10 +58,11 @@ pub(super) fn treatment(
     Ok(Treatment { scene, remarks, ..rest })
 }
 
-/// What became of the text of the statement at which the attempt ended.
+/// What is known of the statement at which the attempt ended, from its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    Unchanged,
+enum Then {
+    /// It is what it was, and its mark followed it so.
+    Unchanged(Marking),
     Edited,
 }
 
@@ -83,19 +84,22 @@ struct Halt<'a> {
 
 impl Halt<'_> {
     /// Checks that the statements that are in the database are those of the script.
-    fn compare(&self, session: &mut Session<'_>) -> Result<Next> {
+    fn compare(&self, session: &mut Session<'_>) -> Result<Then> {
         let (done, now) = (self.resumed.statements_done, self.whole.checksums);
         // Of nothing that is in the database nothing can have been changed.
         if (done, self.resumed.next) == (0, NextStatement::NotApplied) {
-            return Ok(Next::Unchanged);
+            return Ok(Then::Unchanged(Marking::Unmarked));
         }
         let stored = session.read_statement_checksums(self.resumed.position)?;
         let Some(then) = stored.as_deref().and_then(Checksums::parse) else {
             return Err(self.unknown("the history keeps no checksums of its statements").into());
         };
         match then.compare(now, done) {
-            Comparison::Same if then.compare(now, done + 1) == Comparison::Same => Ok(Next::Unchanged),
-            Comparison::Same => Ok(Next::Edited),
+            // Where nothing is noted of its mark, as of a script that was to be one transaction, none is trusted.
+            Comparison::Same if then.compare(now, done + 1) == Comparison::Same => {
+                Ok(Then::Unchanged(then.marking(done).unwrap_or(Marking::Unmarked)))
+            }
+            Comparison::Same => Ok(Then::Edited),
             Comparison::Changed(index) => Err(self.changed(index).into()),
             Comparison::Unknown => {
                 Err(self.unknown("the script was edited, and is too long to tell where").into())
@@ -104,25 +108,19 @@ impl Halt<'_> {
     }
 
     /// Looks what is in the database of the statement at which the attempt ended.
-    fn look(&self, next: Next, session: &mut Session<'_>) -> Result<Found> {
+    fn look(&self, then: Then, session: &mut Session<'_>) -> Result<Found> {
         let (done, Whole { script, lexer, treatment, .. }) = (self.resumed.statements_done, self.whole);
         let nothing = Found::NotDone { removals: Vec::new() };
         let index = treatment.index_in_file(done);
         let statement = script::statement(script, lexer, index).filter(|_| done < treatment.statements);
         let Some(statement) = statement else { return Ok(nothing) };
-        let marking = match treatment.mode {
-            Mode::Stepwise => treatment.marking(index, statement.class),
-            // What was to be one transaction has no marks, and something has committed a part of it.
-            _ => Marking::Unmarked,
-        };
-        // It would have been marked if it were in.
-        if next == Next::Unchanged && marking == Marking::Joined {
-            return Ok(nothing);
+        if then == Then::Unchanged(Marking::Joined) {
+            return self.look_at_joined(&statement.text, session).map(|()| nothing);
         }
         let settings = treatment.settings(done, self.whole.outline);
         let traces = session.traces(&statement.text, &settings, Some(self.resumed.position))?;
         let all = |is: fn(&Trace) -> bool| traces.iter().flatten().all(is);
-        let is_known = traces.is_some() && next == Next::Unchanged;
+        let is_known = traces.is_some() && then != Then::Edited;
         if self.resumed.next == NextStatement::NotApplied
             || (is_known && all(|trace| trace.removal.is_some()))
         {
@@ -130,10 +128,29 @@ impl Halt<'_> {
             return Ok(Found::NotDone { removals });
         }
         // Behind one without a mark others may have been done too.
-        if is_known && marking == Marking::Marked && all(|trace| trace.verdict == Verdict::Done) {
+        if then == Then::Unchanged(Marking::Marked)
+            && traces.is_some()
+            && all(|trace| trace.verdict == Verdict::Done)
+        {
             return Ok(Found::Done);
         }
-        Err(self.in_flight(next, traces.unwrap_or_default()).into())
+        let what = traces.unwrap_or_default().into_iter().map(|trace| trace.what);
+        Err(self.in_flight(then, what.collect()).into())
+    }
+
+    /// A statement that shares a transaction with its mark would have been marked if it were in, unless there is something
+    /// that no transaction takes back.
+    fn look_at_joined(&self, statement: &str, session: &mut Session<'_>) -> Result<()> {
+        if self.resumed.next == NextStatement::NotApplied {
+            return Ok(());
+        }
+        let settings = self.whole.treatment.settings(self.resumed.statements_done, self.whole.outline);
+        let unknown = || vec!["it cannot be told whether everything in it is taken back".to_owned()];
+        let found = session.without_rollback(statement, &settings)?.unwrap_or_else(unknown);
+        match found.as_slice() {
+            [] => Ok(()),
+            _ => Err(self.in_flight(Then::Unchanged(Marking::Joined), found).into()),
+        }
     }
 
     fn what(&self) -> String {
@@ -159,11 +176,11 @@ impl Halt<'_> {
     }
 
     /// The runner died over a statement that may be in the database or not.
-    fn in_flight(&self, next: Next, traces: Vec<Trace>) -> Problem {
+    fn in_flight(&self, then: Then, found: Vec<String>) -> Problem {
         let (id, done, database) = (&self.step.id, self.resumed.statements_done, self.database);
         let number = done + 1;
         let message = format!("the run that was at work on statement {number} of {} is gone", self.what());
-        let facts = (next == Next::Edited).then(|| "and it was edited since".to_owned());
+        let facts = (then == Then::Edited).then(|| "and it was edited since".to_owned());
         let problem = Problem::new(Name::PartlyApplied, message)
             .at(self.place(done))
             .state(format!(
@@ -176,7 +193,7 @@ impl Halt<'_> {
                 number + 1,
                 self.step.direction.command(),
             ));
-        facts.into_iter().chain(traces.into_iter().map(|trace| trace.what)).fold(problem, Problem::fact)
+        facts.into_iter().chain(found).fold(problem, Problem::fact)
     }
 
     fn session_state(&self, special: &Special) -> Problem {

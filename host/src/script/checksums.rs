@@ -1,8 +1,9 @@
 //! Tells whether the statements of a script were changed.
 //!
-//! A row of the history stores them: one checksum over all statements, and, of a script that runs step by step, one for
-//! each place at which it may end. A half done migration goes on only if the statements before that place are what they
-//! were; and of an edited file it can be said whether anything but its comments was changed.
+//! A row of the history stores them: one checksum over all statements, and, of a script that runs step by step, one of
+//! each, with a letter for the mark behind it. A half done migration goes on only if the statements before that place are
+//! what they were; whether the next one has left its mark is told by how it was marked then, and not by what would be done
+//! today; and of an edited file it can be said whether anything but its comments was changed.
 //!
 //! Only the statements count, as the splitter gives them: comments, delimiters and white space between them do not. It
 //! is meant for editors, not for forgers: a few bytes of each SHA-256 are kept.
@@ -10,16 +11,19 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use whimbrel_adapter_api::Mode;
+use whimbrel_adapter_api::{Class, Marking, Mode};
 
 use super::{Outline, Treatment};
 
 /// The rules by which these were taken. They never change.
-const VERSION: &str = "v1:";
-/// How many statements have a checksum of their own: 160 kB in the history's row.
+const VERSION: &str = "v2:";
+/// How many statements have a checksum of their own: 180 kB in the history's row.
 const MOST: usize = 20_000;
 /// How many bytes of the checksum of one statement are kept, in two digits each.
 const BYTES: usize = 4;
+/// What stands behind the checksum of one statement.
+const LETTERS: &[(u8, Marking)] =
+    &[(b'm', Marking::Marked), (b'j', Marking::Joined), (b'u', Marking::Unmarked)];
 /// How many bytes of the checksum of all statements are kept.
 const BYTES_OF_WHOLE: usize = 8;
 
@@ -28,18 +32,18 @@ const BYTES_OF_WHOLE: usize = 8;
 pub struct Digests {
     whole: Sha256,
     /// Of the first [`MOST`] statements.
-    each: Vec<[u8; BYTES]>,
+    each: Vec<(Class, [u8; BYTES])>,
 }
 
 impl Digests {
     /// Adds the next statement.
-    pub(super) fn add(&mut self, statement: &str) {
+    pub(super) fn add(&mut self, class: Class, statement: &str) {
         let digest = Sha256::digest(statement);
         self.whole.update(digest);
         if self.each.len() < MOST {
             let mut kept = [0; BYTES];
             kept.copy_from_slice(&digest[..BYTES]);
-            self.each.push(kept);
+            self.each.push((class, kept));
         }
     }
 }
@@ -50,7 +54,14 @@ pub struct Checksums {
     /// Of all statements of the file.
     whole: String,
     /// Of each statement that is sent.
-    each: Vec<String>,
+    each: Vec<Checksum>,
+}
+
+/// The checksum of one statement, and how its mark follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Checksum {
+    digits: String,
+    marking: Marking,
 }
 
 /// What became of the statements before some place.
@@ -71,19 +82,30 @@ impl Checksums {
         let digests = &outline.digests;
         let each = (0..).zip(&digests.each).filter(|(index, _)| !treatment.left_out.contains(index));
         let each = each.filter(|_| treatment.mode == Mode::Stepwise);
+        let checksum = |(index, (class, digest)): (u64, &(Class, [u8; BYTES]))| Checksum {
+            digits: hexadecimal(digest),
+            marking: treatment.marking(index, *class),
+        };
         let whole = digests.whole.clone().finalize();
-        Checksums {
-            whole: hexadecimal(&whole[..BYTES_OF_WHOLE]),
-            each: each.map(|(_, digest)| hexadecimal(digest)).collect(),
-        }
+        Checksums { whole: hexadecimal(&whole[..BYTES_OF_WHOLE]), each: each.map(checksum).collect() }
     }
 
     /// Returns the checksums that a row of the history stores, or nothing if they are none of this version.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, each) = text.strip_prefix(VERSION)?.split_once(':')?;
-        let each = each.as_bytes().chunks(2 * BYTES).map(|one| String::from_utf8_lossy(one).into_owned());
-        Some(Checksums { whole: whole.to_owned(), each: each.collect() })
+        let each = each.as_bytes().chunks(2 * BYTES + 1).map(|one| {
+            let (letter, digits) = one.split_last()?;
+            let (_, marking) = LETTERS.iter().find(|(known, _)| known == letter)?;
+            Some(Checksum { digits: String::from_utf8_lossy(digits).into_owned(), marking: *marking })
+        });
+        Some(Checksums { whole: whole.to_owned(), each: each.collect::<Option<_>>()? })
+    }
+
+    /// Returns how the mark of a statement follows it, counted from 0 over those that are sent, if that is known.
+    #[must_use]
+    pub fn marking(&self, index: u64) -> Option<Marking> {
+        self.each.get(usize::try_from(index).ok()?).map(|one| one.marking)
     }
 
     /// Returns whether all statements of two scripts are the same.
@@ -100,7 +122,8 @@ impl Checksums {
             return Comparison::Same;
         }
         let known = reach.min(self.each.len());
-        match (0..known).find(|index| self.each.get(*index) != now.each.get(*index)) {
+        let digits = |checksums: &Self, index: usize| checksums.each.get(index).map(|one| one.digits.clone());
+        match (0..known).find(|index| digits(self, *index) != digits(now, *index)) {
             Some(index) => Comparison::Changed(index as u64),
             None if known == reach => Comparison::Same,
             None => Comparison::Unknown,
@@ -111,7 +134,11 @@ impl Checksums {
 impl fmt::Display for Checksums {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{VERSION}{}:", self.whole)?;
-        self.each.iter().try_for_each(|one| formatter.write_str(one))
+        self.each.iter().try_for_each(|Checksum { digits, marking }| {
+            let letter =
+                LETTERS.iter().find(|(_, known)| known == marking).map_or(b'u', |(letter, _)| *letter);
+            write!(formatter, "{digits}{}", char::from(letter))
+        })
     }
 }
 
@@ -124,8 +151,8 @@ mod tests {
     use super::*;
 
     fn checksums(whole: &str, each: &[&str]) -> Checksums {
-        let each = each.iter().map(|one| (*one).to_owned()).collect();
-        Checksums { whole: whole.to_owned(), each }
+        let one = |digits: &&str| Checksum { digits: (*digits).to_owned(), marking: Marking::Joined };
+        Checksums { whole: whole.to_owned(), each: each.iter().map(one).collect() }
     }
 
     #[test]
@@ -134,7 +161,12 @@ mod tests {
             let checksums = checksums("0123", &each);
             assert_eq!(Checksums::parse(&checksums.to_string()), Some(checksums));
         }
-        assert_eq!(Checksums::parse("v2:0123:"), None);
+        assert_eq!(Checksums::parse("v1:0123:"), None);
+        assert_eq!(Checksums::parse("v2:0123:00000001x"), None, "a letter of a newer version");
+        let told = Checksums::parse("v2:0123:00000001j00000002m00000003u").expect("it is well written");
+        let markings = [0, 1, 2, 3].map(|index| told.marking(index));
+        let expected = [Some(Marking::Joined), Some(Marking::Marked), Some(Marking::Unmarked), None];
+        assert_eq!(markings, expected);
         assert_eq!(Checksums::parse(""), None);
     }
 

@@ -326,6 +326,7 @@ fn every_text_arrives_with_its_arguments() {
         Text::StatementChecksums { history, position },
         Text::Traces { history, position: None, statement: "CREATE TABLE naïve" },
         Text::Traces { history, position: Some(position), statement: "" },
+        Text::WithoutRollback { statement: "INSERT INTO naïve" },
     ];
     for text in &texts {
         assert_eq!(dialect.text(text), Some(vec![format!("{text:?}"), String::new()]));
