@@ -64,6 +64,8 @@ pub struct Treatment {
     pub unmarked: BTreeSet<u64>,
     /// Whether a transactional statement shares a transaction with its mark.
     pub joining: Joining,
+    /// Whether the script makes settings of its own.
+    pub own_settings: OwnSettings,
     /// How many statements are sent.
     pub statements: u64,
     /// How many of these an earlier attempt has brought into the database. They are not sent again.
@@ -81,6 +83,15 @@ pub enum Joining {
     Possible,
     /// It would promise too much: the script names a table whose changes cannot roll back.
     Vain,
+}
+
+/// Whether a script makes settings of its own, which may override ours: `SET statement_timeout = 0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnSettings {
+    /// It does, somewhere.
+    Made,
+    /// It runs under ours from start to end.
+    None,
 }
 
 /// What the engine and the script's header say about transactions.
@@ -189,6 +200,7 @@ impl Treatment {
             left_out,
             unmarked,
             joining,
+            own_settings: own_settings(outline),
             statements,
             already_done: 0,
             scene: Vec::new(),
@@ -293,6 +305,11 @@ fn outer_transaction(outline: &Outline) -> Option<BTreeSet<u64>> {
 fn scenery(outline: &Outline) -> impl Iterator<Item = &Special> {
     let sets = |class| matches!(class, Class::Skipped | Class::Outside | Class::Setting);
     outline.special.iter().filter(move |special| sets(special.class))
+}
+
+fn own_settings(outline: &Outline) -> OwnSettings {
+    let sets = |special: &Special| matches!(special.class, Class::Outside | Class::Setting);
+    if outline.special.iter().any(sets) { OwnSettings::Made } else { OwnSettings::None }
 }
 
 /// Returns whether a statement is run again for those behind it, in a session that it did not see.

@@ -124,6 +124,7 @@ fn job(id: &str, text: &str, mode: Mode) -> Job {
             left_out: std::collections::BTreeSet::new(),
             unmarked: std::collections::BTreeSet::new(),
             joining: script::Joining::Possible,
+            own_settings: script::OwnSettings::None,
             statements: text.matches(';').count() as u64,
             already_done: 0,
             scene: Vec::new(),

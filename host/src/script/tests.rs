@@ -296,3 +296,15 @@ fn a_string_that_is_never_closed_is_told_with_its_place() {
     assert_eq!(problem.name, Name::Script);
     assert_eq!((problem.places[0].line, problem.places[0].column), (Some(2), Some(8)));
 }
+
+#[test]
+fn settings_of_its_own_are_told_of_a_script() {
+    for (text, own_settings) in [
+        ("SELECT 1; INSERT INTO a VALUES (1);", OwnSettings::None),
+        ("SELECT 1; SET statement_timeout = 0; SELECT 2;", OwnSettings::Made),
+        ("PRAGMA foreign_keys = OFF; SELECT 1;", OwnSettings::Made),
+    ] {
+        assert_eq!(whole(text).expect("a treatment").own_settings, own_settings, "{text}");
+        assert_eq!(stepwise(text).own_settings, own_settings, "{text}");
+    }
+}
