@@ -155,7 +155,8 @@ codes! {
         /// `alive` can tell whether the server still works for a dead client.
         Liveness = 8,
         /// [`Limits::statement`](crate::Limits::statement) ends every statement of a migration, whatever it does. One that is
-        /// silent for much longer is then cancelled, and the adapter given up if that does not help.
+        /// silent for much longer is then cancelled, and the adapter given up if that does not help; not so in a script with
+        /// a [`Class::Setting`](crate::Class::Setting) or [`Class::Outside`](crate::Class::Outside), which may override it.
         StatementLimit = 9,
     }
 }

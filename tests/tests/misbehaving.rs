@@ -343,6 +343,53 @@ fn an_adapter_that_outstays_the_statement_timeout_is_cancelled_and_then_given_up
     assert_eq!([truth(&obeys), truth(&hangs)], [BOTH, BOTH]);
 }
 
+/// The adapter sends a migration in one message, and waits for everything behind it.
+#[test]
+fn a_server_that_falls_silent_is_given_up_long_after_the_statement_timeout() {
+    let database = Postgres::fresh();
+    let project = Project::new()
+        .file("migrations/postgres/001_birds.sql", "CREATE TABLE birds (id int);\n")
+        .file("migrations/postgres/002_bird.sql", "INSERT INTO birds VALUES (1);\n");
+    let _ = project.run(["up", "postgres", "--to", "1", "--url", &database.url()]).exits(0);
+    let proxy = Proxy::before(&database);
+    // The first turn reads, the second is the migration.
+    proxy.fault(Fault::Reply { turn: 2, loss: Loss::Silence });
+    let url = format!("{}?sslmode=disable", proxy.url(&database));
+    let outcome = project.run(["up", "postgres", "--statement-timeout", "10ms", "--url", &url]);
+    assert_snapshot!(shown(&outcome), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-hangs]: the adapter `postgres` does not come back from `002_bird`
+      --> migrations/postgres/002_bird.sql
+      nothing was heard of it for [N] s, much longer than the statement timeout allows
+      cancelling did not help
+    state: unknown for `002_bird`, which may still be at work on the server
+    hint: run `whimbrel verify postgres` before anything else, and report this to the adapter's author
+    ");
+    let _ = project.run(["up", "postgres", "--url", &database.url()]).exits(0);
+    assert_eq!(database.lines("SELECT id FROM birds"), ["1"]);
+}
+
+/// Every file of `pg_dump` begins like this. What it does then may take longer than our limit and all that is added to it.
+#[test]
+fn a_script_that_lifts_the_statement_timeout_itself_is_left_alone() {
+    let database = Postgres::fresh();
+    let long = "SET statement_timeout = 0;\nSELECT pg_sleep(14);\n";
+    let project = Project::new()
+        .file("migrations/postgres/001_birds.sql", "CREATE TABLE birds (id int);\n")
+        .file("migrations/postgres/002_long.sql", long);
+    let _ = project.run(["up", "postgres", "--to", "1", "--url", &database.url()]).exits(0);
+    let outcome = project.run(["up", "postgres", "--statement-timeout", "100ms", "--url", &database.url()]);
+    assert_snapshot!(shown(&outcome), @r"
+    exit: 0
+    --- stdout
+    applied  002_long  [N] ms
+    1 migration applied to postgres, now at 002_long
+    --- stderr
+    ");
+}
+
 /// The next command finds out: the history lies in the database and not in the adapter.
 #[test]
 fn what_an_adapter_only_claims_to_have_done_is_done_by_the_next_run() {

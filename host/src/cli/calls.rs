@@ -6,14 +6,14 @@
 //! Judges nothing: how long is too long is not known here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use whimbrel_adapter_api::Notice;
+use whimbrel_adapter_api::{ErrorKind, Notice};
 
 use crate::error::{Place, Problem};
 use crate::plan::Direction;
 use crate::report::Settled;
-use crate::runner::{Clock, Job, Observer, SystemClock};
+use crate::runner::{Job, Observer, OwnSettings};
 use crate::source::Id;
 
 /// The notes, shared by the thread that calls and the one that watches it.
@@ -25,25 +25,53 @@ pub(super) struct Calls(Arc<Mutex<Notes>>);
 pub(super) struct Notes {
     /// The call that the adapter has not returned from. None while it is the host that works.
     pub(super) call: Option<Call>,
+    /// How many signs of the adapter there were so far.
+    signs: u64,
+    /// Whether the migration that is being handed out makes settings of its own. None for a batch that is no migration.
+    pub(super) handed_out: Option<OwnSettings>,
     /// The migration that was begun and is not settled.
     pub(super) migration: Option<Begun>,
     /// The migrations that were settled before.
     pub(super) done: Vec<Settled>,
-    /// Why a statement was cancelled although nobody asked for it.
-    pub(super) cancelled: Option<String>,
+    /// The silence for which something was cancelled that failed by it, although nobody had asked for that.
+    pub(super) cancelled: Option<Silence>,
     /// Whether the session has ended.
     pub(super) end: End,
 }
 
 /// A call that the adapter has not returned from.
+///
+/// Signs are numbered and not timed: while the whole process stands still, the adapter has no time to give one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
-    /// When it began.
-    pub(super) began: Instant,
+    /// The sign that it began with.
+    pub(super) began: u64,
     /// The last sign of the adapter: the beginning of the call, or the last time that it called back.
-    pub(super) heard: Instant,
-    /// How long it may be silent by the limits that it keeps, if it keeps any.
-    pub(super) allowed: Option<Duration>,
+    pub(super) heard: u64,
+    /// How long it may be silent.
+    pub(super) allowed: Allowed,
+    /// The silence for which it was cancelled.
+    pub(super) cancelled: Option<Silence>,
+}
+
+/// How long a call may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    /// For ever: nothing limits what it is about.
+    Unlimited,
+    /// As long as the statement timeout leaves to a batch.
+    Batch(Duration),
+    /// As long as a small question may take.
+    Question(Duration),
+}
+
+/// A silence that was too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Silence {
+    /// How long it has lasted.
+    pub(super) lasted: Duration,
+    /// How long it might have lasted.
+    pub(super) allowed: Allowed,
 }
 
 /// A migration that was begun.
@@ -66,9 +94,11 @@ pub(super) enum End {
 
 impl Calls {
     /// Calls the adapter.
-    pub(super) fn in_adapter<T>(&self, call: impl FnOnce() -> T) -> T {
-        let now = SystemClock.now();
-        let outer = self.notes().call.replace(Call { began: now, heard: now, allowed: None });
+    pub(super) fn in_adapter<T>(&self, allowed: Allowed, call: impl FnOnce() -> T) -> T {
+        let mut notes = self.notes();
+        let began = notes.next_sign();
+        let outer = notes.call.replace(Call { began, heard: began, allowed, cancelled: None });
+        drop(notes);
         let answer = call();
         self.notes().call = outer;
         answer
@@ -78,21 +108,45 @@ impl Calls {
     pub(super) fn in_host<T>(&self, work: impl FnOnce() -> T) -> T {
         let call = self.notes().call.take();
         let answer = work();
-        self.notes().call = call.map(|call| Call { heard: SystemClock.now(), ..call });
+        let mut notes = self.notes();
+        let heard = notes.next_sign();
+        notes.call = call.map(|call| Call { heard, ..call });
+        drop(notes);
         answer
     }
 
-    /// Sets how long the call that is under way may be silent.
-    pub(super) fn allow(&self, silence: Option<Duration>) {
+    /// Sets how long the call that is under way may be silent from now on.
+    pub(super) fn allow(&self, allowed: Allowed) {
         if let Some(call) = &mut self.notes().call {
-            call.allowed = silence;
+            call.allowed = allowed;
         }
+    }
+
+    /// Notes that what was asked for has failed, or has not. A cancellation may have come too late for it.
+    pub(super) fn settled(&self, error: Option<ErrorKind>) {
+        let mut notes = self.notes();
+        let cancelled = notes.call.as_mut().and_then(|call| call.cancelled.take());
+        if error == Some(ErrorKind::Cancelled) && cancelled.is_some() {
+            notes.cancelled = cancelled;
+        }
+    }
+
+    /// Notes that a batch was handed out, and returns whether it makes settings of its own, if it is a migration.
+    pub(super) fn handed_out(&self) -> Option<OwnSettings> {
+        self.notes().handed_out.take()
     }
 
     /// Returns the notes. As long as they are held, no call begins or ends.
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
         // Every note is written whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes {
+    fn next_sign(&mut self) -> u64 {
+        self.signs += 1;
+        self.signs
     }
 }
 
@@ -105,7 +159,12 @@ pub(super) struct Noting<O> {
 impl<O: Observer> Observer for Noting<O> {
     fn started(&mut self, job: &Job) {
         let (id, direction) = (job.step.id.clone(), job.step.direction);
-        self.calls.notes().migration = Some(Begun { id, direction, place: Place::file(&job.script.path) });
+        let mut notes = self.calls.notes();
+        notes.migration = Some(Begun { id, direction, place: Place::file(&job.script.path) });
+        notes.handed_out = Some(job.treatment.own_settings);
+        // Whatever was cancelled before has not ended the run, and says nothing about this one.
+        notes.cancelled = None;
+        drop(notes);
         self.observer.started(job);
     }
 

@@ -5,24 +5,26 @@
 //! process by itself. What is under way stands in [`Calls`], what is said of it in [`LastWords`].
 //!
 //! Without a signal an adapter is given up only where it breaks a limit: a long statement looks the same as one that hangs.
+//! When that is, is decided by [`overdue`].
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use whimbrel_adapter_api::Canceller;
 
-use super::calls::{Calls, Noting};
-use super::last_words::{LastWords, Overdue, silent};
+use super::calls::{Allowed, Call, Calls, Noting, Silence};
+use super::last_words::{LastWords, silent};
+use super::overdue::{self, Overdue, Watch};
 use crate::error::{Error, Name, Problem};
-use crate::runner::{Cancellation, Clock, Observer, SystemClock};
+use crate::runner::{Cancellation, Observer};
 
-/// How often the canceller is called, and how often somebody looks whether the adapter has come back.
+/// How often the canceller is called.
 const PERIOD: Duration = Duration::from_secs(1);
 
 const NOTHING_CHANGED: &str = "nothing was changed";
@@ -36,7 +38,7 @@ pub(super) struct Interrupt {
 
 #[derive(Default)]
 struct State {
-    signal: Option<(i32, Instant)>,
+    signal: Option<i32>,
     reaction: Option<Box<dyn FnOnce() + Send>>,
     words: Option<Arc<LastWords>>,
 }
@@ -55,7 +57,7 @@ impl Interrupt {
                 if state.signal.is_some() {
                     interrupt.end_at_once(signal, &words);
                 }
-                state.signal = Some((signal, SystemClock.now()));
+                state.signal = Some(signal);
                 if let Some(reaction) = state.reaction.take() {
                     reaction();
                 }
@@ -123,38 +125,38 @@ impl Interrupt {
 
     /// Looks for the rest of the process whether the adapter comes back.
     fn give_up_in_time(&self, canceller: &Arc<dyn Canceller>, words: &LastWords) {
-        let mut cancelled = None;
+        let mut watch = Watch::default();
         loop {
-            thread::sleep(PERIOD / 4);
+            thread::sleep(overdue::PERIOD);
             let signal = self.state().signal;
             let mut notes = self.calls.notes();
-            let Some(call) = notes.call else { continue };
-            match Overdue::of(&call, signal, SystemClock.now()) {
+            let Some(call) = &mut notes.call else { continue };
+            match watch.look(call, signal) {
                 None => {}
-                Some(Overdue::Silent(silence)) if cancelled != Some(call.heard) => {
-                    cancelled = Some(call.heard);
-                    notes.cancelled = Some(silent(silence));
-                    let calls = self.calls();
-                    let is_silent = move || calls.notes().call.is_some_and(|now| now.heard == call.heard);
-                    cancel_while(Arc::clone(canceller), is_silent);
-                }
-                Some(Overdue::Silent(_)) => {}
+                Some(Overdue::Silent(silence)) => self.cancel_silent(call, silence, canceller),
                 Some(overdue) => words.give_up(overdue, &notes),
             }
         }
     }
 
+    fn cancel_silent(&self, call: &mut Call, silence: Silence, canceller: &Arc<dyn Canceller>) {
+        call.cancelled = Some(silence);
+        let (calls, heard) = (self.calls(), call.heard);
+        let is_silent = move || calls.notes().call.is_some_and(|now| now.heard == heard);
+        cancel_while(Arc::clone(canceller), is_silent);
+    }
+
     /// Says by which signal a command was stopped, which decides the exit code.
     pub(super) fn name(&self, mut error: Error) -> Error {
-        if let Some(why) = &self.calls.notes().cancelled {
+        if let Some(silence) = self.calls.notes().cancelled {
             for problem in &mut error.problems {
-                problem.facts.push(format!("cancelled: {why}"));
-                if problem.name == Name::Statement {
+                problem.facts.push(format!("cancelled: {}", silent(silence)));
+                if problem.name == Name::Statement && matches!(silence.allowed, Allowed::Batch(_)) {
                     problem.hint = Some("allow more with `--statement-timeout`".to_owned());
                 }
             }
         }
-        let Some((signal, _)) = self.state().signal else { return error };
+        let Some(signal) = self.state().signal else { return error };
         for problem in &mut error.problems {
             // What was cancelled while it read or wrote the history says only that it could not.
             if problem.name == Name::HistoryUnreadable {

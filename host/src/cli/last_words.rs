@@ -1,26 +1,23 @@
 //! What is said when an adapter does not come back, and the end of the process.
 //!
-//! [`interrupt`](super::interrupt) decides when; [`calls`](super::calls) knows what was under way.
+//! [`overdue`](super::overdue) decides when; [`calls`](super::calls) knows what was under way.
 //!
 //! Cleans nothing up: a thread that hangs in a plugin cannot be ended, and whatever it holds ends with the process. The
 //! next run finds out from the history what became of it.
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signal_hook::consts::SIGTERM;
 
 use super::Answer;
-use super::calls::{Begun, Call, End, Notes};
+use super::calls::{Allowed, Begun, End, Notes, Silence};
+use super::overdue::{GRACE, Overdue};
 use crate::error::{Error, Name, Problem};
 use crate::migrator;
 use crate::output::Output;
 use crate::plan::Direction;
-
-/// How long an adapter has to come back after it was told to. Docker kills a container 10 seconds after SIGTERM, and
-/// Kubernetes after 30: what is said later than that is not heard.
-pub(super) const GRACE: Duration = Duration::from_secs(8);
 
 /// How long the words may take. They may stand behind others in a pipe that nobody reads.
 const SPEAKING: Duration = Duration::from_secs(1);
@@ -43,34 +40,6 @@ pub(super) struct LastWords {
     pub(super) adapter: String,
     pub(super) database: String,
     pub(super) stake: Stake,
-}
-
-/// Why a call has taken too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
-    /// The signal was long enough ago.
-    Signalled(i32),
-    /// It has been silent for longer than its own limits allow: it is cancelled.
-    Silent(Duration),
-    /// Cancelling it did not help.
-    SilentForGood(Duration),
-}
-
-impl Overdue {
-    /// Returns why this call has taken too long, if it has.
-    pub(super) fn of(call: &Call, signal: Option<(i32, Instant)>, now: Instant) -> Option<Self> {
-        if let Some((signal, came)) = signal {
-            // A call that began after the signal has its own grace: taking back and looking again need some.
-            let since = now.saturating_duration_since(came.max(call.began));
-            return (since >= GRACE).then_some(Overdue::Signalled(signal));
-        }
-        let (silence, allowed) = (now.saturating_duration_since(call.heard), call.allowed?);
-        match silence.checked_sub(allowed)? {
-            over if over >= 2 * GRACE => Some(Overdue::SilentForGood(silence)),
-            over if over >= GRACE => Some(Overdue::Silent(silence)),
-            _ => None,
-        }
-    }
 }
 
 impl LastWords {
@@ -165,12 +134,13 @@ impl LastWords {
     }
 }
 
-/// Returns why a statement was cancelled that nobody asked to stop.
-pub(super) fn silent(silence: Duration) -> String {
-    format!(
-        "nothing was heard of it for {} s, much longer than the statement timeout allows",
-        silence.as_secs()
-    )
+/// Returns why something was cancelled that nobody asked to stop.
+pub(super) fn silent(silence: Silence) -> String {
+    let silent = format!("nothing was heard of it for {} s", silence.lasted.as_secs());
+    match silence.allowed {
+        Allowed::Batch(_) => format!("{silent}, much longer than the statement timeout allows"),
+        Allowed::Question(_) | Allowed::Unlimited => silent,
+    }
 }
 
 fn named(signal: i32) -> Name {
@@ -188,40 +158,5 @@ fn script(begun: &Begun) -> String {
     match begun.direction {
         Direction::Up => format!("`{}`", begun.id),
         Direction::Down => format!("the down script of `{}`", begun.id),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use signal_hook::consts::SIGINT;
-
-    use super::*;
-    use crate::runner::{Clock, SystemClock};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_signal_leaves_its_grace_to_the_call_that_it_finds_and_to_every_later_one() {
-        let now = SystemClock.now();
-        let call = Call { began: now, heard: now, allowed: None };
-        let overdue = |came, after| Overdue::of(&call, Some((SIGINT, came)), now + after);
-        assert_eq!(overdue(now + SECOND, GRACE), None);
-        assert_eq!(overdue(now + SECOND, GRACE + SECOND), Some(Overdue::Signalled(SIGINT)));
-        assert_eq!(overdue(now - GRACE, GRACE - SECOND), None);
-        assert_eq!(overdue(now - GRACE, GRACE), Some(Overdue::Signalled(SIGINT)));
-    }
-
-    #[test]
-    fn silence_counts_only_where_there_is_a_limit() {
-        let now = SystemClock.now();
-        let day = Duration::from_secs(86_400);
-        let mut call = Call { began: now, heard: now + SECOND, allowed: None };
-        assert_eq!(Overdue::of(&call, None, now + day), None);
-        call.allowed = Some(30 * SECOND);
-        let after = |silence| Overdue::of(&call, None, now + SECOND + silence);
-        assert_eq!(after(30 * SECOND), None);
-        assert_eq!(after(30 * SECOND + GRACE), Some(Overdue::Silent(30 * SECOND + GRACE)));
-        let twice = 30 * SECOND + 2 * GRACE;
-        assert_eq!(after(twice), Some(Overdue::SilentForGood(twice)));
     }
 }

@@ -13,6 +13,7 @@ mod interrupt;
 mod last_words;
 mod look;
 mod new;
+mod overdue;
 mod plan_file;
 mod target;
 mod usage;

@@ -104,8 +104,11 @@ impl Context<'_> {
         let opened = self.connect(&choice, access, database, &words)?;
         self.interrupt.attend(Arc::clone(&options.cancellation), opened.canceller, words);
         let keeps_limit = options.adapter.capabilities.contains(&Capability::StatementLimit);
-        let limit = options.limits.statement.filter(|_| keeps_limit);
-        let connection = Box::new(Watched::new(opened.connection, self.interrupt.calls(), limit));
+        let limits = Limits {
+            lock: Some(lock_limit(database)),
+            statement: options.limits.statement.filter(|_| keeps_limit),
+        };
+        let connection = Box::new(Watched::new(opened.connection, self.interrupt.calls(), limits));
         Ok(Target { migrator: Migrator::new(migrations, options), connection })
     }
 

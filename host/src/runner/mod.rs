@@ -22,6 +22,8 @@ use crate::history::{self, History, HistoryRow, Session};
 use crate::script::{self, Treatment};
 use crate::source::Script;
 
+// Who hears of a job may have to know whether the limits of its settings hold.
+pub use crate::script::OwnSettings;
 pub use clock::{Clock, SystemClock};
 pub(crate) use head::attempt_name;
 pub use head::{Job, LEASE, Settings};
