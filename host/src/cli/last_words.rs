@@ -69,7 +69,7 @@ impl LastWords {
     /// Returns the problem of an attempt to connect that does not end.
     pub(super) fn never_connected(&self, waited: Duration, url: &str) -> Problem {
         let message = format!("the adapter `{}` does not come back from connecting to {url}", self.adapter);
-        Problem::new(Name::AdapterHangs, message)
+        Problem::new(Name::Connection, message)
             .fact(format!("waited {} s", waited.as_secs()))
             .state("nothing was changed")
             .hint("is there a shorter time limit for connecting, in the url? if not, report this to the adapter's author")

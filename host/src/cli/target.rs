@@ -21,9 +21,9 @@ use crate::plan;
 use crate::runner::{Cancellation, Patience, SystemClock, Waited};
 use crate::source::Migrations;
 
-/// How long one attempt to connect may take. The adapters have limits of their own, for each server of a url; this one is
-/// for an adapter that does not keep them.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
+/// How long one attempt to connect may take. The adapters have limits of their own, for each server of a url, and a
+/// `connect_timeout` in the url may be long; this one is for an adapter that keeps none.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(600);
 
 /// What every command starts from.
 pub(super) struct Context<'a> {
