@@ -19,8 +19,9 @@ use super::calls::{Allowed, Calls, End};
 use super::overdue::GRACE;
 use crate::runner::OwnSettings;
 
-/// How long a small question may take, beside the locks that stand in its way.
-const QUESTION: Duration = Duration::from_secs(60);
+/// How long a small question may take, beside the locks that stand in its way. It may wait for a pooler's connection as
+/// well.
+const QUESTION: Duration = Duration::from_secs(180);
 
 /// A connection whose calls are noted.
 pub(super) struct Watched {
@@ -266,8 +267,8 @@ mod tests {
         assert_eq!(allowed(limit, Some(OwnSettings::Made), 5), Allowed::Unlimited);
         assert_eq!(allowed(limit, None, 5), Allowed::Unlimited, "no migration");
         assert_eq!(allowed(None, Some(OwnSettings::None), 5), Allowed::Unlimited);
-        assert_eq!(question(Some(600 * SECOND)), 660 * SECOND);
-        assert_eq!(question(None), 60 * SECOND);
+        assert_eq!(question(Some(600 * SECOND)), 780 * SECOND);
+        assert_eq!(question(None), QUESTION);
     }
 
     /// Hands out a migration, and then nothing until it is settled.
