@@ -1,9 +1,9 @@
 //! Goes on with a script that an earlier attempt left in the middle.
 //!
-//! What is in the database must be what the script still says, and the statement at which the attempt ended must be
-//! known not to be in: it failed, or nothing that it would have left is there.
+//! What is in the database must be what the script still says, and of the statement at which the attempt ended it must be
+//! known whether it is in: it failed, its mark tells, or the catalogue does.
 //!
-//! Decides nothing by itself that could run a statement twice; what cannot be known is the user's to say.
+//! Decides nothing by itself that could run a statement twice or leave one out; what cannot be known is the user's to say.
 
 use whimbrel_adapter_api::{Lexer, Marking};
 
