@@ -608,6 +608,32 @@ mod tests {
     }
 
     #[test]
+    fn a_history_in_which_others_have_done_something_has_moved() {
+        let before = History::new(vec![row(1, "a", RowDirection::Up, RowState::Started)]);
+        assert!(!before.has_moved_since(&before));
+        let mut marked = row(1, "a", RowDirection::Up, RowState::Started);
+        marked.statements_done += 1;
+        assert!(History::new(vec![marked]).has_moved_since(&before));
+        let settled = row(1, "a", RowDirection::Up, RowState::Applied);
+        assert!(History::new(vec![settled]).has_moved_since(&before));
+        let more = [before.rows.clone(), vec![row(2, "b", RowDirection::Up, RowState::Applied)]].concat();
+        assert!(History::new(more).has_moved_since(&before));
+    }
+
+    #[test]
+    fn what_will_be_taken_back_is_pending_in_rows_of_its_own() {
+        let rows = ["a", "b"].into_iter().zip(1..);
+        let rows = rows.map(|(id, position)| row(position, id, RowDirection::Up, RowState::Applied));
+        let history = History::new(rows.collect()).with_reverted(["b", "a", "unknown"].into_iter());
+        let rows: Vec<_> = history.rows.iter().map(|row| (row.position, row.migration.as_str())).collect();
+        assert_eq!(rows, [(1, "a"), (2, "b"), (3, "b"), (4, "a")]);
+        assert_eq!(history.standing("a"), Standing::Pending);
+        assert_eq!((history.next_attempt("a"), history.next_attempt("b")), (3, 4));
+        let last = history.last_row("b").expect("it has rows");
+        assert_eq!((last.direction, last.state), (RowDirection::Down, RowState::Reverted));
+    }
+
+    #[test]
     fn applied_migrations_come_in_the_order_in_which_they_were_applied() {
         let rows = vec![
             row(1, "b", RowDirection::Up, RowState::Applied),
