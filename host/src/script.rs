@@ -12,9 +12,9 @@ pub mod history_table;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use self::checksums::Digests;
 use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
 
+use self::checksums::Digests;
 use crate::error::{Name, Place, Problem};
 use crate::source::{Script, Transaction};
 use crate::splitter::{self, Form, Item, Located, Rules, SplitError, Splitter, Statement, Take, Word};
@@ -229,8 +229,8 @@ impl Treatment {
     /// Returns the settings that are made by the first `sent` statements.
     #[must_use]
     pub fn settings(&self, sent: u64, outline: &Outline) -> Vec<String> {
-        let is_setting = |special: &&Special| matches!(special.class, Class::Setting | Class::Outside);
-        self.before(sent, outline).filter(is_setting).map(|special| special.text.clone()).collect()
+        let settings = self.before(sent, outline).filter(|special| is_setting(special.class));
+        settings.map(|special| special.text.clone()).collect()
     }
 
     /// Returns what is not plain among the first `sent` statements.
@@ -303,18 +303,21 @@ fn outer_transaction(outline: &Outline) -> Option<BTreeSet<u64>> {
 
 /// Returns the statements that only set the scene for the others.
 fn scenery(outline: &Outline) -> impl Iterator<Item = &Special> {
-    let sets = |class| matches!(class, Class::Skipped | Class::Outside | Class::Setting);
-    outline.special.iter().filter(move |special| sets(special.class))
+    outline.special.iter().filter(|special| special.class == Class::Skipped || is_setting(special.class))
 }
 
 fn own_settings(outline: &Outline) -> OwnSettings {
-    let sets = |special: &Special| matches!(special.class, Class::Outside | Class::Setting);
-    if outline.special.iter().any(sets) { OwnSettings::Made } else { OwnSettings::None }
+    let makes_any = outline.special.iter().any(|special| is_setting(special.class));
+    if makes_any { OwnSettings::Made } else { OwnSettings::None }
+}
+
+fn is_setting(class: Class) -> bool {
+    matches!(class, Class::Outside | Class::Setting)
 }
 
 /// Returns whether a statement is run again for those behind it, in a session that it did not see.
 fn sets_scene(class: Class) -> bool {
-    matches!(class, Class::Outside | Class::Setting | Class::LockTables)
+    is_setting(class) || class == Class::LockTables
 }
 
 fn controls_transaction(class: Class) -> bool {

@@ -122,8 +122,10 @@ impl Checksums {
             return Comparison::Same;
         }
         let known = reach.min(self.each.len());
-        let digits = |checksums: &Self, index: usize| checksums.each.get(index).map(|one| one.digits.clone());
-        match (0..known).find(|index| digits(self, *index) != digits(now, *index)) {
+        let is_same = |index: usize| {
+            self.each.get(index).map(|one| &one.digits) == now.each.get(index).map(|one| &one.digits)
+        };
+        match (0..known).find(|index| !is_same(*index)) {
             Some(index) => Comparison::Changed(index as u64),
             None if known == reach => Comparison::Same,
             None => Comparison::Unknown,
