@@ -119,23 +119,25 @@ impl Halt<'_> {
         }
         let settings = treatment.settings(done, self.whole.outline);
         let traces = session.traces(&statement.text, &settings, Some(self.resumed.position))?;
-        let all = |is: fn(&Trace) -> bool| traces.iter().flatten().all(is);
-        let is_known = traces.is_some() && then != Then::Edited;
-        if self.resumed.next == NextStatement::NotApplied
-            || (is_known && all(|trace| trace.removal.is_some()))
-        {
-            let removals = traces.into_iter().flatten().filter_map(|trace| trace.removal).collect();
-            return Ok(Found::NotDone { removals });
+        let is_told = traces.is_some();
+        let traces = traces.unwrap_or_default();
+        let all = |is: fn(&Trace) -> bool| is_told && traces.iter().all(is);
+        match (self.resumed.next, then) {
+            (NextStatement::NotApplied, _) => {}
+            (NextStatement::InFlight, Then::Unchanged(_)) if all(|trace| trace.removal.is_some()) => {}
+            // Behind one without a mark others may have been done too.
+            (NextStatement::InFlight, Then::Unchanged(Marking::Marked))
+                if all(|trace| trace.verdict == Verdict::Done) =>
+            {
+                return Ok(Found::Done);
+            }
+            (NextStatement::InFlight, _) => {
+                let what = traces.into_iter().map(|trace| trace.what).collect();
+                return Err(self.in_flight(then, what).into());
+            }
         }
-        // Behind one without a mark others may have been done too.
-        if then == Then::Unchanged(Marking::Marked)
-            && traces.is_some()
-            && all(|trace| trace.verdict == Verdict::Done)
-        {
-            return Ok(Found::Done);
-        }
-        let what = traces.unwrap_or_default().into_iter().map(|trace| trace.what);
-        Err(self.in_flight(then, what.collect()).into())
+        let removals = traces.into_iter().filter_map(|trace| trace.removal).collect();
+        Ok(Found::NotDone { removals })
     }
 
     /// A statement that shares a transaction with its mark would have been marked if it were in, unless there is something
