@@ -367,7 +367,7 @@ fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]
 }
 
 fn one(dialect: &dyn Dialect, text: &Text<'_>) -> Result<String> {
-    let missing = || Problem::new(Name::AdapterMisbehaved, "the adapter has no text for reading the history");
+    let missing = || misbehaved("the adapter has no text for reading the history");
     Ok(dialect.text(text).and_then(|texts| texts.into_iter().next()).ok_or_else(missing)?)
 }
 
@@ -462,8 +462,8 @@ fn cell<'a>(cells: &'a [Value<'static>], name: &str) -> Option<&'a Value<'static
     cells.get(HISTORY_COLUMNS.iter().position(|column| *column == name)?)
 }
 
-/// What an adapter says of the history is the ground for all that follows.
-fn misbehaved(what: &str) -> Problem {
+/// Returns the problem of an adapter that does not say what is needed to keep a history.
+pub(crate) fn misbehaved(what: &str) -> Problem {
     Problem::new(Name::AdapterMisbehaved, what).hint("report this to the adapter's author")
 }
 

@@ -527,12 +527,14 @@ fn a_dialect_without_texts_is_refused_before_anything_is_run() {
     --- stderr
     error[adapter-misbehaved]: the adapter has no text for reading the history
     state: nothing was run
+    hint: report this to the adapter's author
 
     empty-texts: exit: 9
     --- stdout
     --- stderr
     error[adapter-misbehaved]: the adapter has no text for reading the history
     state: nothing was run
+    hint: report this to the adapter's author
 
     no-begin: exit: 9
     --- stdout

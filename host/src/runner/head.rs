@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use whimbrel_adapter_api::{Class, Count, Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
 
 use crate::error::{Name, Problem};
-use crate::history::{HistoryRow, Session};
+use crate::history::{self, HistoryRow, Session};
 use crate::plan::{Direction, NextStatement, Step};
 use crate::script::Treatment;
 use crate::source::Script;
@@ -214,10 +214,9 @@ pub(super) fn texts(session: &Session<'_>, text: &Text<'_>) -> Result<Vec<String
     let may_be_none = matches!(text, Text::Limit { .. } | Text::ResetSession);
     // Nothing would keep two runs apart, or nothing would be recorded, and nobody would hear of it.
     if (texts.is_empty() && !may_be_none) || texts.iter().any(|text| text.trim().is_empty()) {
-        let message = "the adapter has an empty text where one is needed to keep a history";
-        return Err(
-            Problem::new(Name::AdapterMisbehaved, message).hint("report this to the adapter's author")
-        );
+        return Err(history::misbehaved(
+            "the adapter has an empty text where one is needed to keep a history",
+        ));
     }
     Ok(texts)
 }
