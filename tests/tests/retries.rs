@@ -187,6 +187,7 @@ fn what_a_run_does_after_it_was_taken_over_is_taken_back(
     release();
     let outcome = run.wait().exits(6);
     assert!(outcome.mentions("another run has taken `001_flock` over from this one"), "{outcome:?}");
+    assert!(outcome.mentions("after its statement 1, when that was noted"), "{outcome:?}");
     assert_eq!(database.lines("SELECT count(*) FROM flock"), ["0"]);
     assert!(database.try_query("SELECT * FROM sites").is_err(), "nothing behind it ran");
 }

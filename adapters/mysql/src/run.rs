@@ -240,9 +240,8 @@ impl Batch {
         match role {
             Role::Guard if self.opened => Phase::Statement(0),
             Role::Guard | Role::Opening { .. } => Phase::Opening,
-            Role::Statement(_) | Role::Join => Phase::Statement(self.completed),
-            // What is checked only here is the statement's.
-            Role::Keep => Phase::Statement(self.completed.saturating_sub(1)),
+            // What is checked only at the end of a joint transaction is the statement's.
+            Role::Statement(_) | Role::Join | Role::Keep => Phase::Statement(self.completed),
             Role::Closing(index) if self.head.mode == Mode::Atomic && self.is_last(index) => Phase::Commit,
             Role::Probe | Role::Mark | Role::Ours | Role::Closing(_) | Role::Epilogue => Phase::Closing,
         }
@@ -583,7 +582,11 @@ impl Run<'_> {
         while self.batches.front().is_some_and(|batch| batch.number < entry.batch) {
             lost = self.report_complete().err().or(lost);
         }
-        if let Some(batch) = self.batches.pop_front() {
+        if let Some(mut batch) = self.batches.pop_front() {
+            if matches!(entry.role, Role::Mark | Role::Ours | Role::Keep) {
+                // The statement goes with its mark where the two share a transaction.
+                batch.completed = batch.staying();
+            }
             let outcome = match (entry.role, batch.settled) {
                 // The outcome was known before; only our own tidying up has failed.
                 (Role::Epilogue, Settled::Wrongly) => {

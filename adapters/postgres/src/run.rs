@@ -479,8 +479,11 @@ impl Batch {
             Role::Keep => Phase::Statement(self.kept),
             Role::Own | Role::Mark | Role::AroundMark | Role::Closing(_) => Phase::Closing,
         };
-        if let Phase::Statement(index) = phase {
-            self.completed = self.completed.min(index);
+        match (phase, role) {
+            (Phase::Statement(index), _) => self.completed = self.completed.min(index),
+            // The statement goes with its mark where the two share a transaction.
+            (_, Role::Mark) => self.completed = self.kept,
+            _ => {}
         }
         let error = match (phase, role) {
             (Phase::Opening, _) => opening_error(error),

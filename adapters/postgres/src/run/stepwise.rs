@@ -2,8 +2,9 @@
 //!
 //! Each statement is a message of its own: `CREATE INDEX CONCURRENTLY` and its like refuse company. No message is sent
 //! before the last one is answered. A pooler in transaction mode lends the server's connection to somebody else as soon
-//! as no transaction is open: answers that are still to come then reach the wrong client. While the batch runs the session bears the attempt's name, by which
-//! [`alive`](whimbrel_adapter_api::Connection::alive) finds it from elsewhere, even after this client is dead.
+//! as no transaction is open: answers that are still to come then reach the wrong client. While the batch runs the
+//! session bears the attempt's name, by which [`alive`](whimbrel_adapter_api::Connection::alive) finds it from elsewhere,
+//! even after this client is dead.
 //!
 //! Never pipelines with other batches.
 
