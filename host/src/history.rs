@@ -527,6 +527,8 @@ pub(crate) fn unusable(table: &TableName, error: &whimbrel_adapter_api::Error, w
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_adapter_api::Error;
+
     use super::*;
 
     fn row(position: i64, migration: &str, direction: RowDirection, state: RowState) -> HistoryRow {
@@ -574,6 +576,19 @@ mod tests {
             };
             assert_eq!(standing, expected, "{direction:?} {state:?}");
         }
+    }
+
+    #[test]
+    fn a_table_without_our_columns_is_taken_for_that_of_another_tool() {
+        let told = |kind| {
+            let mut error = Error::new(kind, "no such column");
+            error.sqlstate = Some("42703".to_owned());
+            unreadable(&TableName::new("log"), &error)
+        };
+        let problem = told(ErrorKind::ColumnMissing);
+        assert_eq!((problem.name, problem.sqlstate.as_deref()), (Name::HistoryUnreadable, Some("42703")));
+        assert!(problem.hint.is_some_and(|hint| hint.contains("`log` belongs to another tool")));
+        assert_eq!(told(ErrorKind::Other).hint, None, "any other error would come again with another table");
     }
 
     #[test]

@@ -198,6 +198,18 @@ fn an_older_pending_migration_runs_only_where_that_is_allowed() {
 }
 
 #[test]
+fn verify_finds_an_older_pending_migration_unless_it_may_be_applied() {
+    let (files, history) = (files(&["1_a", "2_b"]), history("+2_b"));
+    let found = |out_of_order| {
+        let problems = disagreements(&files, &history, &Rules { out_of_order, ..rules() });
+        problems.iter().map(|problem| problem.name).collect::<Vec<_>>()
+    };
+    assert_eq!(found(OutOfOrder::Refuse), [Name::OutOfOrder]);
+    assert_eq!(found(OutOfOrder::Warn), []);
+    assert_eq!(found(OutOfOrder::Allow), []);
+}
+
+#[test]
 fn a_migration_for_another_environment_is_left_out() {
     let mut files = files(&["1_a", "2_seed"]);
     files.list[1].environments = vec!["dev".to_owned()];
