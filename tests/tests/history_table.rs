@@ -99,3 +99,42 @@ fn a_script_that_drops_the_history_is_refused_where_nothing_rolls_back(
     );
     let _ = up(&project, &database).exits(0);
 }
+
+#[test]
+fn a_script_for_the_history_table_that_fails_is_shown_where_and_leaves_nothing() {
+    let database = Sqlite::fresh();
+    let project = one("sqlite", "CREATE TABLE birds (id);\n");
+    let tables = || database.lines("SELECT name FROM sqlite_schema");
+    project.write(
+        "migrations/sqlite/000_migrations_table.sql",
+        "CREATE TABLE nests (id);\nINSERT INTO eggs VALUES (1);\n",
+    );
+    assert_snapshot!(up(&project, &database).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[history-unreadable]: cannot create the history table `main.whimbrel_migrations`
+      --> migrations/sqlite/000_migrations_table.sql:2:1
+      2 | INSERT INTO eggs VALUES (1);
+        | ^
+      caused by: no such table: eggs
+    state: nothing was run
+    ");
+    assert_eq!(tables(), [""; 0]);
+
+    project.write(
+        "migrations/sqlite/000_migrations_table.sql",
+        "CREATE TABLE whimbrel_migrations (position);\n",
+    );
+    assert_snapshot!(up(&project, &database).redacted(), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[history-unreadable]: cannot create the history table `main.whimbrel_migrations`
+      --> migrations/sqlite/000_migrations_table.sql
+      caused by: no such column: migration
+    state: nothing was run
+    hint: the table that this file creates must have the name and columns of the history
+    ");
+    assert_eq!(tables(), [""; 0]);
+}
