@@ -40,6 +40,6 @@ pub use dialect::{
 pub use error::{Error, ErrorKind, Retry, Session};
 pub use value::{Secret, Value, ValueKind};
 pub use work::{
-    Done, Events, Failure, Head, Marking, Mode, Next, Notice, Phase, Piece, PieceKind, Rest, Span, State,
-    Stop, Work,
+    Commit, Done, Events, Failure, Head, Marking, Mode, Next, Notice, Phase, Piece, PieceKind, Rest, Span,
+    State, Stop, Work,
 };

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::connection::{BodyFailed, Connection, TransactionBody};
 use crate::error::{Error, ErrorKind, Session};
-use crate::work::{Done, Events, Failure, Head, Marking, Mode, Next, Phase, PieceKind, State, Stop, Work};
+use crate::work::{
+    Commit, Done, Events, Failure, Head, Marking, Mode, Next, Phase, PieceKind, State, Stop, Work,
+};
 
 /// An engine that takes one statement at a time.
 ///
@@ -66,6 +68,7 @@ pub trait OneByOne {
 /// The error that lost the session; its batch was reported before.
 pub fn walk(engine: &mut dyn OneByOne, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
     let mut number = 0;
+    let mut before = Commit::Own;
     loop {
         let head = match work.next_batch() {
             Ok(Next::Batch(head)) => head,
@@ -73,7 +76,8 @@ pub fn walk(engine: &mut dyn OneByOne, work: &mut dyn Work, events: &mut dyn Eve
             Ok(Next::Later) => continue,
             Ok(Next::End) | Err(Stop) => return Ok(()),
         };
-        let outcome = batch(engine, &head, number, work, events);
+        let outcome = batch(engine, &head, before, number, work, events);
+        before = if outcome.is_ok() { head.commit } else { Commit::Own };
         let lost = outcome.as_ref().err().filter(|failure| failure.error.session == Session::Lost);
         let lost = lost.map(|failure| failure.error.clone());
         events.finished(number, outcome);
@@ -84,18 +88,25 @@ pub fn walk(engine: &mut dyn OneByOne, work: &mut dyn Work, events: &mut dyn Eve
     }
 }
 
-/// Runs one batch and leaves the session as it was found, whatever the outcome.
+/// Runs one batch and leaves the session as it was found, whatever the outcome; unless a later one goes on in its
+/// transaction, as this one does in that of the one `before`.
 fn batch(
     engine: &mut dyn OneByOne,
     head: &Head,
+    before: Commit,
     number: u32,
     work: &mut dyn Work,
     events: &mut dyn Events,
 ) -> Result<Done, Failure> {
     let mut reached = Reached::default();
-    let outcome = steps(engine, head, number, work, events, &mut reached);
+    let entered = match before {
+        Commit::Later => Ok(()),
+        _ => engine.enter(&head.outside).map_err(|error| (Phase::Opening, error)),
+    };
+    let outcome = entered.and_then(|()| steps(engine, head, number, work, events, &mut reached));
     let outcome = outcome.map_err(|(phase, error)| failure(engine, head, phase, error, &reached));
     match &outcome {
+        Ok(()) if head.commit == Commit::Later => {}
         Ok(()) => engine.leave(),
         Err(failure) => put_in_order(engine, head, failure),
     }
@@ -118,7 +129,6 @@ fn steps(
     events: &mut dyn Events,
     reached: &mut Reached,
 ) -> Result<(), (Phase, Error)> {
-    engine.enter(&head.outside).map_err(|error| (Phase::Opening, error))?;
     for text in head.opening.iter().chain(&head.preparation) {
         engine.execute(text).map_err(|error| (Phase::Opening, engine.opening_error(error)))?;
     }
@@ -197,7 +207,7 @@ fn note(engine: &mut dyn OneByOne, mark: &str, done: u64) -> Result<(), (Phase, 
 fn close(engine: &mut dyn OneByOne, head: &Head) -> Result<(), (Phase, Error)> {
     let last = head.closing.len().saturating_sub(1);
     for (index, text) in head.closing.iter().enumerate() {
-        let commits = head.mode == Mode::Atomic && index == last;
+        let commits = head.mode == Mode::Atomic && head.commit == Commit::Own && index == last;
         if commits {
             engine.check().map_err(|error| (Phase::Closing, error))?;
         }

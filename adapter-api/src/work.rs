@@ -9,7 +9,9 @@
 //!    and calls [`Events::finished`] once for every head it was handed, in order.
 //!
 //! An adapter that asks for the next batch before the last one is answered pipelines. The host forbids that by
-//! answering `Later`.
+//! answering `Later`. One that pipelines sees to it that nothing runs behind a batch that failed: neither behind an error,
+//! nor where the text named by [`Head::settles`] has changed no row. What such a batch was kept from is reported as
+//! `NotReached`; the host looks for the first failure that is not.
 //!
 //! Both objects are lent for the time of `run`, to the thread that it was called on. They cannot be sent to another one:
 //!
@@ -117,6 +119,8 @@ pub struct Head {
     pub failed: Vec<String>,
     /// Run after a failure and outside any transaction, as far as the session allows. Failures of these are ignored.
     pub cleanup: Vec<String>,
+    /// Whether the last text of an atomic batch's `closing` commits.
+    pub commit: Commit,
     /// How many statements the script has.
     pub statements: u64,
 }
@@ -136,6 +140,7 @@ impl Head {
             settles: None,
             failed: Vec::new(),
             cleanup: Vec::new(),
+            commit: Commit::Own,
             statements,
         }
     }
@@ -148,6 +153,17 @@ codes! {
         Atomic = 1,
         /// Every statement for itself, with marks.
         Stepwise = 2,
+    }
+}
+
+codes! {
+    /// Who commits an atomic batch.
+    pub enum Commit {
+        /// Its own closing, with the last text.
+        Own = 1,
+        /// A later batch of the same run, which goes on in the same transaction: its opening begins none. A failure of any
+        /// of them takes all of them back. Such a batch is reported as finished when its statements are complete.
+        Later = 2,
     }
 }
 

@@ -15,9 +15,9 @@ use super::types::{
     AReadError, ASpan, ATableName, ATransactionOptions, Bytes, Code, Ext, Lent, LentExt,
 };
 use crate::{
-    Access, Capability, Class, ConnectOptions, Done, Error, ErrorKind, Facts, Failure, Feature, Fence, Head,
-    Info, Isolation, Lexer, Mode, Next, Notice, PasswordFile, Passwords, Pattern, Phase, Piece, PieceKind,
-    ReadError, Rest, Retry, Secret, Session, Span, State, TableName, TransactionOptions,
+    Access, Capability, Class, Commit, ConnectOptions, Done, Error, ErrorKind, Facts, Failure, Feature,
+    Fence, Head, Info, Isolation, Lexer, Mode, Next, Notice, PasswordFile, Passwords, Pattern, Phase, Piece,
+    PieceKind, ReadError, Rest, Retry, Secret, Session, Span, State, TableName, TransactionOptions,
 };
 
 /// What an [`AError`] holds beyond its fixed fields.
@@ -309,6 +309,7 @@ fn export_head(head: Head) -> AHead {
         settles: head.settles.into(),
         failed: bytes_list(head.failed),
         cleanup: bytes_list(head.cleanup),
+        commit: Code(head.commit.code()),
         statements: head.statements,
         ext: Ext::new(),
     }
@@ -326,6 +327,7 @@ fn import_head(head: AHead) -> Option<Head> {
         settles: head.settles.into_option(),
         failed: strings(head.failed),
         cleanup: strings(head.cleanup),
+        commit: Commit::from_code(head.commit.0)?,
         statements: head.statements,
     })
 }

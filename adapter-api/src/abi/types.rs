@@ -127,6 +127,7 @@ pub struct AHead {
     pub settles: ROption<u32>,
     pub failed: RVec<Bytes>,
     pub cleanup: RVec<Bytes>,
+    pub commit: Code,
     pub statements: u64,
     pub ext: Ext,
 }
