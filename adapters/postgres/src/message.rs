@@ -41,8 +41,9 @@ impl Message {
         &self.text
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+    /// Returns the statements, without their delimiters.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().map(|part| &self.text[part.clone()])
     }
 
     /// Returns the number of the statement that failed after `completed` others, and the byte of it that the server

@@ -16,8 +16,9 @@ use postgres::error::SqlState;
 use tokio_postgres::CopyInSink;
 use whimbrel_adapter_api::{Error, ErrorKind, Phase, Piece, PieceKind, Work};
 
+use super::Run;
+use super::batch::Failed;
 use crate::error;
-use crate::run::{Failed, Run};
 use crate::session::{Cells, Session};
 
 /// Must have run in the transaction before [`Run::copy`].

@@ -10,8 +10,10 @@
 
 use whimbrel_adapter_api::{Error, ErrorKind, Marking, Phase, Piece, PieceKind, Span, Work};
 
+use super::batch::{Failed, Role, guarded};
+use super::draft::Draft;
+use super::{Run, copy};
 use crate::dialect::literal;
-use crate::run::{Draft, Failed, Role, Run, Sending, copy};
 use crate::session::Cells;
 
 /// Returns the text that gives the session a name.
@@ -44,29 +46,25 @@ const STEP_ASIDE: [&str; 5] = [
 const STEP_BACK: [&str; 2] =
     ["COMMIT", "SELECT pg_catalog.set_config('role', pg_catalog.current_setting('whimbrel.role'), false)"];
 
-/// Returns a mark that fails where it changes no row, and with it the transaction: another run has taken the migration over.
-fn ours(mark: &str) -> String {
-    format!("WITH marked AS ({mark} RETURNING 1) SELECT 1 / pg_catalog.count(*) FROM marked")
-}
-
 /// What a statement has left to be checked at its commit is checked before the user changes.
 const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl Run<'_> {
     /// Runs a stepwise batch to its end.
     pub(super) fn stepwise(&mut self, work: &mut dyn Work) -> Result<(), Failed> {
-        self.read_all();
+        self.flush()?;
+        let number = self.current().number;
         let mut draft = Draft::default();
         // One message is one transaction: no name without the row, and no row without the name.
-        draft.push(&name(&self.current().head.attempt), Role::Opening);
+        draft.push(&name(&self.current().head.attempt), number, Role::Opening);
         for text in &self.current().head.opening {
-            draft.push(text, Role::Opening);
+            draft.push(text, number, Role::Opening);
         }
-        self.step(draft, Sending::Part)?;
+        self.step(draft)?;
         for text in self.current().head.preparation.clone() {
             let mut draft = Draft::default();
-            draft.push(&text, Role::Opening);
-            self.step(draft, Sending::Part)?;
+            draft.push(&text, number, Role::Opening);
+            self.step(draft)?;
         }
         let mut last = Marking::Marked;
         // The mark of the last statement is never sent: the closing says the same.
@@ -96,43 +94,43 @@ impl Run<'_> {
         if last == Marking::Unmarked {
             self.no_transaction_is_open()?;
         }
-        self.close()
+        self.close_stepwise()
     }
 
     /// Runs a statement, and its mark too if the two share a transaction. Returns the mark that is still due.
     fn statement(&mut self, piece: &Piece<'_>, span: &Span) -> Result<Option<Draft>, Failed> {
         let mark = self.current().head.mark.clone().filter(|_| span.marking() == Marking::Joined);
-        let index = self.current().composed;
+        let (number, index) = (self.current().number, self.current().composed);
         let mut draft = Draft::default();
         if mark.is_some() {
-            draft.push(BEGIN, Role::Own);
+            draft.push(BEGIN, number, Role::Own);
         }
         self.compose(&mut draft, piece, span)?;
         self.current_mut().bytes += u64::from(span.end - span.start);
         let Some(mark) = mark else {
-            self.step(draft, Sending::Part)?;
+            self.step(draft)?;
             return Ok(self.mark(span.marking()));
         };
-        draft.push(CHECK, Role::Statement(index, span.marking()));
-        STEP_ASIDE.iter().for_each(|text| draft.push(text, Role::AroundMark));
-        draft.push(&ours(&mark.replace("{done}", &(index + 1).to_string())), Role::Mark);
+        draft.push(CHECK, number, Role::Statement(index, span.marking()));
+        STEP_ASIDE.iter().for_each(|text| draft.push(text, number, Role::AroundMark));
+        draft.push(&guarded(&mark.replace("{done}", &(index + 1).to_string())), number, Role::Mark);
         for (text, role) in STEP_BACK.iter().zip([Role::Keep, Role::AroundMark]) {
-            draft.push(text, role);
+            draft.push(text, number, role);
         }
-        self.step(draft, Sending::Part)?;
+        self.step(draft)?;
         Ok(None)
     }
 
     /// Sends a message and waits for it.
-    fn step(&mut self, draft: Draft, sending: Sending) -> Result<(), Failed> {
-        self.send(draft, sending)?;
+    fn step(&mut self, draft: Draft) -> Result<(), Failed> {
+        self.send(draft)?;
         self.read_all();
         self.check()
     }
 
     /// Sends the mark of the last statement, if it has one.
     fn note(&mut self, mark: Option<Draft>) -> Result<(), Failed> {
-        mark.map_or(Ok(()), |draft| self.step(draft, Sending::Part))
+        mark.map_or(Ok(()), |draft| self.step(draft))
     }
 
     /// Returns what notes the progress.
@@ -142,20 +140,20 @@ impl Run<'_> {
         let mark = mark.replace("{done}", &batch.completed.to_string());
         let mut draft = Draft::default();
         for text in undisturbed(mark.clone()) {
-            draft.push(&text, if text == mark { Role::Mark } else { Role::AroundMark });
+            let role = if text == mark { Role::Mark } else { Role::AroundMark };
+            draft.push(&text, batch.number, role);
         }
         Some(draft)
     }
 
-    fn close(&mut self) -> Result<(), Failed> {
+    fn close_stepwise(&mut self) -> Result<(), Failed> {
+        let number = self.current().number;
         let mut draft = Draft::default();
         // What the reset puts back counts from the next transaction on.
-        draft.push("SET TRANSACTION READ WRITE", Role::Own);
-        for (index, text) in self.current().head.closing.iter().enumerate() {
-            draft.push(text, Role::Closing(index));
-        }
-        draft.push(&name(self.application), Role::Own);
-        self.send(draft, Sending::All)?;
+        draft.push("SET TRANSACTION READ WRITE", number, Role::Own);
+        self.current_mut().close(&mut draft);
+        draft.push(&name(self.application), number, Role::Own);
+        self.send(draft)?;
         self.read_all();
         self.check()
     }

@@ -1,0 +1,106 @@
+//! Batches that are one transaction each.
+//!
+//! Small ones share a message. It is answered before the next one is sent, so an error leaves nothing behind it on its way:
+//! the server passes over the rest of the message.
+//!
+//! Of a larger one the opening is answered before the first piece is sent; behind it, its pieces are sent without waiting.
+//! Should one of them fail, the server refuses the others, because the transaction has failed. Its end shares a message
+//! with the opening of the next batch, and with no script: an error in that would take the whole message back.
+
+use whimbrel_adapter_api::{Piece, PieceKind, Rest, Work};
+
+use super::batch::{Failed, Role};
+use super::draft::Draft;
+use super::{Run, copy};
+
+/// The longest message, save for one longer statement: the driver's buffers keep their size, and the server keeps the
+/// parse trees of a whole message.
+const LONGEST: usize = 256 * 1024;
+
+impl Run<'_> {
+    /// Composes a transactional batch, and sends what is too long to wait for company.
+    pub(super) fn atomic(&mut self, work: &mut dyn Work) -> Result<(), Failed> {
+        let mut opened = Opened::NotYet;
+        while let Some(piece) = self.pull(work)? {
+            if opened == Opened::NotYet {
+                self.open_for(&piece)?;
+                opened = Opened::Yes;
+            }
+            match piece.kind {
+                PieceKind::Sql => self.statements(&piece)?,
+                PieceKind::CopyStart => {
+                    let statement = copy::statement(&piece).map_err(|error| self.failed_here(error))?;
+                    let number = self.current().number;
+                    self.draft.push(copy::SAVEPOINT, number, Role::Own);
+                    self.flush()?;
+                    self.draft = Draft::inside();
+                    self.copy(&statement, work)?;
+                }
+                _ => return Err(self.failed_here(copy::misplaced())),
+            }
+        }
+        if opened == Opened::NotYet {
+            self.open();
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Puts the opening where the script may follow it.
+    fn open_for(&mut self, first: &Piece<'_>) -> Result<(), Failed> {
+        match (first.kind, first.rest) {
+            (PieceKind::Sql, Rest::Last) => {
+                let head = &self.current().head;
+                let texts = head.opening.iter().chain(&head.preparation).chain(&head.closing);
+                let length = texts.map(String::len).sum::<usize>() + first.text.len();
+                let is_full = !self.draft.is_empty() && self.draft.len() + length > LONGEST;
+                if is_full || !self.draft.begins_outside() {
+                    self.flush()?;
+                }
+                self.open();
+            }
+            (PieceKind::Sql, _) => {
+                self.open();
+                self.flush()?;
+                self.draft = Draft::inside();
+            }
+            _ => self.open(),
+        }
+        Ok(())
+    }
+
+    fn statements(&mut self, piece: &Piece<'_>) -> Result<(), Failed> {
+        let mut draft = std::mem::take(&mut self.draft);
+        let composed = piece.spans.iter().try_for_each(|span| self.compose(&mut draft, piece, span));
+        self.draft = draft;
+        composed?;
+        self.current_mut().bytes += piece.text.len() as u64;
+        if piece.rest == Rest::Follows {
+            let draft = std::mem::take(&mut self.draft);
+            self.send(draft)?;
+            self.draft = Draft::inside();
+        }
+        self.check()
+    }
+
+    fn open(&mut self) {
+        let Run { draft, batches, .. } = self;
+        let batch = batches.back().expect("a batch is being sent");
+        for text in batch.head.opening.iter().chain(&batch.head.preparation) {
+            draft.push(text, batch.number, Role::Opening);
+        }
+    }
+
+    fn close(&mut self) {
+        let Run { draft, batches, .. } = self;
+        let batch = batches.back_mut().expect("a batch is being sent");
+        batch.close(draft);
+    }
+}
+
+/// Whether the opening of a batch is in a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    NotYet,
+    Yes,
+}
