@@ -22,8 +22,8 @@ use std::ops::Range;
 
 use whimbrel_adapter_api::walk::{stopped, taken_over, unsettled};
 use whimbrel_adapter_api::{
-    Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Piece, PieceKind, Session,
-    State, Stop, Work,
+    Commit, Done, Error, ErrorKind, Events, Failure, Head, Marking, Mode, Next, Phase, Piece, PieceKind,
+    Session, State, Stop, Work,
 };
 
 use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, is_lost};
@@ -232,6 +232,10 @@ impl Batch {
         (self.autocommit == Autocommit::Off).then_some(self.completed)
     }
 
+    fn commits(&self) -> bool {
+        self.head.mode == Mode::Atomic && self.head.commit == Commit::Own
+    }
+
     fn is_last(&self, index: u32) -> bool {
         index as usize + 1 == self.head.closing.len()
     }
@@ -242,7 +246,7 @@ impl Batch {
             Role::Guard | Role::Opening { .. } => Phase::Opening,
             // What is checked only at the end of a joint transaction is the statement's.
             Role::Statement(_) | Role::Join | Role::Keep => Phase::Statement(self.completed),
-            Role::Closing(index) if self.head.mode == Mode::Atomic && self.is_last(index) => Phase::Commit,
+            Role::Closing(index) if self.commits() && self.is_last(index) => Phase::Commit,
             Role::Probe | Role::Mark | Role::Ours | Role::Closing(_) | Role::Epilogue => Phase::Closing,
         }
     }
@@ -302,6 +306,11 @@ impl Run<'_> {
         }
         for (index, text) in (0..).zip(&head.closing) {
             if self.add(text, Role::Closing(index), Answers::One)? == Flow::Ended {
+                return Ok(());
+            }
+            // Nothing behind it may run, neither its commit nor another batch, when the row is not ours any more.
+            let is_guarded = head.settles == Some(index);
+            if is_guarded && self.add(OURS, Role::Ours, Answers::One)? == Flow::Ended {
                 return Ok(());
             }
         }
@@ -599,6 +608,7 @@ impl Run<'_> {
                 (role, _) => {
                     let phase = batch.phase(role);
                     let error = match (role, phase) {
+                        (Role::Ours, _) if batch.settled == Settled::Wrongly => unsettled(batch.head.mode),
                         (Role::Ours, _) if broken.error.native == Some(OUT_OF_RANGE) => taken_over(),
                         (_, Phase::Opening) => of_opening(broken.error.clone()),
                         _ => broken.error.clone(),
