@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::mysql::Product;
 use crate::postgres::Postgres;
+use crate::sqlite::Sqlite;
 use crate::wire::Protocol;
 
 /// A row of a result as text, `None` for NULL.
@@ -32,6 +33,16 @@ impl Engine {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
             Self::MariaDb | Self::MySql => "mysql",
+        }
+    }
+
+    /// Returns a fresh database.
+    pub fn fresh_database(self) -> Box<dyn Database> {
+        match self {
+            Self::Sqlite => Box::new(Sqlite::fresh()),
+            Self::Postgres => Box::new(Postgres::fresh()),
+            Self::MariaDb => Box::new(Product::MariaDb.fresh()),
+            Self::MySql => Box::new(Product::MySql.fresh()),
         }
     }
 

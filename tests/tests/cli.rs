@@ -806,6 +806,12 @@ fn help_shows_commands_options_and_examples() {
           --allow-out-of-order
               Applies pending migrations that are older than applied ones
 
+          --batch
+              Sends many migrations at once, each in its own transaction
+
+          --single-transaction
+              Runs everything in one transaction
+
           --plan <FILE>
               Runs exactly what `plan --out` wrote, or nothing
 

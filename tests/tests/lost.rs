@@ -80,26 +80,28 @@ fn faults(turns: u32, bytes: u64) -> Vec<Fault> {
 }
 
 /// Runs `up` through a proxy, and returns how it ended.
-fn up_by_way_of(proxy: &Proxy, project: &Project, database: &dyn Networked) -> Outcome {
-    let folder = database.engine().adapter();
-    project.run(["up", folder, "--format", "json", "--url", &proxy.plain_url(database)])
+fn up_by_way_of(proxy: &Proxy, project: &Project, database: &dyn Networked, flags: &[&str]) -> Outcome {
+    let url = proxy.plain_url(database);
+    let up = ["up", database.engine().adapter(), "--format", "json", "--url", &url];
+    project.run(up.iter().chain(flags))
 }
 
 #[rstest]
 fn whatever_turn_is_the_last_the_next_up_is_right(
     #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+    #[values(&[], &["--batch"])] flags: &[&str],
 ) {
     let project = project(engine.adapter());
     let undisturbed = engine.fresh();
     let proxy = Proxy::before(undisturbed.as_ref());
-    let _ = up_by_way_of(&proxy, &project, undisturbed.as_ref()).exits(0);
+    let _ = up_by_way_of(&proxy, &project, undisturbed.as_ref(), flags).exits(0);
 
     let faults = faults(proxy.turns(), proxy.client_bytes());
     // The next `up` waits a second before it takes a runner for gone: several do so at once.
     thread::scope(|scope| {
         for some in faults.chunks(faults.len().div_ceil(LANES)) {
             let project = &project;
-            scope.spawn(move || some.iter().for_each(|fault| loses(project, engine, fault)));
+            scope.spawn(move || some.iter().for_each(|fault| loses(project, engine, flags, fault)));
         }
     });
 }
@@ -108,11 +110,11 @@ fn whatever_turn_is_the_last_the_next_up_is_right(
 const LANES: usize = 4;
 
 /// Loses the connection of a run, and looks what it says and what comes of it.
-fn loses(project: &Project, engine: Engine, fault: &Fault) {
+fn loses(project: &Project, engine: Engine, flags: &[&str], fault: &Fault) {
     let database = engine.fresh();
     let proxy = Proxy::before(database.as_ref());
     proxy.fault(fault.clone());
-    let outcome = up_by_way_of(&proxy, project, database.as_ref());
+    let outcome = up_by_way_of(&proxy, project, database.as_ref(), flags);
     assert!(proxy.fault_struck(), "{fault:?} never came");
     until_quiet(database.as_ref());
     is_true(&outcome, database.as_ref(), fault);

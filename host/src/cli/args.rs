@@ -175,6 +175,12 @@ pub(crate) struct Up {
     /// Applies pending migrations that are older than applied ones
     #[arg(long)]
     pub(crate) allow_out_of_order: bool,
+    /// Sends many migrations at once, each in its own transaction
+    #[arg(long, conflicts_with = "single_transaction")]
+    pub(crate) batch: bool,
+    /// Runs everything in one transaction
+    #[arg(long)]
+    pub(crate) single_transaction: bool,
     /// Runs exactly what `plan --out` wrote, or nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "steps"])]
     pub(crate) plan: Option<PathBuf>,

@@ -5,6 +5,7 @@
 //!
 //! Judges nothing: how long is too long is not known here.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub(super) struct Notes {
     signs: u64,
     /// Whether the migration that is being handed out makes settings of its own. None for a batch that is no migration.
     pub(super) handed_out: Option<OwnSettings>,
-    /// The migration that was begun and is not settled.
-    pub(super) migration: Option<Begun>,
+    /// The migrations that were begun and are not settled, in order.
+    pub(super) begun: VecDeque<Begun>,
     /// The migrations that were settled before.
     pub(super) done: Vec<Settled>,
     /// The silence for which something was cancelled that failed by it, although nobody had asked for that.
@@ -122,6 +123,16 @@ impl Calls {
         }
     }
 
+    /// Sets how much longer the call that is under way may be silent.
+    pub(super) fn allow_more(&self, more: Allowed) {
+        if let Some(call) = &mut self.notes().call {
+            call.allowed = match (call.allowed, more) {
+                (Allowed::Batch(before), Allowed::Batch(more)) => Allowed::Batch(before.saturating_add(more)),
+                _ => Allowed::Unlimited,
+            };
+        }
+    }
+
     /// Notes that what was asked for has failed, or has not. A cancellation may have come too late for it.
     pub(super) fn settled(&self, error: Option<ErrorKind>) {
         let mut notes = self.notes();
@@ -144,6 +155,11 @@ impl Calls {
 }
 
 impl Notes {
+    /// Returns the migration that is under way.
+    pub(super) fn migration(&self) -> Option<&Begun> {
+        self.begun.front()
+    }
+
     fn next_sign(&mut self) -> u64 {
         self.signs += 1;
         self.signs
@@ -160,7 +176,7 @@ impl<O: Observer> Observer for Noting<O> {
     fn started(&mut self, job: &Job) {
         let (id, direction) = (job.step.id.clone(), job.step.direction);
         let mut notes = self.calls.notes();
-        notes.migration = Some(Begun { id, direction, place: Place::file(&job.script.path) });
+        notes.begun.push_back(Begun { id, direction, place: Place::file(&job.script.path) });
         notes.handed_out = Some(job.treatment.own_settings);
         // Whatever was cancelled before has not ended the run, and says nothing about this one.
         notes.cancelled = None;
@@ -179,14 +195,14 @@ impl<O: Observer> Observer for Noting<O> {
     fn finished(&mut self, job: &Job, duration: Duration) {
         let settled = Settled { id: job.step.id.clone(), direction: job.step.direction, duration };
         let mut notes = self.calls.notes();
-        notes.migration = None;
+        notes.begun.pop_front();
         notes.done.push(settled);
         drop(notes);
         self.observer.finished(job, duration);
     }
 
     fn retrying(&mut self, job: &Job, error: &str) {
-        self.calls.notes().migration = None;
+        self.calls.notes().begun.clear();
         self.observer.retrying(job, error);
     }
 
@@ -196,7 +212,7 @@ impl<O: Observer> Observer for Noting<O> {
 
     fn waiting(&mut self, for_whom: &str) {
         // Nothing of this run is under way while another one is at work.
-        self.calls.notes().migration = None;
+        self.calls.notes().begun.clear();
         self.observer.waiting(for_whom);
     }
 

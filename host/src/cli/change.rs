@@ -3,7 +3,7 @@
 use super::args;
 use super::plan_file;
 use super::target::{Context, Target, Wishes};
-use crate::config::OutOfOrder;
+use crate::config::{Mode, OutOfOrder};
 use crate::error::Result;
 use crate::migrator::Settlement;
 use crate::output::Output;
@@ -12,7 +12,10 @@ use crate::source::Id;
 
 /// `whimbrel up`.
 pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> Result<u8> {
-    let wishes = Wishes { out_of_order: up.allow_out_of_order.then_some(OutOfOrder::Allow) };
+    let wishes = Wishes {
+        out_of_order: up.allow_out_of_order.then_some(OutOfOrder::Allow),
+        mode: up.batch.then_some(Mode::Batch).or(up.single_transaction.then_some(Mode::SingleTransaction)),
+    };
     let database = up.database.database.as_deref();
     let mut target = if up.dry_run {
         context.open_for_reading_with(database, wishes, output)?

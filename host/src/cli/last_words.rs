@@ -52,7 +52,7 @@ impl LastWords {
                 Problem::new(named(signal), what).fact(format!("waited {} s for it", GRACE.as_secs()))
             }
             Overdue::Silent(silence) | Overdue::SilentForGood(silence) => {
-                let from = notes.migration.as_ref().map(|begun| format!(" from `{}`", begun.id));
+                let from = notes.migration().map(|begun| format!(" from `{}`", begun.id));
                 let what = format!("the adapter `{adapter}` does not come back{}", from.unwrap_or_default());
                 Problem::new(Name::AdapterHangs, what).fact(silent(silence)).fact("cancelling did not help")
             }
@@ -83,7 +83,7 @@ impl LastWords {
     }
 
     fn told(&self, problem: Problem, notes: &Notes) -> Error {
-        let problem = match &notes.migration {
+        let problem = match notes.migration() {
             Some(begun) => Problem { migration: Some(begun.id.0.clone()), ..problem.at(begun.place.clone()) },
             None => problem,
         };
@@ -94,13 +94,20 @@ impl LastWords {
 
     fn state(&self, notes: &Notes) -> String {
         let stays = migrator::stays(&notes.done);
-        match (self.stake, &notes.migration) {
+        match (self.stake, notes.migration()) {
             (Stake::Nothing, _) => "nothing was changed".to_owned(),
             (Stake::Record, _) => "it is either recorded or not".to_owned(),
             (Stake::Migrations, None) => stays,
             (Stake::Migrations, Some(begun)) => {
-                let unknown =
-                    format!("unknown for {}, which may still be at work on the server", script(begun));
+                let behind = match notes.begun.len() - 1 {
+                    0 => String::new(),
+                    1 => " and the migration behind it".to_owned(),
+                    count => format!(" and the {count} migrations behind it"),
+                };
+                let unknown = format!(
+                    "unknown for {}{behind}, which may still be at work on the server",
+                    script(begun)
+                );
                 if notes.done.is_empty() { unknown } else { format!("{unknown}; {stays}") }
             }
         }
@@ -108,7 +115,7 @@ impl LastWords {
 
     fn hint(&self, name: Name, notes: &Notes) -> Option<String> {
         let database = &self.database;
-        let look = match (self.stake, &notes.migration) {
+        let look = match (self.stake, notes.migration()) {
             (Stake::Migrations, Some(_)) => {
                 Some(format!("run `whimbrel verify {database}` before anything else"))
             }
@@ -148,7 +155,7 @@ fn named(signal: i32) -> Name {
 }
 
 fn interrupted(notes: &Notes) -> String {
-    match &notes.migration {
+    match notes.migration() {
         Some(begun) => format!("interrupted in {}", script(begun)),
         None => "interrupted".to_owned(),
     }

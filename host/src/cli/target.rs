@@ -18,6 +18,7 @@ use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
 use crate::migrator::{Migrator, Options};
 use crate::output::Output;
 use crate::plan;
+use crate::runner::Grouping;
 use crate::runner::{Cancellation, Patience, SystemClock, Waited};
 use crate::source::Migrations;
 
@@ -39,6 +40,8 @@ pub(super) struct Context<'a> {
 pub(super) struct Wishes {
     /// `--allow-out-of-order`.
     pub(super) out_of_order: Option<OutOfOrder>,
+    /// `--batch` or `--single-transaction`.
+    pub(super) mode: Option<Mode>,
 }
 
 /// A database that is connected, with its migrations.
@@ -92,7 +95,6 @@ impl Context<'_> {
     ) -> Result<Target> {
         output.database(&database.name.value);
         config.require_folder(database)?;
-        only_strict(database)?;
         // Files first: what is wrong with them is said before a server is asked for anything.
         let migrations =
             Migrations::read(&database.folder).map_err(|error| error.with_state("nothing was run"))?;
@@ -173,6 +175,7 @@ impl Context<'_> {
             lock: database.lock_timeout.as_ref().map(|timeout| timeout.value),
             statement: database.statement_timeout.as_ref().map(|timeout| timeout.value),
         };
+        options.grouping = grouping(database.mode.value);
         options.wait_for_runner = database.wait_for_runner.value;
         options.applied_by = self.applied_by(&options);
         options
@@ -215,6 +218,7 @@ impl Context<'_> {
             table: common.table.clone(),
             environment: common.env.clone(),
             out_of_order: wishes.out_of_order,
+            mode: wishes.mode,
             lock_timeout: common.lock_timeout,
             statement_timeout: common.statement_timeout,
             wait_for_runner: common.wait_for_runner,
@@ -224,20 +228,11 @@ impl Context<'_> {
     }
 }
 
-/// One turn per migration is the only way there is so far.
-fn only_strict(database: &DatabaseConfig) -> Result<()> {
-    match database.mode.value {
-        Mode::Strict => Ok(()),
-        other => {
-            let message = format!("the mode `{}` is not available in this version", other.word());
-            let problem =
-                Problem::new(Name::Unsupported, message).hint("leave `mode` out, or set it to `strict`");
-            Err(match database.mode.origin.place() {
-                Some(place) => problem.at(place),
-                None => problem,
-            }
-            .into())
-        }
+fn grouping(mode: Mode) -> Grouping {
+    match mode {
+        Mode::Strict => Grouping::Strict,
+        Mode::Batch => Grouping::Batch,
+        Mode::SingleTransaction => Grouping::SingleTransaction,
     }
 }
 

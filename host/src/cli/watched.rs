@@ -5,6 +5,7 @@
 //!
 //! Changes nothing of what passes, and ends no call: a thread that hangs in a plugin can only be left.
 
+use std::cell::Cell;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -102,8 +103,9 @@ impl Connection for Watched {
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
         let (calls, statement_limit) = (self.calls.clone(), self.limits.statement);
-        let mut work = WatchedWork { work, calls: &calls, statement_limit };
-        let mut events = WatchedEvents { events, calls: &calls };
+        let under_way = Cell::new(0);
+        let mut work = WatchedWork { work, calls: &calls, statement_limit, under_way: &under_way };
+        let mut events = WatchedEvents { events, calls: &calls, under_way: &under_way };
         self.call(Allowed::Unlimited, |connection| {
             let answer = connection.run(&mut work, &mut events);
             calls.settled(answer.as_ref().err().map(|error| error.kind));
@@ -135,6 +137,8 @@ struct WatchedWork<'a> {
     work: &'a mut dyn Work,
     calls: &'a Calls,
     statement_limit: Option<Duration>,
+    /// How many batches were handed out and not answered.
+    under_way: &'a Cell<u32>,
 }
 
 impl Work for WatchedWork<'_> {
@@ -145,10 +149,15 @@ impl Work for WatchedWork<'_> {
                 // What was cancelled too late is over.
                 self.calls.settled(None);
                 let own_settings = self.calls.handed_out();
-                self.calls.allow(allowed(self.statement_limit, own_settings, head.statements));
+                let allowed = allowed(self.statement_limit, own_settings, head.statements);
+                match self.under_way.replace(self.under_way.get() + 1) {
+                    0 => self.calls.allow(allowed),
+                    // Their answers may all come at once.
+                    _ => self.calls.allow_more(allowed),
+                }
             }
-            // The adapter waits for the answers to what it was given before.
-            Ok(Next::Later) => {}
+            // The adapter still waits for the answers to what it was given before.
+            _ if self.under_way.get() > 0 => {}
             _ => self.calls.allow(Allowed::Unlimited),
         }
         next
@@ -185,6 +194,7 @@ fn question(lock: Option<Duration>) -> Duration {
 struct WatchedEvents<'a> {
     events: &'a mut dyn Events,
     calls: &'a Calls,
+    under_way: &'a Cell<u32>,
 }
 
 impl Events for WatchedEvents<'_> {
@@ -198,6 +208,7 @@ impl Events for WatchedEvents<'_> {
 
     fn finished(&mut self, batch: u32, outcome: Result<Done, Failure>) {
         self.calls.settled(outcome.as_ref().err().map(|failure| failure.error.kind));
+        self.under_way.set(self.under_way.get().saturating_sub(1));
         self.calls.in_host(|| self.events.finished(batch, outcome));
     }
 }
@@ -294,7 +305,13 @@ mod tests {
     fn a_batch_keeps_its_limit_while_the_adapter_waits_for_the_answer() {
         let calls = Calls::default();
         let mut work = OneMigration { calls: calls.clone(), head: Some(Head::new("a", Mode::Atomic, 1)) };
-        let mut work = WatchedWork { work: &mut work, calls: &calls, statement_limit: Some(SECOND) };
+        let under_way = Cell::new(0);
+        let mut work = WatchedWork {
+            work: &mut work,
+            calls: &calls,
+            statement_limit: Some(SECOND),
+            under_way: &under_way,
+        };
         let seen = calls.in_adapter(Allowed::Unlimited, || {
             [(); 2].map(|()| {
                 let _ = work.next_batch();
@@ -320,7 +337,8 @@ mod tests {
         let silence = Silence { lasted: SECOND, allowed: Allowed::Batch(SECOND) };
         let told = |kinds: &[ErrorKind]| {
             let calls = Calls::default();
-            let mut events = WatchedEvents { events: &mut Deaf, calls: &calls };
+            let under_way = Cell::new(1);
+            let mut events = WatchedEvents { events: &mut Deaf, calls: &calls, under_way: &under_way };
             calls.in_adapter(Allowed::Batch(SECOND), || {
                 calls.notes().call.as_mut().expect("it is under way").cancelled = Some(silence);
                 for kind in kinds {

@@ -8,27 +8,38 @@ use crate::error::{self, Name, Place, Problem};
 use crate::history::{self, HistoryRow, Session, Trace};
 use crate::plan::{self, Direction};
 use crate::report::Settled;
-use crate::runner::{Ending, Job};
+use crate::runner::{Ending, Grouping, Job};
 use crate::script::{self, Outline};
 use crate::source::Id;
+
+/// What stands around a job that failed.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// What this run has settled before.
+    pub(super) done: &'a [Settled],
+    /// Whether it was one transaction with others.
+    pub(super) grouping: Grouping,
+    /// How many jobs behind it were sent too, so that they may be in the database or not.
+    pub(super) as_well: usize,
+}
 
 /// Returns the problem of a run that ended early.
 pub(super) fn problem(
     ending: Ending,
     job: Option<&Job>,
-    done: &[Settled],
+    around: Around<'_>,
     session: &mut Session<'_>,
     options: &Options,
 ) -> Problem {
     let Some(job) = job else {
-        return with_nothing_left(&ending).state(stays(done));
+        return with_nothing_left(&ending).state(stays(around.done));
     };
     let problem = match ending {
         Ending::Unreadable(failure, problem) => {
-            problem.at(Place::file(&job.script.path)).state(state(&failure, job, done))
+            problem.at(Place::file(&job.script.path)).state(state(&failure, job, around))
         }
-        Ending::Stopped(failure) => stopped(failure.as_ref(), job, done, options),
-        Ending::Failed(failure) => failed(&failure, job, done, session, options),
+        Ending::Stopped(failure) => stopped(failure.as_ref(), job, around, options),
+        Ending::Failed(failure) => failed(&failure, job, around, session, options),
         Ending::Done | Ending::FenceTaken(_) => {
             Problem::new(Name::Bug, "a run that did not fail was taken for one that did")
         }
@@ -92,7 +103,7 @@ fn stay(names: &[String]) -> &'static str {
 fn failed(
     failure: &Failure,
     job: &Job,
-    done: &[Settled],
+    around: Around<'_>,
     session: &mut Session<'_>,
     options: &Options,
 ) -> Problem {
@@ -103,7 +114,7 @@ fn failed(
         let problem = history::unusable(&session.table, error, "write to").caused_by(error.message.clone());
         return Problem { sqlstate: error.sqlstate.clone(), ..problem }
             .fact(format!("`{id}` was about to begin"))
-            .state(stays(done));
+            .state(stays(around.done));
     }
     let problem = match (failure.state, error.kind) {
         _ if is_cut_short(failure, job) => cut_short(failure, job),
@@ -138,7 +149,7 @@ fn failed(
     let problem = locate(problem, failure, job, session);
     let problem = facts(problem, error);
     let state =
-        left.iter().fold(state(failure, job, done), |state, trace| format!("{state}; {}", trace.what));
+        left.iter().fold(state(failure, job, around), |state, trace| format!("{state}; {}", trace.what));
     let hint =
         if left.is_empty() { hint(failure, job, options) } else { hint_to_remove(&left, job, options) };
     Problem { sqlstate: error.sqlstate.clone(), ..problem }.state(state).hint(hint)
@@ -246,7 +257,7 @@ fn facts(problem: Problem, error: &whimbrel_adapter_api::Error) -> Problem {
     }
 }
 
-fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
+fn state(failure: &Failure, job: &Job, around: Around<'_>) -> String {
     let id = &job.step.id;
     let this = match (failure.state, job.step.direction) {
         _ if is_cut_short(failure, job) => may_be_in(failure, job),
@@ -275,7 +286,19 @@ fn state(failure: &Failure, job: &Job, done: &[Settled]) -> String {
         }
         _ => format!("unknown for `{id}`"),
     };
-    if done.is_empty() { this } else { format!("{this}; {}", stays(done)) }
+    let others = match (around.grouping, failure.state, around.as_well) {
+        (Grouping::SingleTransaction, State::RolledBack, _) => {
+            Some("everything else of its transaction was rolled back too".to_owned())
+        }
+        (Grouping::SingleTransaction, _, _) => {
+            Some("the same is true of everything else of its transaction".to_owned())
+        }
+        (_, _, 0) => None,
+        (_, _, 1) => Some("the same is true of the migration behind it".to_owned()),
+        (_, _, count) => Some(format!("the same is true of the {count} migrations behind it")),
+    };
+    let before = (!around.done.is_empty()).then(|| stays(around.done));
+    [Some(this), others, before].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn still_applied(id: &Id) -> String {
@@ -332,18 +355,19 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
     }
 }
 
-fn stopped(failure: Option<&Failure>, job: &Job, done: &[Settled], options: &Options) -> Problem {
+fn stopped(failure: Option<&Failure>, job: &Job, around: Around<'_>, options: &Options) -> Problem {
     let id = &job.step.id;
     let problem = match failure {
         Some(failure) if failure.committed > 0 => {
             Problem::new(Name::Interrupted, format!("interrupted in the middle of `{id}`"))
-                .state(state(failure, job, done))
+                .state(state(failure, job, around))
                 .hint(hint(failure, job, options))
         }
-        Some(failure) => {
-            Problem::new(Name::Interrupted, format!("interrupted in `{id}`")).state(state(failure, job, done))
+        Some(failure) => Problem::new(Name::Interrupted, format!("interrupted in `{id}`"))
+            .state(state(failure, job, around)),
+        None => {
+            Problem::new(Name::Interrupted, format!("interrupted before `{id}`")).state(stays(around.done))
         }
-        None => Problem::new(Name::Interrupted, format!("interrupted before `{id}`")).state(stays(done)),
     };
     match problem.hint {
         Some(_) => problem,

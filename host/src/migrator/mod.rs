@@ -25,7 +25,8 @@ use crate::history::{History, HistoryRow, Session, Standing, Table};
 use crate::plan::{self, Choice, Direction, OutOfOrder, Plan, Rules, Target};
 use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
 use crate::runner::{
-    self, Cancellation, Clock, Ending, Job, Observer, Patience, Recorded, Settings, SystemClock, Waited,
+    self, Cancellation, Clock, Ending, Grouping, Job, Observer, Patience, Recorded, Settings, SystemClock,
+    Waited,
 };
 use crate::script::checksums::Checksums;
 use crate::source::{Id, Migration, Migrations};
@@ -70,6 +71,8 @@ pub struct Options {
     pub limits: Limits,
     /// How long to wait for another runner.
     pub wait_for_runner: Duration,
+    /// How [`Migrator::up`] groups what is pending. The other commands take one migration after the other.
+    pub grouping: Grouping,
     /// Who runs it, for the history: `user@host pid 4121`.
     pub applied_by: String,
     /// How to stop the run from another thread.
@@ -90,6 +93,7 @@ impl Options {
             environment: None,
             limits: Limits::default(),
             wait_for_runner: Duration::from_secs(600),
+            grouping: Grouping::Strict,
             applied_by: format!("pid {}", std::process::id()),
             cancellation: Arc::default(),
             clock: Arc::new(SystemClock),
@@ -164,7 +168,7 @@ impl Migrator {
         let (mut session, history) = self.open(connection)?;
         let way_back = self.check_way_back(&history, steps, &mut session);
         let way_back = way_back.map_err(|error| error.with_state(NOTHING_RUN))?;
-        let mut run = Run::new(self, observer);
+        let mut run = Run::new(self, Grouping::Strict, observer);
         let down = Target::Steps(steps);
         run.go(&mut session, history, Direction::Down, down.clone(), &down)?;
         let history = session.read_history().map_err(|error| run.with_done(error))?;
@@ -210,6 +214,7 @@ impl Migrator {
             let plan =
                 plan.map_err(|error| self.explained(error, direction, &history, target, &mut session))?;
             let jobs = prepare::jobs(&plan.steps, &mut session, &self.options)?;
+            prepare::check_grouping(&jobs, self.grouping(direction))?;
             Ok(Preview { jobs, pins: plan.pins, warnings: plan.warnings })
         };
         preview().map_err(|error: Error| error.with_state(NOTHING_RUN))
@@ -300,9 +305,16 @@ impl Migrator {
         observer: &mut dyn Observer,
     ) -> Result<Report> {
         let (mut session, history) = self.open(connection)?;
-        let mut run = Run::new(self, observer);
+        let mut run = Run::new(self, self.grouping(direction), observer);
         let history = run.go(&mut session, history, direction, target.clone(), target)?;
         Ok(run.finish(&history))
+    }
+
+    fn grouping(&self, direction: Direction) -> Grouping {
+        match direction {
+            Direction::Up => self.options.grouping,
+            Direction::Down => Grouping::Strict,
+        }
     }
 
     /// Opens the session of a command that changes the database.
@@ -371,6 +383,7 @@ fn status_row(id: Id, state: MigrationState, row: Option<&HistoryRow>) -> Migrat
 /// One command under way.
 struct Run<'a> {
     migrator: &'a Migrator,
+    grouping: Grouping,
     observer: &'a mut dyn Observer,
     patience: Patience,
     report: Report,
@@ -381,10 +394,10 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(migrator: &'a Migrator, observer: &'a mut dyn Observer) -> Self {
+    fn new(migrator: &'a Migrator, grouping: Grouping, observer: &'a mut dyn Observer) -> Self {
         let options = &migrator.options;
         let patience = Patience::new(options.wait_for_runner, Arc::clone(&options.clock));
-        Run { migrator, observer, patience, report: Report::default(), lost_to: None, retries: 0 }
+        Run { migrator, grouping, observer, patience, report: Report::default(), lost_to: None, retries: 0 }
     }
 
     fn finish(mut self, history: &History) -> Report {
@@ -470,6 +483,7 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => return Err(error),
             };
+            prepare::check_grouping(&jobs, self.grouping)?;
             let progress = match history.table {
                 Table::Absent if self.create_history(session)? == Recorded::FenceTaken => Progress::Overtaken,
                 _ => self.run(&jobs, &history, session)?,
@@ -515,7 +529,11 @@ impl<'a> Run<'a> {
 
     fn run(&mut self, jobs: &[Job], history: &History, session: &mut Session<'_>) -> Result<Progress> {
         let options = &self.migrator.options;
-        let settings = Settings { limits: options.limits, applied_by: options.applied_by.clone() };
+        let settings = Settings {
+            limits: options.limits,
+            applied_by: options.applied_by.clone(),
+            grouping: self.grouping,
+        };
         let scripts = prepare::Verified;
         let outcome =
             runner::run(jobs, history, session, &settings, &scripts, self.observer, &options.cancellation)?;
@@ -530,7 +548,7 @@ impl<'a> Run<'a> {
             self.lost_to = None;
             self.retries = 0;
         }
-        let job = jobs.get(outcome.finished.len());
+        let job = jobs.get(outcome.at);
         match outcome.ending {
             Ending::Done => Ok(Progress::Complete),
             Ending::Failed(failure) if self.retries < RETRIES && passes(&failure) => {
@@ -542,7 +560,12 @@ impl<'a> Run<'a> {
                 self.lost_to = Some(failure.error.message);
                 Ok(Progress::Overtaken)
             }
-            ending => Err(failure::problem(ending, job, &self.report.done, session, options).into()),
+            ending => {
+                let grouping = if jobs.len() == 1 { Grouping::Strict } else { self.grouping };
+                let (done, as_well) = (self.report.done.as_slice(), outcome.as_well);
+                let around = failure::Around { done, grouping, as_well };
+                Err(failure::problem(ending, job, around, session, options).into())
+            }
         }
     }
 

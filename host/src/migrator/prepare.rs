@@ -11,7 +11,7 @@ use super::{Options, resume};
 use crate::error::{Error, Name, Place, Problem, Result};
 use crate::history::Session;
 use crate::plan::{Step, StepScript};
-use crate::runner::{Job, Scripts};
+use crate::runner::{Grouping, Job, Scripts};
 use crate::script::checksums::Checksums;
 use crate::script::{self, Circumstances, Outline, Treatment};
 use crate::source::{Checksum, Content, Hasher, Id, Script, Transaction};
@@ -58,6 +58,26 @@ fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job>
     let down_text = down_text(step.down.as_ref(), step.down_transaction)?;
     let statement_checksums = checksums.to_string();
     Ok(Job { step: step.clone(), script, treatment, statement_checksums, down_text })
+}
+
+/// Checks that jobs which are to be one transaction can be.
+///
+/// # Errors
+///
+/// Each job that cannot run in a transaction.
+pub(super) fn check_grouping(jobs: &[Job], grouping: Grouping) -> Result<()> {
+    if grouping != Grouping::SingleTransaction || jobs.len() < 2 {
+        return Ok(());
+    }
+    let alone = jobs.iter().filter(|job| job.treatment.mode != Mode::Atomic);
+    let problem = |job: &Job| {
+        let message = format!("`{}` cannot be in one transaction with the others", job.step.id);
+        let problem = Problem::new(Name::Unsupported, message).at(Place::file(&job.script.path));
+        problem
+            .fact("what it does is not taken back by a ROLLBACK, or it is marked `-- no-transaction`")
+            .hint("run it without `--single-transaction`, or `mode` in plugins.toml; or apply what comes before it first, with `--to`")
+    };
+    Error::unless_empty(alone.map(problem).collect())
 }
 
 /// Returns a down script of the history. It says by itself how it is to be run.

@@ -6,7 +6,7 @@ use super::{Alive, Migrator, Options, Run, is_alive, prepare};
 use crate::error::{Error, Name, Problem, Result};
 use crate::history::{History, HistoryRow, Runner, Session, Standing, StoredDown, Table};
 use crate::plan;
-use crate::runner::{self, Observer, Recorded};
+use crate::runner::{self, Grouping, Observer, Recorded};
 use crate::source::{Id, Migration};
 
 const NOTHING_CHANGED: &str = "nothing was changed";
@@ -51,7 +51,7 @@ impl Migrator {
     ) -> Result<()> {
         let (mut session, mut history) = Session::open(connection, &self.options.table)?;
         let migration = self.migrations.list.iter().find(|migration| migration.id == *id);
-        let mut run = Run::new(self, observer);
+        let mut run = Run::new(self, Grouping::Strict, observer);
         loop {
             if let Standing::Started(row) = history.standing(&id.0) {
                 if is_alive(row, &mut session, &self.options)? == Alive::Yes {
@@ -96,7 +96,7 @@ impl Migrator {
         let reach = reach.ok_or_else(|| unknown(id))?;
         let reached = &self.migrations.list[..=reach];
         let mut silent = runner::Silent;
-        let mut run = Run::new(self, &mut silent);
+        let mut run = Run::new(self, Grouping::Strict, &mut silent);
         loop {
             self.check_settled(reached, &history, &mut session)?;
             let is_pending = |migration: &&Migration| history.standing(&migration.id.0) == Standing::Pending;

@@ -1,6 +1,7 @@
 //! The host's side of a run: hands out batches and pieces, and keeps what is heard back.
 //!
-//! Strict: the next batch is handed out only when the last one is settled. So a failure leaves nothing on its way.
+//! Strict: the next batch is handed out only when the last one is settled, so that a failure leaves nothing on its way.
+//! Otherwise the adapter may ask for as many as it likes; its part is that nothing runs behind one that failed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,34 +12,24 @@ use whimbrel_adapter_api::{
     Done, Error, ErrorKind, Events, Failure, Head, Lexer, Next, Notice, Phase, Piece, State, Stop, Work,
 };
 
-use super::{Cancellation, Ending, Job, Observer, Outcome, Scripts, is_fence_taken};
+use super::{Cancellation, Ending, Grouping, Job, Observer, Outcome, Scripts, is_fence_taken};
 use crate::error::Problem;
 use crate::history::Session;
 use crate::script::{self, Pieces, Treatment};
 
 /// Everything that one run hands out.
 pub(super) struct Feed<'a> {
-    jobs: &'a [Job],
-    heads: VecDeque<Head>,
-    lexer: Lexer,
-    scripts: &'a dyn Scripts,
-    cancellation: &'a Cancellation,
+    pub(super) jobs: &'a [Job],
+    pub(super) heads: VecDeque<Head>,
+    pub(super) lexer: Lexer,
+    pub(super) scripts: &'a dyn Scripts,
+    pub(super) cancellation: &'a Cancellation,
+    pub(super) grouping: Grouping,
 }
 
-impl<'a> Feed<'a> {
-    pub(super) fn new(
-        jobs: &'a [Job],
-        heads: Vec<Head>,
-        lexer: Lexer,
-        scripts: &'a dyn Scripts,
-        cancellation: &'a Cancellation,
-    ) -> Self {
-        Feed { jobs, heads: heads.into(), lexer, scripts, cancellation }
-    }
-
+impl Feed<'_> {
     pub(super) fn run(self, session: &mut Session<'_>, observer: &mut dyn Observer) -> Outcome {
-        let jobs = self.jobs;
-        let heard = RefCell::new(Heard::new(jobs, observer));
+        let heard = RefCell::new(Heard::new(self.jobs, self.grouping, observer));
         let mut puller = Puller { feed: self, script: None, heard: &heard };
         let answer = session.connection.run(&mut puller, &mut Ears { heard: &heard });
         let cancelled = puller.feed.cancellation.is_cancelled();
@@ -69,49 +60,103 @@ pub(super) fn run_one(
 /// What was heard so far. Shared by the two objects that the adapter holds at once.
 struct Heard<'a> {
     jobs: &'a [Job],
+    grouping: Grouping,
     observer: &'a mut dyn Observer,
     handed_out: usize,
+    answered: usize,
     /// How many batches were answered when the adapter was last told to settle what is on its way.
     told_to_settle: Option<usize>,
-    began: Option<Instant>,
+    /// When the oldest batch that is under way began.
+    began: Instant,
     finished: Vec<Duration>,
-    failure: Option<Failure>,
-    unreadable: Option<Problem>,
+    failed: Option<Failed>,
+    /// The job whose script cannot be sent, and why.
+    unreadable: Option<(usize, Problem)>,
+}
+
+/// The failure of a run.
+struct Failed {
+    /// The number of the job.
+    at: usize,
+    failure: Failure,
+    /// How many jobs behind it were sent too, so that they may be in the database or not.
+    as_well: usize,
 }
 
 impl<'a> Heard<'a> {
-    fn new(jobs: &'a [Job], observer: &'a mut dyn Observer) -> Self {
+    fn new(jobs: &'a [Job], grouping: Grouping, observer: &'a mut dyn Observer) -> Self {
         Heard {
             jobs,
+            grouping,
             observer,
             handed_out: 0,
+            answered: 0,
             told_to_settle: None,
-            began: None,
+            began: Instant::now(),
             finished: Vec::new(),
-            failure: None,
+            failed: None,
             unreadable: None,
         }
     }
 
-    fn answered(&self) -> usize {
-        self.finished.len() + usize::from(self.failure.is_some())
+    /// Notes why the run ends.
+    fn fail(&mut self, at: usize, failure: Failure) {
+        self.failed = Some(Failed { at, failure, as_well: 0 });
+    }
+
+    /// Notes the failure of a batch. The first one counts, save for those that only another one has kept from their turn.
+    fn failed(&mut self, at: usize, failure: Failure) {
+        match &mut self.failed {
+            Some(first) if first.failure.error.kind != ErrorKind::NotReached => {
+                first.as_well += usize::from(failure.state != State::RolledBack);
+            }
+            Some(_) if failure.error.kind == ErrorKind::NotReached => {}
+            _ => self.fail(at, failure),
+        }
+    }
+
+    fn complete(&mut self, at: usize, done: Done) {
+        let Some(job) = self.jobs.get(at).filter(|job| done.statements == job.treatment.statements_left())
+        else {
+            return self.fail(at, miscounted(done));
+        };
+        if self.failed.is_some() {
+            return self.fail(at, misbehaved("the adapter completes a batch behind one that failed"));
+        }
+        let duration = self.began.elapsed();
+        self.finished.push(duration);
+        self.began = Instant::now();
+        // Before its commit nothing of a transaction is done.
+        if self.grouping != Grouping::SingleTransaction {
+            self.observer.finished(job, duration);
+        }
     }
 
     fn outcome(self, answer: Result<(), Error>, cancelled: bool) -> Outcome {
-        let complete = self.finished.len() == self.jobs.len();
-        let failure = match (self.failure, answer) {
-            (Some(failure), _) => Some(failure),
+        let Heard {
+            jobs, grouping, observer, handed_out, answered, mut finished, failed, unreadable, ..
+        } = self;
+        let count = finished.len();
+        let complete = count == jobs.len();
+        let here = |failure| Some(Failed { at: count, failure, as_well: 0 });
+        let failed = match (failed, answer) {
+            (Some(failed), _) => Some(failed),
             // Without a word about the batch that was under way: an adapter that panicked, for instance.
-            (None, Err(error)) if self.handed_out > self.finished.len() => {
-                Some(Failure::new(Phase::NotReached, error, 0, 0, State::Unknown))
+            (None, Err(error)) if handed_out > answered => {
+                here(Failure::new(Phase::NotReached, error, 0, 0, State::Unknown))
             }
-            (None, Err(error)) => Some(Failure::rolled_back(Phase::NotReached, error, 0)),
+            (None, Err(error)) => here(Failure::rolled_back(Phase::NotReached, error, 0)),
             (None, Ok(())) if complete || cancelled => None,
             // An adapter that returns without having asked for everything.
-            (None, Ok(())) => Some(silent_adapter()),
+            (None, Ok(())) => match &unreadable {
+                Some((at, problem)) => Some(Failed { at: *at, failure: not_sent(problem), as_well: 0 }),
+                None => here(silent_adapter()),
+            },
         };
-        let ending = match (failure, self.unreadable) {
-            (Some(failure), Some(problem)) => Ending::Unreadable(failure, problem),
+        let (at, as_well) = failed.as_ref().map_or((count, 0), |failed| (failed.at, failed.as_well));
+        let unreadable_at = unreadable.as_ref().map(|(at, _)| *at);
+        let ending = match (failed.map(|failed| failed.failure), unreadable) {
+            (Some(failure), Some((_, problem))) => Ending::Unreadable(failure, problem),
             (Some(failure), None) if is_fence_taken(&failure) => Ending::FenceTaken(failure),
             (Some(failure), None) if failure.error.kind == ErrorKind::Stopped => {
                 Ending::Stopped(Some(failure))
@@ -123,7 +168,15 @@ impl<'a> Heard<'a> {
             (None, _) if complete => Ending::Done,
             (None, _) => Ending::Stopped(None),
         };
-        Outcome { finished: self.finished, ending }
+        if grouping == Grouping::SingleTransaction {
+            match ending {
+                Ending::Done => {
+                    jobs.iter().zip(&finished).for_each(|(job, duration)| observer.finished(job, *duration));
+                }
+                _ => finished.clear(),
+            }
+        }
+        Outcome { finished, ending, at: unreadable_at.unwrap_or(at), as_well }
     }
 }
 
@@ -144,14 +197,14 @@ struct Puller<'a, 'h> {
 impl Work for Puller<'_, '_> {
     fn next_batch(&mut self) -> Result<Next, Stop> {
         let mut heard = self.heard.borrow_mut();
-        if heard.failure.is_some() {
+        if heard.failed.is_some() || heard.unreadable.is_some() {
             return Ok(Next::End);
         }
-        let answered = heard.answered();
-        if answered < heard.handed_out {
+        let answered = heard.answered;
+        if answered < heard.handed_out && self.feed.grouping == Grouping::Strict {
             // It would ask for ever, and be told the same.
             if heard.told_to_settle.replace(answered) == Some(answered) {
-                heard.failure = Some(silent_adapter());
+                heard.fail(answered, silent_adapter());
                 return Err(Stop);
             }
             return Ok(Next::Later);
@@ -162,18 +215,20 @@ impl Work for Puller<'_, '_> {
         let Some(head) = self.feed.heads.pop_front() else {
             return Ok(Next::End);
         };
-        let job = &self.feed.jobs[heard.handed_out];
+        let at = heard.handed_out;
+        let job = &self.feed.jobs[at];
         let reader = self.feed.scripts.open(job).map_err(|error| script::unreadable(&error));
         match reader.and_then(|reader| Pieces::new(reader, &self.feed.lexer, &job.treatment)) {
             Ok(pieces) => self.script = Some(pieces),
             Err(problem) => {
-                heard.failure = Some(not_sent(&problem));
-                heard.unreadable = Some(problem);
-                return Err(Stop);
+                heard.unreadable = Some((at, problem));
+                return Ok(Next::End);
             }
         }
+        if answered == at {
+            heard.began = Instant::now();
+        }
         heard.handed_out += 1;
-        heard.began = Some(Instant::now());
         heard.observer.started(job);
         Ok(Next::Batch(head))
     }
@@ -187,7 +242,9 @@ impl Work for Puller<'_, '_> {
         };
         let heard = self.heard;
         script.next_piece().map_err(|problem| {
-            heard.borrow_mut().unreadable = Some(problem);
+            let mut heard = heard.borrow_mut();
+            let at = heard.handed_out.saturating_sub(1);
+            heard.unreadable = Some((at, problem));
             Stop
         })
     }
@@ -220,25 +277,18 @@ impl Events for Ears<'_, '_> {
 
     fn finished(&mut self, batch: u32, outcome: Result<Done, Failure>) {
         let mut heard = self.heard.borrow_mut();
-        let heard = &mut *heard;
+        let at = heard.answered;
         // A second answer, or one out of order, would be taken for another migration's.
-        let expected = heard.answered() == batch as usize && heard.answered() < heard.handed_out;
+        if at != batch as usize || at == heard.handed_out {
+            let what = "the adapter says what became of a batch that is not under way";
+            return heard.fail(at, misbehaved(what));
+        }
+        heard.answered += 1;
         match outcome {
-            _ if !expected => {
-                heard.failure =
-                    Some(misbehaved("the adapter says what became of a batch that is not under way"));
-            }
-            Ok(done) => match heard.jobs.get(batch as usize) {
-                Some(job) if done.statements == job.treatment.statements_left() => {
-                    let duration = heard.began.map(|began| began.elapsed()).unwrap_or_default();
-                    heard.finished.push(duration);
-                    heard.observer.finished(job, duration);
-                }
-                _ => heard.failure = Some(miscounted(done)),
-            },
+            Ok(done) => heard.complete(at, done),
             Err(failure) => {
-                let before = heard.jobs.get(batch as usize).map_or(0, |job| job.treatment.already_done);
-                heard.failure = Some(counted_from_the_start(failure, before));
+                let before = heard.jobs.get(at).map_or(0, |job| job.treatment.already_done);
+                heard.failed(at, counted_from_the_start(failure, before));
             }
         }
     }

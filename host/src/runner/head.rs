@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use whimbrel_adapter_api::{Class, Count, Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
+use whimbrel_adapter_api::{Class, Commit, Count, Head, Limits, Mode, NewRow, RowDirection, RowState, Text};
 
+use super::Grouping;
 use crate::error::{Name, Problem};
 use crate::history::{self, HistoryRow, Session};
 use crate::plan::{Direction, NextStatement, Step};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who runs it, for the history.
     pub applied_by: String,
+    /// How the batches share turns and transactions.
+    pub grouping: Grouping,
 }
 
 /// A step with everything that is needed to send it.
@@ -40,10 +43,63 @@ pub struct Job {
     pub down_text: Option<String>,
 }
 
+/// The part of a transaction that an atomic batch is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    First,
+    Middle,
+    Last,
+}
+
+impl Part {
+    fn of(index: usize, count: usize, grouping: Grouping) -> Self {
+        match (grouping, index) {
+            (Grouping::Strict | Grouping::Batch, _) => Part::Whole,
+            _ if count == 1 => Part::Whole,
+            (Grouping::SingleTransaction, 0) => Part::First,
+            (Grouping::SingleTransaction, _) if index + 1 == count => Part::Last,
+            (Grouping::SingleTransaction, _) => Part::Middle,
+        }
+    }
+}
+
+/// Returns the heads of jobs, of which the first takes `position` in the history, and each other one the next.
+pub(super) fn all(
+    jobs: &[Job],
+    position: i64,
+    session: &Session<'_>,
+    settings: &Settings,
+) -> Result<Vec<Head>, Problem> {
+    let part = |index| Part::of(index, jobs.len(), settings.grouping);
+    let heads = jobs.iter().zip(position..).enumerate();
+    let mut heads = heads
+        .map(|(index, (job, position))| of(job, position, part(index), session, settings))
+        .collect::<Result<Vec<Head>, Problem>>()?;
+    if settings.grouping == Grouping::SingleTransaction {
+        enclose(&mut heads);
+    }
+    Ok(heads)
+}
+
+/// Puts the settings that belong around a transaction around all of it.
+fn enclose(heads: &mut [Head]) {
+    let mut outside = Vec::new();
+    for setting in heads.iter_mut().flat_map(|head| std::mem::take(&mut head.outside)) {
+        if !outside.contains(&setting) {
+            outside.push(setting);
+        }
+    }
+    if let Some(first) = heads.first_mut() {
+        first.outside = outside;
+    }
+}
+
 /// Returns the head of a job that takes `position` in the history.
-pub(super) fn of(
+fn of(
     job: &Job,
     position: i64,
+    part: Part,
     session: &Session<'_>,
     settings: &Settings,
 ) -> Result<Head, Problem> {
@@ -67,9 +123,18 @@ pub(super) fn of(
     match job.treatment.mode {
         Mode::Atomic => {
             // The row goes in before the script: two runners collide here, before either has done any work.
-            let begin = texts(session, &Text::Begin { limits: &settings.limits })?;
+            let limits = &settings.limits;
+            let begin = match part {
+                Part::Whole | Part::First => texts(session, &Text::Begin { limits })?,
+                // The reset behind the script before this one has taken them back.
+                Part::Middle | Part::Last => texts(session, &Text::Limit { limits })?,
+            };
             head.opening = [begin, taken].concat();
-            head.closing = [reset, finished, texts(session, &Text::Commit)?].concat();
+            head.closing = [reset, finished].concat();
+            match part {
+                Part::Whole | Part::Last => head.closing.extend(texts(session, &Text::Commit)?),
+                Part::First | Part::Middle => head.commit = Commit::Later,
+            }
             head.outside.clone_from(&job.treatment.outside);
             if has_implicit_commits(session) {
                 head.failed = finish(RowState::Failed, done)?;

@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use whimbrel_adapter_api::{ErrorKind, Failure, Head, Mode, NewRow, Notice, Phase, State};
+use whimbrel_adapter_api::{ErrorKind, Failure, Mode, NewRow, Notice, Phase, State};
 
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::{self, History, HistoryRow, Session};
@@ -97,6 +97,18 @@ impl Cancellation {
     }
 }
 
+/// How the jobs of a run share turns and transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grouping {
+    /// Each is settled before the next one is sent.
+    #[default]
+    Strict,
+    /// Many are sent at once, as far as the adapter's protocol allows. Each is still for itself.
+    Batch,
+    /// All are one transaction.
+    SingleTransaction,
+}
+
 /// How a run ended.
 #[derive(Debug)]
 #[must_use]
@@ -105,6 +117,10 @@ pub struct Outcome {
     pub finished: Vec<Duration>,
     /// Why there are not more.
     pub ending: Ending,
+    /// The number of the job that the ending is about.
+    pub at: usize,
+    /// How many jobs behind that one were sent too, so that they may be in the database or not.
+    pub as_well: usize,
 }
 
 /// Why a run ended.
@@ -136,10 +152,10 @@ pub fn run(
     observer: &mut dyn Observer,
     cancellation: &Cancellation,
 ) -> Result<Outcome> {
-    let positions = history.last_position() + 1..;
-    let heads = jobs.iter().zip(positions).map(|(job, position)| head::of(job, position, session, settings));
-    let heads = heads.collect::<Result<Vec<Head>, Problem>>()?;
-    let feed = feed::Feed::new(jobs, heads, session.dialect.lexer(), scripts, cancellation);
+    let heads = head::all(jobs, history.last_position() + 1, session, settings)?;
+    let lexer = session.dialect.lexer();
+    let feed =
+        feed::Feed { jobs, heads: heads.into(), lexer, scripts, cancellation, grouping: settings.grouping };
     Ok(feed.run(session, observer))
 }
 

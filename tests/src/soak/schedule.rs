@@ -175,7 +175,10 @@ impl<'a> Schedule<'a> {
 
     fn runner(&self, fate: &mut Rng) -> End {
         loop {
-            let mut run = self.project.spawn(["up", self.bench.language.folder(), "--url", &self.ground.url]);
+            // Those that send one by one and those that send many at once are at work side by side.
+            let at_once = fate.bool().then_some("--batch");
+            let up = ["up", self.bench.language.folder(), "--url", &self.ground.url];
+            let mut run = self.project.spawn(up.into_iter().chain(at_once));
             let pid = run.pid();
             self.state().alive.insert(pid);
             self.meet(fate, &mut run);
