@@ -61,6 +61,21 @@ pub enum Text<'a> {
         /// The history table.
         history: &'a TableName,
     },
+    /// The same in fewer bytes, in three reading statements and this order:
+    ///
+    /// 1. The rows that are not plain, as [`Text::History`] gives them.
+    /// 2. Of each plain one, by `position`: `migration`, and the first [`BRIEF_DIGITS`] hexadecimal digits of its checksum.
+    /// 3. The number of all rows, and the highest `position`.
+    ///
+    /// A row is plain that says no more than that a migration was applied: direction `up`, state `applied`, attempt 1, a
+    /// checksum that begins with `v1:`, and a `previous` that is its `position` less 1, unless it is the first. What was
+    /// plain is so for ever; since the others are read first, no row is missing that another one stands on.
+    ///
+    /// An adapter need not have it. The host then reads [`Text::History`].
+    BriefHistory {
+        /// The history table.
+        history: &'a TableName,
+    },
     /// Creates the history table, unless it is there. Must be safe when ten runners do it at once.
     CreateHistory {
         /// The history table.
@@ -158,6 +173,9 @@ pub enum Count {
     /// runs the batch.
     Beyond(u64),
 }
+
+/// How many digits of a checksum [`Text::BriefHistory`] gives: more than accidents need.
+pub const BRIEF_DIGITS: usize = 24;
 
 /// The columns of [`Text::History`], in order. Times are UTC, `2026-01-31T13:05:00Z`.
 pub const HISTORY_COLUMNS: &[&str] = &[

@@ -34,8 +34,8 @@ pub use connection::{
     TransactionBody, TransactionOptions, Wanted,
 };
 pub use dialect::{
-    Class, Count, Dialect, Facts, Feature, HISTORY_COLUMNS, Lexer, Limits, NewRow, Pattern, RowDirection,
-    RowState, Text,
+    BRIEF_DIGITS, Class, Count, Dialect, Facts, Feature, HISTORY_COLUMNS, Lexer, Limits, NewRow, Pattern,
+    RowDirection, RowState, Text,
 };
 pub use error::{Error, ErrorKind, Retry, Session};
 pub use value::{Secret, Value, ValueKind};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::connection::TableName;
-use crate::dialect::{Count, Dialect, NewRow, RowState, Text};
+use crate::dialect::{BRIEF_DIGITS, Count, Dialect, NewRow, RowDirection, RowState, Text};
 use crate::subject::{self, Change, Identifier, Kind, Subject};
 use crate::value::Value;
 
@@ -37,9 +37,12 @@ pub fn qualified(dialect: &dyn Dialect, table: &TableName) -> String {
 /// Returns the texts that do not depend on the engine but for its clock and its quotes, or `None` for one that does.
 #[must_use]
 pub fn common(dialect: &dyn Dialect, clock: &Clock, text: &Text<'_>) -> Option<Vec<String>> {
+    if let Text::BriefHistory { history } = text {
+        return Some(brief(dialect, clock, history));
+    }
     Some(vec![match text {
         Text::Commit => "COMMIT".to_owned(),
-        Text::History { history: table } => history(dialect, clock, table),
+        Text::History { history: table } => history(dialect, clock, table, ""),
         Text::Record { history, row } => record(dialect, clock, history, row),
         Text::Mark { history, position, statements_done, lease } => {
             mark(dialect, clock, history, *position, *statements_done, *lease)
@@ -55,16 +58,37 @@ pub fn common(dialect: &dyn Dialect, clock: &Clock, text: &Text<'_>) -> Option<V
     }])
 }
 
-fn history(dialect: &dyn Dialect, clock: &Clock, history: &TableName) -> String {
+fn history(dialect: &dyn Dialect, clock: &Clock, history: &TableName, condition: &str) -> String {
     format!(
         "SELECT position, migration, attempt, direction, state, checksum, statements_done, statements_total, \
          {until} AS lease_ms, {started} AS started_at, {finished} AS finished_at, duration_ms, applied_by, \
-         CASE WHEN down_script IS NULL THEN 0 ELSE 1 END AS has_down FROM {table} ORDER BY position",
+         CASE WHEN down_script IS NULL THEN 0 ELSE 1 END AS has_down FROM {table}{condition} ORDER BY position",
         until = fill(clock.until, "lease_until"),
         started = fill(clock.iso, "started_at"),
         finished = fill(clock.iso, "finished_at"),
         table = qualified(dialect, history),
     )
+}
+
+fn brief(dialect: &dyn Dialect, clock: &Clock, table: &TableName) -> Vec<String> {
+    let literal = |text: &str| dialect.literal(&text.into());
+    let is_plain = format!(
+        "CASE WHEN direction = {up} AND state = {applied} AND attempt = 1 AND checksum LIKE {version} \
+         AND (previous = position - 1 OR position = 1) THEN 1 ELSE 0 END",
+        up = literal(RowDirection::Up.word()),
+        applied = literal(RowState::Applied.word()),
+        version = literal("v1:%"),
+    );
+    let name = qualified(dialect, table);
+    let first_digit = "v1:".len() + 1;
+    vec![
+        history(dialect, clock, table, &format!(" WHERE {is_plain} = 0")),
+        format!(
+            "SELECT migration, substr(checksum, {first_digit}, {BRIEF_DIGITS}) AS digits FROM {name} \
+             WHERE {is_plain} = 1 ORDER BY position"
+        ),
+        format!("SELECT count(*) AS number, coalesce(max(position), 0) AS highest FROM {name}"),
+    ]
 }
 
 fn record(dialect: &dyn Dialect, clock: &Clock, history: &TableName, row: &NewRow<'_>) -> String {

@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of files; comparing with them is the [`plan`](crate::plan)'s affair.
 
+mod brief;
 mod traces;
 
 use std::collections::HashMap;
@@ -26,6 +27,8 @@ pub struct History {
     pub table: Table,
     /// The rows.
     pub rows: Vec<HistoryRow>,
+    /// How much of each row was read.
+    pub detail: Detail,
     last: HashMap<String, Last>,
 }
 
@@ -52,6 +55,17 @@ pub enum Table {
     Absent,
     /// It is there, perhaps empty.
     Present,
+}
+
+/// How much of a history was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Of migrations that were applied and nothing more, only id and checksum. Enough to tell that all is well, and what
+    /// is pending.
+    Brief,
 }
 
 /// One row of the history.
@@ -167,7 +181,7 @@ impl History {
                 entry.settled = if row.settles() { Some(index) } else { entry.settled };
             }
         }
-        History { table: Table::Present, rows, last }
+        History { table: Table::Present, rows, detail: Detail::Whole, last }
     }
 
     /// Returns the history as it will be when these migrations are taken back, in this order.
@@ -300,16 +314,51 @@ impl<'a> Session<'a> {
     ///
     /// A lost connection, a history that cannot be read, or one that stands in another schema than the current one.
     pub fn open(connection: &'a mut dyn Connection, table: &TableName) -> Result<(Self, History)> {
+        let (session, history) = Session::open_reading(connection, table, |dialect| {
+            Ok((vec![one(dialect, &Text::History { history: table })?], Detail::Whole))
+        })?;
+        Ok((session, history.unwrap_or_default()))
+    }
+
+    /// The same with no more of the history than tells what is pending, where the adapter can.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::open`].
+    pub fn open_briefly(connection: &'a mut dyn Connection, table: &TableName) -> Result<(Self, History)> {
+        let (mut session, history) = Session::open_reading(connection, table, |dialect| {
+            Ok(match dialect.text(&Text::BriefHistory { history: table }) {
+                Some(texts) => (texts, Detail::Brief),
+                None => (vec![one(dialect, &Text::History { history: table })?], Detail::Whole),
+            })
+        })?;
+        let history = history.map_or_else(|| session.read_history(), Ok)?;
+        Ok((session, history))
+    }
+
+    /// Reads the facts of the session and, by these texts, its history, if what they tell agrees.
+    fn open_reading(
+        connection: &'a mut dyn Connection,
+        table: &TableName,
+        texts: impl FnOnce(&dyn Dialect) -> Result<(Vec<String>, Detail)>,
+    ) -> Result<(Self, Option<History>)> {
         let mut rows = Rows::default();
         let first = connection.dialect(&RowSet::default()).map_err(|error| unreadable(table, &error))?;
-        let texts = reading_texts(first.as_ref(), table)?;
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let facts = one(first.as_ref(), &Text::Facts { history: table })?;
+        let (texts, detail) = texts(first.as_ref())?;
+        let texts: Vec<&str> = [&facts].into_iter().chain(&texts).map(String::as_str).collect();
         let answer = connection.read(&texts, &mut rows);
-        let history = history(table, 1, &rows, answer)?;
+        let is_there = is_there(table, 1, answer)?;
+        let sets = rows.sets.get(1..).unwrap_or_default();
+        let history = match (is_there, detail) {
+            (Table::Absent, _) => Some(History::default()),
+            (Table::Present, Detail::Whole) => Some(whole(table, sets)?),
+            (Table::Present, Detail::Brief) => brief::history(table, sets)?,
+        };
         let facts = rows.sets.first().cloned().unwrap_or_default();
         let dialect = connection.dialect(&facts).map_err(|error| unreadable(table, &error))?;
         let facts = dialect.facts();
-        let table = home(table, &facts, &history)?;
+        let table = home(table, &facts, is_there)?;
         Ok((Session { connection, dialect, facts, table }, history))
     }
 
@@ -322,7 +371,10 @@ impl<'a> Session<'a> {
         let mut rows = Rows::default();
         let text = one(self.dialect.as_ref(), &Text::History { history: &self.table })?;
         let answer = self.connection.read(&[&text], &mut rows);
-        history(&self.table, 0, &rows, answer)
+        match is_there(&self.table, 0, answer)? {
+            Table::Absent => Ok(History::default()),
+            Table::Present => whole(&self.table, &rows.sets),
+        }
     }
 
     /// Reads the checksums of a script's statements that a row of the history stores, if it does.
@@ -362,51 +414,51 @@ impl<'a> Session<'a> {
     }
 }
 
-fn reading_texts(dialect: &dyn Dialect, table: &TableName) -> Result<[String; 2]> {
-    Ok([one(dialect, &Text::Facts { history: table })?, one(dialect, &Text::History { history: table })?])
-}
-
 fn one(dialect: &dyn Dialect, text: &Text<'_>) -> Result<String> {
     let missing = || misbehaved("the adapter has no text for reading the history");
     Ok(dialect.text(text).and_then(|texts| texts.into_iter().next()).ok_or_else(missing)?)
 }
 
-/// Tells absent, read and failed apart.
-fn history(table: &TableName, set: u32, rows: &Rows, answer: Result<(), ReadError>) -> Result<History> {
+/// Tells absent, read and failed apart. `set` is the number of the first text about the history.
+fn is_there(table: &TableName, set: u32, answer: Result<(), ReadError>) -> Result<Table> {
     match answer {
-        Ok(()) => {
-            // Taken for an empty history, it would have everything run again.
-            let missing = "the adapter says that it has read the history, and hands over nothing of it";
-            let set = rows.sets.get(set as usize).ok_or_else(|| misbehaved(missing))?;
-            let parse = |cells: &Vec<Value<'static>>| match cells.len() {
-                count if count < HISTORY_COLUMNS.len() => Err(misbehaved(&format!(
-                    "the adapter hands over {count} of the {} columns of the history",
-                    HISTORY_COLUMNS.len()
-                ))),
-                _ => row(cells).map_err(|column| not_ours(table, cells, column)),
-            };
-            let rows: Vec<HistoryRow> = set.rows.iter().map(parse).collect::<Result<_, Problem>>()?;
-            let positions = |pair: &[HistoryRow]| (pair[0].position, pair[1].position);
-            match rows.windows(2).map(positions).find(|(first, second)| first >= second) {
-                Some((first, second)) if first == second => Err(without_key(table, second).into()),
-                Some((first, second)) => {
-                    let message =
-                        format!("the adapter hands over row {second} of the history after row {first}");
-                    Err(misbehaved(&message).into())
-                }
-                None => Ok(History::new(rows)),
-            }
-        }
-        Err(failed) if failed.set == set && failed.error.kind == ErrorKind::TableMissing => {
-            Ok(History::default())
-        }
+        Ok(()) => Ok(Table::Present),
+        Err(failed) if failed.set == set && failed.error.kind == ErrorKind::TableMissing => Ok(Table::Absent),
         Err(failed) => Err(unreadable(table, &failed.error).into()),
     }
 }
 
+fn whole(table: &TableName, sets: &[RowSet]) -> Result<History> {
+    // Taken for an empty history, it would have everything run again.
+    let missing = "the adapter says that it has read the history, and hands over nothing of it";
+    let set = sets.first().ok_or_else(|| misbehaved(missing))?;
+    Ok(History::new(rows_of(table, set)?))
+}
+
+/// Returns the rows that a set with all columns tells.
+fn rows_of(table: &TableName, set: &RowSet) -> Result<Vec<HistoryRow>> {
+    let parse = |cells: &Vec<Value<'static>>| match cells.len() {
+        count if count < HISTORY_COLUMNS.len() => Err(misbehaved(&format!(
+            "the adapter hands over {count} of the {} columns of the history",
+            HISTORY_COLUMNS.len()
+        ))),
+        _ => row(cells).map_err(|column| not_ours(table, cells, column)),
+    };
+    let rows: Vec<HistoryRow> = set.rows.iter().map(parse).collect::<Result<_, Problem>>()?;
+    let positions = |pair: &[HistoryRow]| (pair[0].position, pair[1].position);
+    match rows.windows(2).map(positions).find(|(first, second)| first >= second) {
+        Some((first, second)) if first == second => Err(without_key(table, second).into()),
+        Some((first, second)) => {
+            let message = format!("the adapter hands over row {second} of the history after row {first}");
+            Err(misbehaved(&message).into())
+        }
+        None => Ok(rows),
+    }
+}
+
 /// Returns the history table with its schema, which must be the one where it would be created.
-fn home(table: &TableName, facts: &Facts, history: &History) -> Result<TableName> {
-    if let (None, Table::Present, Some(found)) = (&table.schema, history.table, &facts.history_schema)
+fn home(table: &TableName, facts: &Facts, is_there: Table) -> Result<TableName> {
+    if let (None, Table::Present, Some(found)) = (&table.schema, is_there, &facts.history_schema)
         && *found != facts.schema
     {
         let message =
@@ -688,7 +740,7 @@ mod tests {
                 _ => Value::Int(0),
             });
             let set = RowSet { columns: Vec::new(), rows: vec![cells.collect()] };
-            history(&TableName::new("history"), 0, &Rows { sets: vec![set] }, Ok(()))
+            whole(&TableName::new("history"), &[set])
         };
         for (position, attempt, column) in [(i64::MAX, 1, "position"), (1, i64::MAX, "attempt")] {
             let error = read(position, attempt).expect_err("there is no next number");
@@ -705,10 +757,10 @@ mod tests {
         facts.schema = "tenant".to_owned();
         facts.history_schema = Some("public".to_owned());
         let table = TableName::new("whimbrel_migrations");
-        let error = home(&table, &facts, &History::new(Vec::new())).expect_err("the schemas differ");
+        let error = home(&table, &facts, Table::Present).expect_err("the schemas differ");
         assert_eq!(error.problems[0].name, Name::HistoryElsewhere);
         assert_eq!(
-            home(&table, &facts, &History::default()).map(|name| name.schema).ok(),
+            home(&table, &facts, Table::Absent).map(|name| name.schema).ok(),
             Some(Some("tenant".to_owned()))
         );
     }

@@ -404,7 +404,7 @@ fn down_step(row: &HistoryRow, migration: Option<&Migration>, history: &History)
 
 /// Returns whether a migration's file is not what a row of the history says.
 pub(crate) fn is_edited(migration: &Migration, row: &HistoryRow) -> bool {
-    row.checksum.as_ref().is_some_and(|checksum| *checksum != migration.checksum.to_string())
+    row.checksum.as_deref().is_some_and(|stored| !migration.checksum.agrees_with(stored))
 }
 
 fn edited(migrations: &Migrations, history: &History, rules: &Rules) -> Vec<Problem> {

@@ -90,6 +90,7 @@ struct State {
     connections: u32,
     turns: u32,
     client_bytes: u64,
+    server_bytes: u64,
     messages: Vec<Message>,
     links: Vec<Weak<Link>>,
 }
@@ -206,6 +207,11 @@ impl Proxy {
         self.shared.state().connections
     }
 
+    /// Returns the bytes that servers sent.
+    pub fn server_bytes(&self) -> u64 {
+        self.shared.state().server_bytes
+    }
+
     /// Returns the bytes that clients sent after the login.
     pub fn client_bytes(&self) -> u64 {
         self.shared.state().client_bytes
@@ -228,6 +234,7 @@ impl Proxy {
         state.connections = 0;
         state.turns = 0;
         state.client_bytes = 0;
+        state.server_bytes = 0;
         state.messages.clear();
     }
 
@@ -390,6 +397,7 @@ impl Shared {
                 self.changed.notify_all();
                 continue;
             }
+            self.state().server_bytes += through as u64;
             let bytes = taken.forward[..through].to_vec();
             if !bytes.is_empty() {
                 // The other side may be gone; the next read from this one says whether to go on.

@@ -175,6 +175,10 @@ fn a_row_that_was_written_by_hand_is_refused_with_the_column() {
     ] {
         let project = edited_by_hand(&format!("UPDATE whimbrel_migrations SET {edit}"));
         for command in ["up", "down", "status", "verify", "history", "plan"] {
+            // Of what was applied and nothing more, `up` does not read how many statements it had.
+            if command == "up" && edit.starts_with("statements") {
+                continue;
+            }
             let outcome = project.run([command]).exits(4);
             assert!(refusal(&outcome).ends_with("cannot be understood"), "{edit}: {outcome:?}");
             let hint = "\nhint: was it written by hand, or by a newer version of whimbrel?";
@@ -192,7 +196,7 @@ fn a_history_that_has_lost_its_key_is_refused() {
     exit: 4
     --- stdout
     --- stderr
-    error[history-unreadable]: position 1 stands twice in the history table `whimbrel_migrations`
+    error[history-unreadable]: position 1 stands twice in the history table `main.whimbrel_migrations`
       its primary key is gone, and with it what keeps two runs apart
     state: nothing was run
     hint: remove the row that is too many, and make `position` the primary key again

@@ -313,9 +313,13 @@ fn what_happened_in_one_transaction_is_said_as_one_thing() {
 #[rstest]
 fn nothing_runs_behind_a_row_that_is_gone(
     #[values(Engine::Sqlite, Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+    #[values(
+        "DELETE FROM whimbrel_migrations WHERE state = 'started';\n",
+        "UPDATE whimbrel_migrations SET state = 'failed' WHERE state = 'started';\n"
+    )]
+    thief: &str,
 ) {
     let project = rows(engine.adapter(), 6);
-    let thief = "DELETE FROM whimbrel_migrations WHERE state = 'started';\n";
     project.write(&format!("migrations/{}/000004_row.sql", engine.adapter()), thief);
     let (strict, batch) = (engine.fresh_database(), engine.fresh_database());
     let one_by_one = end(&project, strict.as_ref(), &[]);

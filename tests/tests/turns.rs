@@ -81,6 +81,26 @@ fn looking_at_a_database_is_one_turn_and_writes_nothing(
     looks("with everything applied");
 }
 
+/// The history comes down in no more bytes than the id and 40 for each row.
+#[rstest]
+fn a_row_of_the_history_is_few_bytes(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = (engine.adapter(), engine.fresh());
+    let project = tables(folder, 20);
+    let proxy = Proxy::before(database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
+    let down = || {
+        let _ = project.run(["up", folder, "--batch", "--url", &url]).exits(0);
+        assert_eq!(counted(&project, &proxy, &url, &["up", folder], 0), (1, 1), "{folder}");
+        proxy.server_bytes()
+    };
+    let with_20 = down();
+    add_tables(&project, folder, 21, 220);
+    let for_each = (down() - with_20).div_ceil(200) as usize;
+    assert!(for_each <= "021_table".len() + 40, "{folder}: {for_each} bytes");
+}
+
 #[test]
 fn a_role_that_may_only_select_finds_nothing_to_do_on_postgres() {
     let database = Postgres::fresh();

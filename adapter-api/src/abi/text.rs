@@ -27,6 +27,7 @@ mod code {
     pub(super) const STATEMENT_CHECKSUMS: u32 = 12;
     pub(super) const TRACES: u32 = 13;
     pub(super) const WITHOUT_ROLLBACK: u32 = 14;
+    pub(super) const BRIEF_HISTORY: u32 = 15;
 }
 
 mod key {
@@ -62,6 +63,7 @@ impl<'a> Encoded<'a> {
         match *text {
             Text::Facts { history } => Encoded::of(code::FACTS).table(history),
             Text::History { history } => Encoded::of(code::HISTORY).table(history),
+            Text::BriefHistory { history } => Encoded::of(code::BRIEF_HISTORY).table(history),
             Text::CreateHistory { history } => Encoded::of(code::CREATE_HISTORY).table(history),
             Text::Begin { limits } => Encoded::of(code::BEGIN).limits(limits),
             Text::Commit => Encoded::of(code::COMMIT),
@@ -172,6 +174,7 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
     Some(match text.text.0 {
         code::FACTS => answer(&Text::Facts { history: &history? }),
         code::HISTORY => answer(&Text::History { history: &history? }),
+        code::BRIEF_HISTORY => answer(&Text::BriefHistory { history: &history? }),
         code::CREATE_HISTORY => answer(&Text::CreateHistory { history: &history? }),
         code::BEGIN => answer(&Text::Begin { limits: &limits }),
         code::COMMIT => answer(&Text::Commit),

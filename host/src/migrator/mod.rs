@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel_adapter_api::{
-    Capability, Connection, ErrorKind, Failure, Info, Limits, Liveness, Mode, Session as SessionState, State,
-    TableName,
+    BRIEF_DIGITS, Capability, Connection, ErrorKind, Failure, Info, Limits, Liveness, Mode,
+    Session as SessionState, State, TableName,
 };
 
 use crate::error::{Error, Name, Problem, Result};
-use crate::history::{History, HistoryRow, Session, Standing, Table};
+use crate::history::{Detail, History, HistoryRow, Session, Standing, Table};
 use crate::plan::{self, Choice, Direction, OutOfOrder, Plan, Rules, Target};
 use crate::report::{MigrationState, MigrationStatus, Report, Settled, Status};
 use crate::runner::{
@@ -29,12 +29,15 @@ use crate::runner::{
     Waited,
 };
 use crate::script::checksums::Checksums;
-use crate::source::{Id, Migration, Migrations};
+use crate::source::{Checksum, Id, Migration, Migrations};
 
 pub(crate) use failure::stays;
 pub use settle::Settlement;
 
 const NOTHING_RUN: &str = "nothing was run";
+
+// What a history in few bytes tells of a checksum is enough.
+const _: () = assert!(BRIEF_DIGITS >= Checksum::ENOUGH);
 
 /// How often one migration is run again after it was rolled back by something that passes.
 const RETRIES: u32 = 3;
@@ -304,7 +307,12 @@ impl Migrator {
         target: &Target,
         observer: &mut dyn Observer,
     ) -> Result<Report> {
-        let (mut session, history) = self.open(connection)?;
+        // What is taken back may have its script in the history.
+        let opened = match direction {
+            Direction::Up => Session::open_briefly(connection, &self.options.table),
+            Direction::Down => Session::open(connection, &self.options.table),
+        };
+        let (mut session, history) = opened.map_err(|error| error.with_state(NOTHING_RUN))?;
         let mut run = Run::new(self, self.grouping(direction), observer);
         let history = run.go(&mut session, history, direction, target.clone(), target)?;
         Ok(run.finish(&history))
@@ -404,20 +412,21 @@ impl<'a> Run<'a> {
         let migrations = &self.migrator.migrations.list;
         let stands =
             |migration: &&Migration| matches!(history.standing(&migration.id.0), Standing::Applied(_));
-        let mut applied: Vec<&Id> = migrations.iter().filter(stands).map(|migration| &migration.id).collect();
+        let mut applied: HashSet<&Id> =
+            migrations.iter().filter(stands).map(|migration| &migration.id).collect();
         for settled in &self.report.done {
             match settled.direction {
-                Direction::Up => applied.push(&settled.id),
-                Direction::Down => applied.retain(|id| **id != settled.id),
-            }
+                Direction::Up => applied.insert(&settled.id),
+                Direction::Down => applied.remove(&settled.id),
+            };
         }
-        let newest = migrations.iter().rev().find(|migration| applied.contains(&&migration.id));
+        let newest = migrations.iter().rev().find(|migration| applied.contains(&migration.id));
         self.report.now_at = newest.map(|migration| migration.id.clone());
-        let reverted = |id: &Id| self.report.done.iter().any(|settled| settled.id == *id);
+        let settled: HashSet<&Id> = self.report.done.iter().map(|settled| &settled.id).collect();
         let is_pending = |migration: &&Migration| {
             let before = self.migrator.state_of(migration, history);
-            !applied.contains(&&migration.id)
-                && (before == MigrationState::Pending || reverted(&migration.id))
+            !applied.contains(&migration.id)
+                && (before == MigrationState::Pending || settled.contains(&migration.id))
         };
         self.report.pending = migrations.iter().filter(is_pending).count();
         self.report
@@ -448,6 +457,12 @@ impl<'a> Run<'a> {
         let first_choice = chosen.clone();
         loop {
             let plan = self.plan(direction, &history, &chosen, target);
+            // What is to be said of a migration needs all that is known of it.
+            let needs_all = plan.as_ref().map_or(true, |plan| !plan.warnings.is_empty());
+            if needs_all && history.detail == Detail::Brief {
+                history = session.read_history()?;
+                continue;
+            }
             let plan =
                 plan.map_err(|error| self.migrator.explained(error, direction, &history, &chosen, session))?;
             // Said once: a later plan of the same run has nothing new to say.

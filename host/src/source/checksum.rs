@@ -10,6 +10,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The checksum of a script, after the first version of the rules. They never change.
@@ -42,6 +44,9 @@ impl Default for Start {
 }
 
 impl Checksum {
+    /// How many digits tell that two scripts are the same: more than accidents need.
+    pub const ENOUGH: usize = 24;
+
     /// Returns the checksum of a whole text.
     #[must_use]
     pub fn of(text: &[u8]) -> Checksum {
@@ -56,6 +61,16 @@ impl Checksum {
         let mut text = self.to_string();
         text.truncate("v1:".len() + 8);
         text
+    }
+
+    /// Returns whether `stored` is this checksum, or the beginning of it that a history in few bytes has.
+    #[must_use]
+    pub fn agrees_with(&self, stored: &str) -> bool {
+        let Some(digits) = stored.strip_prefix("v1:").map(str::as_bytes) else { return false };
+        let is_enough = (Self::ENOUGH..=2 * self.0.len()).contains(&digits.len()) && digits.len() % 2 == 0;
+        let mut pairs = digits.chunks_exact(2).zip(&self.0);
+        is_enough
+            && pairs.all(|(pair, byte)| pair == [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
     }
 
     /// Returns the checksum that `text` is, or nothing if it is none of this version.
@@ -175,6 +190,22 @@ mod tests {
             normal.pop();
         }
         Checksum(Sha256::digest(&normal).into())
+    }
+
+    #[test]
+    fn the_beginning_of_a_checksum_agrees_with_it_if_it_is_long_enough() {
+        let (checksum, text) = (Checksum::of(b"one"), Checksum::of(b"one").to_string());
+        for length in [3 + Checksum::ENOUGH, 3 + 40, text.len()] {
+            assert!(checksum.agrees_with(&text[..length]), "{length}");
+            assert!(!Checksum::of(b"two").agrees_with(&text[..length]), "{length}");
+        }
+        for stored in ["", "v1:", &text[..3 + Checksum::ENOUGH - 2], &text[3..], &format!("{text}00")] {
+            assert!(!checksum.agrees_with(stored), "{stored}");
+        }
+        let mut last = text.into_bytes();
+        let digit = last.last_mut().expect("digits");
+        *digit = if *digit == b'0' { b'1' } else { b'0' };
+        assert!(!checksum.agrees_with(&String::from_utf8(last).expect("digits")));
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) fn hand_over(trap: &Trap, read: Rows, rows: &mut dyn RowSink) {
             given.reverse();
         }
         for row in &given {
-            let row = if trap.lies("short-rows") && number == 1 { &row[..3] } else { row };
+            let row = if trap.lies("short-rows") && number > 0 { &row[..1] } else { row };
             if hand_over_row(trap, number, row, rows) == Wanted::Enough {
                 return;
             }

@@ -313,6 +313,7 @@ fn every_text_arrives_with_its_arguments() {
     let texts = [
         Text::Facts { history },
         Text::History { history: &TableName::new("plain") },
+        Text::BriefHistory { history: &TableName::new("plain") },
         Text::CreateHistory { history },
         Text::Begin { limits },
         Text::Limit { limits: &Limits::default() },
