@@ -6,8 +6,11 @@
 //! Passes over nothing that looks like a migration: a script that is skipped in silence is worse than an error.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use super::folder::{Entry, Kind};
 use super::inspect::{self, Buffer};
@@ -34,8 +37,8 @@ pub(super) fn collect(entries: Vec<Entry>) -> Result<Migrations> {
         // Its header means nothing, but whether it can be read is told before anything runs.
         inspect::header(script, &mut buffer, &mut problems);
     }
-    let mut read: Vec<(Migration, Vec<Said<String>>)> =
-        groups.into_iter().map(|(id, group)| migration(id, group, &mut buffer, &mut problems)).collect();
+    let (mut read, found) = read(groups.into_iter().collect());
+    problems.extend(found);
     read.sort_by(|(one, _), (other, _)| one.version.cmp(&other.version));
     dependencies(&read, &mut problems);
     Error::unless_empty(problems)?;
@@ -295,12 +298,40 @@ fn same_version_twice(groups: &BTreeMap<String, Group>, problems: &mut Vec<Probl
     }
 }
 
-fn migration(
-    id: String,
-    group: Group,
-    buffer: &mut Buffer,
-    problems: &mut Vec<Problem>,
-) -> (Migration, Vec<Said<String>>) {
+/// A migration with what it depends on, and where that is said.
+type Read = (Migration, Vec<Said<String>>);
+
+/// So many files are read before another thread could be of help.
+const WORTH_A_THREAD: usize = 256;
+
+/// Reads migrations, in parallel if there are many, and returns them in their order with what is wrong with them.
+fn read(groups: Vec<(String, Group)>) -> (Vec<Read>, Vec<Problem>) {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = processors.min(groups.len() / WORTH_A_THREAD).max(1);
+    let share = groups.len().div_ceil(threads);
+    let mut groups = groups.into_iter();
+    let mut next_share = || groups.by_ref().take(share).collect::<Vec<_>>();
+    let own = next_share();
+    let shares: Vec<_> = (1..threads).map(|_| next_share()).collect();
+    thread::scope(|scope| {
+        let helpers: Vec<_> = shares.into_iter().map(|share| scope.spawn(|| read_share(share))).collect();
+        let (mut read, mut problems) = read_share(own);
+        for helper in helpers {
+            let (more, found) = helper.join().unwrap_or_else(|panic| resume_unwind(panic));
+            read.extend(more);
+            problems.extend(found);
+        }
+        (read, problems)
+    })
+}
+
+fn read_share(groups: Vec<(String, Group)>) -> (Vec<Read>, Vec<Problem>) {
+    let (mut buffer, mut problems) = (inspect::buffer(), Vec::new());
+    let read = groups.into_iter().map(|(id, group)| migration(id, group, &mut buffer, &mut problems));
+    (read.collect(), problems)
+}
+
+fn migration(id: String, group: Group, buffer: &mut Buffer, problems: &mut Vec<Problem>) -> Read {
     let Group { version, ups, downs, metadata } = group;
     let up = ups.into_iter().next().expect("a group without an up script was left out");
     let inspected = inspect::whole(&up, buffer, problems);

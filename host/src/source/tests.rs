@@ -440,3 +440,25 @@ fn demo_folders_have_no_problems() {
         Migrations::read(&folder).unwrap_or_else(|error| panic!("{name}: {}", text_of(&error)));
     }
 }
+
+/// So many that several threads share them.
+#[test]
+fn many_files_keep_their_order_and_so_do_their_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=1500 {
+        let name = format!("{number:06}_row.sql");
+        let text = format!("SELECT {number};");
+        let is_broken = number % 500 == 0;
+        write(folder.path(), &name, if is_broken { b"\xFF\xFES\0" } else { text.as_bytes() });
+    }
+    let found = problems_of(folder.path());
+    let broken: Vec<&str> = found.iter().filter_map(|problem| problem.split(' ').nth(1)).collect();
+    assert_eq!(broken.len(), 3, "{found:?}");
+    assert!(broken.is_sorted(), "{found:?}");
+    for number in [500, 1000, 1500] {
+        write(folder.path(), &format!("{number:06}_row.sql"), format!("SELECT {number};").as_bytes());
+    }
+    let migrations = Migrations::read(folder.path()).unwrap();
+    let expected = (1..=1500).map(|number| Checksum::of(format!("SELECT {number};").as_bytes()));
+    assert!(migrations.list.iter().map(|migration| migration.checksum).eq(expected));
+}
