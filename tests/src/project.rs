@@ -284,6 +284,19 @@ impl Running {
         }
     }
 
+    /// Waits for the end, and returns the most memory that it held at once, in KiB.
+    pub fn peak_memory(&mut self) -> u64 {
+        let status = format!("/proc/{}/status", self.pid());
+        let mut peak = 0;
+        while !self.ends_within(Duration::from_millis(1)) {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            peak = peak.max(number.unwrap_or_default());
+        }
+        peak
+    }
+
     /// Waits for the end, for so long at most, and returns whether it has come.
     pub fn ends_within(&mut self, limit: Duration) -> bool {
         let began = Instant::now();

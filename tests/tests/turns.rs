@@ -7,7 +7,8 @@ use postgres::Client;
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
-    Database, Engine, Message, MySqlDatabase, Outcome, Postgres, Product, Project, Proxy, Running, until,
+    Database, Engine, Message, MySqlDatabase, Networked, Outcome, Pool, Postgres, Product, Project, Proxy,
+    Running, until,
 };
 
 /// Returns a project with so many migrations, each one statement of DDL.
@@ -79,6 +80,35 @@ fn looking_at_a_database_is_one_turn_and_writes_nothing(
     looks("with no history table");
     let _ = project.run(["up", folder, "--url", &url]).exits(0);
     looks("with everything applied");
+}
+
+/// A pooler costs no turns: nothing is prepared, nothing is asked twice.
+#[rstest]
+fn behind_a_pooler_it_is_the_same(#[values(Pool::Transaction, Pool::Single, Pool::Session)] pool: Pool) {
+    let (database, project) = (Postgres::fresh(), tables("postgres", 3));
+    let proxy = Proxy::start(pool.address(), database.protocol());
+    let url = proxy.plain_url(&database);
+    let up =
+        |flags: &[&str], exit| counted(&project, &proxy, &url, &[&["up", "postgres"], flags].concat(), exit);
+    assert_eq!(up(&[], 0), (1, 2 + 3), "fresh");
+    assert_eq!(up(&[], 0), (1, 1), "nothing pending");
+    add_tables(&project, "postgres", 4, 9);
+    assert_eq!(up(&["--batch"], 0), (1, 1 + 1), "six at once");
+    add_tables(&project, "postgres", 10, 12);
+    project.write("migrations/postgres/011_table.up.sql", "CREATE TABLE made_1 (id integer);\n");
+    assert_eq!(up(&[], 1), (1, 1 + 2 + 1), "a failure");
+}
+
+/// Sent at once, migrations that cannot be rolled back cost no more turns than others.
+#[rstest]
+fn at_once_six_migrations_are_one_turn(
+    #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = (engine.adapter(), engine.fresh());
+    let project = tables(folder, 6);
+    let proxy = Proxy::before(database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
+    assert_eq!(counted(&project, &proxy, &url, &["up", folder, "--batch"], 0), (1, 2 + 1), "{folder}");
 }
 
 /// The history comes down in no more bytes than the id and 40 for each row.
