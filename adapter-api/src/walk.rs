@@ -57,6 +57,9 @@ pub trait OneByOne {
     /// Puts the settings back to what they were before [`enter`](OneByOne::enter).
     fn leave(&mut self);
 
+    /// Takes away what a batch has left in the session that the next one in the same transaction must not meet.
+    fn part(&mut self) {}
+
     /// Returns the error of a text of `opening`, as `FenceTaken` where it says that another runner was first.
     fn opening_error(&self, error: Error) -> Error;
 }
@@ -74,7 +77,13 @@ pub fn walk(engine: &mut dyn OneByOne, work: &mut dyn Work, events: &mut dyn Eve
             Ok(Next::Batch(head)) => head,
             // Nothing is ever on its way here: the last batch was finished before this one was asked for.
             Ok(Next::Later) => continue,
-            Ok(Next::End) | Err(Stop) => return Ok(()),
+            Ok(Next::End) | Err(Stop) => {
+                if before == Commit::Later {
+                    engine.roll_back();
+                    engine.leave();
+                }
+                return Ok(());
+            }
         };
         let outcome = batch(engine, &head, before, number, work, events);
         before = if outcome.is_ok() { head.commit } else { Commit::Own };
@@ -106,7 +115,7 @@ fn batch(
     let outcome = entered.and_then(|()| steps(engine, head, number, work, events, &mut reached));
     let outcome = outcome.map_err(|(phase, error)| failure(engine, head, phase, error, &reached));
     match &outcome {
-        Ok(()) if head.commit == Commit::Later => {}
+        Ok(()) if head.commit == Commit::Later => engine.part(),
         Ok(()) => engine.leave(),
         Err(failure) => put_in_order(engine, head, failure),
     }

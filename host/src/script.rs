@@ -430,7 +430,7 @@ fn hoist(outline: &Outline, left_out: &mut BTreeSet<u64>) -> (Vec<String>, Vec<S
 
 /// Returns what a setting is about: all that is before its value, without the schema that may qualify it. A file may
 /// write `PRAGMA foreign_keys = OFF` at its start and `PRAGMA main.foreign_keys = ON` at its end.
-fn subject(text: &str) -> String {
+pub(crate) fn subject(text: &str) -> String {
     let before_value = text.split(['=', '(']).next().unwrap_or(text);
     let (command, setting) =
         before_value.trim().split_once(char::is_whitespace).unwrap_or((before_value, ""));

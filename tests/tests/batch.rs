@@ -2,6 +2,11 @@
 
 use insta::assert_snapshot;
 use rstest::rstest;
+use whimbrel::plan::Target;
+use whimbrel::runner::{Grouping, Silent};
+use whimbrel::source::Migrations;
+use whimbrel::{Migrator, Options};
+use whimbrel_adapter_api::{Adapter, ConnectOptions, Secret};
 use whimbrel_tests::{Database, Engine, Networked, Outcome, Pool, Postgres, Project, Proxy, Sqlite};
 
 /// Returns a project with a table and so many migrations that each put one row into it.
@@ -326,4 +331,78 @@ fn nothing_runs_behind_a_row_that_is_gone(
     assert_eq!(one_by_one.0, Some(5), "{}", one_by_one.1);
     assert_eq!(one_by_one, end(&project, batch.as_ref(), &["--batch"]), "{engine:?}");
     assert_eq!(log(batch.as_ref()), ["2", "3"]);
+}
+
+fn linked(engine: Engine) -> Box<dyn Adapter> {
+    match engine {
+        Engine::Sqlite => Box::new(whimbrel_adapter_sqlite::Sqlite),
+        Engine::Postgres => Box::new(whimbrel_adapter_postgres::Postgres),
+        Engine::MariaDb | Engine::MySql => Box::new(whimbrel_adapter_mysql::MySql),
+    }
+}
+
+/// An application goes on with its connection, and what it does there is not to be rolled back with what has failed.
+#[rstest]
+fn a_failed_transaction_of_several_migrations_is_over(
+    #[values(Engine::Sqlite, Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
+    #[values(
+        "INSERT INTOO log VALUES (4);\n",
+        "INSERT INTO nowhere VALUES (4);\n",
+        "INSERT INTO log VALUES ('\0');\n"
+    )]
+    defect: &str,
+) {
+    let (database, adapter) = (engine.fresh_database(), linked(engine));
+    let project = rows(engine.adapter(), 1);
+    let _ = up(&project, database.as_ref(), &[]).exits(0);
+    (2..=5).for_each(|number| row(&project, engine.adapter(), number));
+    project.write(&format!("migrations/{}/000004_row.sql", engine.adapter()), defect);
+    let folder = project.path(&format!("migrations/{}", engine.adapter()));
+    let mut options = Options::new("app", adapter.info());
+    options.grouping = Grouping::SingleTransaction;
+    let migrator = Migrator::new(Migrations::read(&folder).expect("they are in order"), options);
+    let connect = ConnectOptions::new(Secret::new(database.url()));
+    let mut connection = adapter.connect(&connect).expect("the server is up").connection;
+    // Some engines take a NUL for a character like any other.
+    let applied = migrator.up(connection.as_mut(), &Target::All, &mut Silent).is_ok();
+    connection.execute_raw("INSERT INTO log VALUES (100)").expect("the session is in order");
+    drop(connection);
+    assert_eq!(log(database.as_ref()).last().map(String::as_str), Some("100"), "{engine:?}, {defect:?}");
+    assert_eq!(log(database.as_ref()).len(), if applied { 5 } else { 1 }, "{engine:?}, {defect:?}");
+}
+
+/// The message behind a large file begins inside the transaction of all.
+#[test]
+fn behind_a_large_file_in_one_transaction_the_one_that_fails_is_named() {
+    let (database, project) = (Postgres::fresh(), rows("postgres", 5));
+    let long = format!("INSERT INTO log VALUES (0) /* {} */;\n", "x".repeat(1000)).repeat(600);
+    project.write("migrations/postgres/000002_row.sql", long);
+    project.write("migrations/postgres/000004_row.sql", "INSERT INTOO log VALUES (4);\n");
+    let outcome = up(&project, &database, &["--single-transaction"]).exits(1);
+    assert!(outcome.mentions("000004_row.sql:1:8"), "{outcome:?}");
+    assert_eq!(applied(&database), [""; 0]);
+}
+
+#[test]
+fn in_one_transaction_no_migration_meets_the_temporary_tables_of_another() {
+    let (database, project) = (Sqlite::fresh(), rows("sqlite", 3));
+    project.write("migrations/sqlite/000002_row.sql", "CREATE TEMP TABLE log (entry integer);\n");
+    let _ = up(&project, &database, &["--single-transaction"]).exits(0);
+    assert_eq!(log(&database), ["3"]);
+}
+
+#[test]
+fn settings_around_one_transaction_must_agree() {
+    let (database, project) = (Sqlite::fresh(), rows("sqlite", 3));
+    project.write(
+        "migrations/sqlite/000002_row.sql",
+        "PRAGMA foreign_keys = OFF;\nINSERT INTO log VALUES (2);\n",
+    );
+    project.write(
+        "migrations/sqlite/000003_row.sql",
+        "PRAGMA foreign_keys = ON;\nINSERT INTO log VALUES (3);\n",
+    );
+    let outcome = up(&project, &database, &["--single-transaction"]).exits(2);
+    assert!(outcome.mentions("`000002_row` and `000003_row` want different settings"), "{outcome:?}");
+    let _ = up(&project, &database, &["--batch"]).exits(0);
 }

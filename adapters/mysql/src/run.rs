@@ -63,24 +63,9 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let quoting = session.quoting;
     let (batches, packet, script) = (VecDeque::new(), Packet::default(), Script::Outside);
-    let mut run = Run { session, events, batches, packet, quoting, script };
-    let mut number = 0;
-    loop {
-        match work.next_batch() {
-            Ok(Next::Batch(head)) => {
-                run.batches.push_back(Batch::new(number, head));
-                number += 1;
-                run.compose(work)?;
-            }
-            Ok(Next::Later) => drop(run.send()?),
-            Ok(Next::End) => return run.send().map(drop),
-            Err(Stop) => return run.stop(),
-            Ok(_) => {
-                run.stop()?;
-                return Ok(());
-            }
-        }
-    }
+    let mut run = Run { session, events, batches, packet, quoting, script, commit: Commit::Own };
+    run.all(work)?;
+    run.roll_back_shared()
 }
 
 /// Statements on their way to the server.
@@ -282,6 +267,8 @@ struct Run<'a> {
     quoting: Quoting,
     /// Whether what comes next in that script stands in a transaction of its own.
     script: Script,
+    /// Who commits the transaction of the last batch that is complete.
+    commit: Commit,
 }
 
 /// Whether a script is in a transaction of its own.
@@ -292,6 +279,31 @@ enum Script {
 }
 
 impl Run<'_> {
+    fn all(&mut self, work: &mut dyn Work) -> Result<(), Error> {
+        let mut number = 0;
+        loop {
+            match work.next_batch() {
+                Ok(Next::Batch(head)) => {
+                    self.batches.push_back(Batch::new(number, head));
+                    number += 1;
+                    self.compose(work)?;
+                }
+                Ok(Next::Later) => drop(self.send()?),
+                Ok(Next::End) => return self.send().map(drop),
+                Err(Stop) | Ok(_) => return self.stop(),
+            }
+        }
+    }
+
+    /// Takes back what no batch has committed.
+    fn roll_back_shared(&mut self) -> Result<(), Error> {
+        if self.commit == Commit::Own {
+            return Ok(());
+        }
+        let texts = ["ROLLBACK", RELEASE_LOCKS].map(str::to_owned);
+        self.put_in_order(&texts).lost.map_or(Ok(()), Err)
+    }
+
     /// Puts the batch that was pushed last into packets, and sends those that are full.
     fn compose(&mut self, work: &mut dyn Work) -> Result<(), Error> {
         let Some(head) = self.batches.back().map(|batch| batch.head.clone()) else {
@@ -494,8 +506,14 @@ impl Run<'_> {
         if self.batches.back().is_some_and(|batch| batch.sent) && self.send()? == Flow::Ended {
             return Ok(());
         }
-        let unsent =
-            self.packet.entries.iter().filter(|entry| matches!(entry.role, Role::Statement(_))).count();
+        let number = self.batches.back().map(|batch| batch.number);
+        let is_of = |entry: &&Entry| Some(entry.batch) == number;
+        let unsent = self
+            .packet
+            .entries
+            .iter()
+            .filter(|entry| is_of(entry) && matches!(entry.role, Role::Statement(_)))
+            .count();
         let phase = self.batches.back().map_or(Phase::Opening, |batch| match batch.phase(role) {
             Phase::Statement(index) => Phase::Statement(index + unsent as u64),
             phase => phase,
@@ -577,6 +595,7 @@ impl Run<'_> {
             return Ok(());
         };
         if batch.settled != Settled::Wrongly {
+            self.commit = batch.head.commit;
             self.events.finished(batch.number, Ok(Done::new(batch.completed)));
             return Ok(());
         }
@@ -597,6 +616,10 @@ impl Run<'_> {
                 batch.completed = batch.staying();
             }
             let outcome = match (entry.role, batch.settled) {
+                (Role::Ours, Settled::Yes) => {
+                    self.events.finished(batch.number, Ok(Done::new(batch.completed)));
+                    Ok(())
+                }
                 // The outcome was known before; only our own tidying up has failed.
                 (Role::Epilogue, Settled::Wrongly) => {
                     self.fail(&batch, Phase::Closing, unsettled(batch.head.mode))
@@ -681,6 +704,7 @@ impl Run<'_> {
 
     /// Rolls back, records the failure, cleans up and releases the locks: one turn, unless one of the texts fails.
     fn recover(&mut self, batch: &Batch, phase: Phase, error: &Error) -> Recovered {
+        self.commit = Commit::Own;
         // After these the server has taken the whole transaction back by itself, and the savepoint with it.
         let broken = [ErrorKind::Deadlock, ErrorKind::Serialization, ErrorKind::LockTimeout];
         if (phase, error.kind) == (Phase::Opening, ErrorKind::FenceTaken) && leaves_nothing(&batch.head) {

@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 use postgres::SimpleQueryMessage;
 use whimbrel_adapter_api::walk::stopped;
 use whimbrel_adapter_api::{
-    Error, ErrorKind, Events, Head, Mode, Next, Phase, Piece, Session as SessionState, Span, Stop, Work,
+    Commit, Error, ErrorKind, Events, Head, Mode, Next, Phase, Piece, Session as SessionState, Span, Stop,
+    Work,
 };
 
 use crate::error;
@@ -54,19 +55,10 @@ pub(crate) fn run(
         draft: Draft::default(),
         sent: VecDeque::new(),
         under_way: 0,
+        shared: Shared::Closed,
     };
-    loop {
-        match work.next_batch() {
-            Ok(Next::Batch(head)) => {
-                if run.batch(head, work)? == Flow::Stop {
-                    return Ok(());
-                }
-            }
-            Ok(Next::Later) => run.settle()?,
-            Ok(Next::End) => return run.settle(),
-            _ => return run.stop(),
-        }
-    }
+    run.all(work)?;
+    run.roll_back_shared()
 }
 
 /// Everything that is under way.
@@ -83,6 +75,14 @@ struct Run<'a> {
     sent: VecDeque<Sent>,
     /// The bytes of these messages.
     under_way: usize,
+    shared: Shared,
+}
+
+/// Whether a transaction is open that a later batch is to commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shared {
+    Closed,
+    Open,
 }
 
 /// A message that is not answered yet.
@@ -99,6 +99,29 @@ enum Flow {
 }
 
 impl Run<'_> {
+    fn all(&mut self, work: &mut dyn Work) -> Result<(), Error> {
+        loop {
+            match work.next_batch() {
+                Ok(Next::Batch(head)) => {
+                    if self.batch(head, work)? == Flow::Stop {
+                        return Ok(());
+                    }
+                }
+                Ok(Next::Later) => self.settle()?,
+                Ok(Next::End) => return self.settle(),
+                _ => return self.stop(),
+            }
+        }
+    }
+
+    /// Takes back what no batch has committed.
+    fn roll_back_shared(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.shared, Shared::Closed) {
+            Shared::Open => self.unless_lost("ROLLBACK").map(drop),
+            Shared::Closed => Ok(()),
+        }
+    }
+
     /// Takes one batch and sends it, or as much of it as can be sent.
     fn batch(&mut self, head: Head, work: &mut dyn Work) -> Result<Flow, Error> {
         self.batches.push_back(Batch::new(self.next_number, head));
@@ -239,6 +262,10 @@ impl Run<'_> {
         }
         while self.batches.front().is_some_and(Batch::is_complete) {
             let batch = self.batches.pop_front().expect("the front was just looked at");
+            self.shared = match (batch.head.mode, batch.head.commit) {
+                (Mode::Atomic, Commit::Later) => Shared::Open,
+                _ => Shared::Closed,
+            };
             self.events.finished(batch.number, batch.outcome(Behind::Nothing));
         }
     }
@@ -257,8 +284,13 @@ impl Run<'_> {
         let (entry, position) = draft.locate(completed, character);
         let first = draft.entry(0).batch;
         let of_several = draft.entry(draft.count() - 1).batch != first && draft.begins_outside();
+        let is_theirs = !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::StatementTimeout);
+        // What shares a transaction with the one that failed is taken back with it.
+        let own = |batch: &Batch| !draft.holds(batch.number) || batch.head.commit == Commit::Own;
+        let are_apart = self.shared == Shared::Closed && self.batches.iter().all(own);
+        let is_elsewhere = position.is_none() || draft.entry(entry).batch != first;
         // Nothing ran: the whole message is parsed before its first statement is executed.
-        if completed == 0 && of_several && (position.is_none() || draft.entry(entry).batch != first) {
+        if completed == 0 && of_several && is_elsewhere && is_theirs && are_apart {
             let culprit = position.map(|_| draft.entry(entry).batch);
             self.send_again(&draft, culprit);
             if culprit.is_none() || self.check().is_err() {
@@ -334,6 +366,7 @@ impl Run<'_> {
         let Some(batch) = self.batches.iter().find(sent) else {
             return Ok(());
         };
+        self.shared = Shared::Closed;
         if batch.is_lost() {
             return Ok(());
         }

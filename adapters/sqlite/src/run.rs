@@ -78,6 +78,14 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
         Err(error)
     }
 
+    fn part(&mut self) {
+        let now = removals(self.handle()).unwrap_or_default();
+        for statement in now.difference(&self.before.removals) {
+            // What is still in use says so when the transaction ends.
+            let _ = execute(self.handle(), statement);
+        }
+    }
+
     fn leave(&mut self) {
         let before = std::mem::take(&mut self.before);
         let now = removals(self.handle()).unwrap_or_default();

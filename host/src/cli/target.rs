@@ -18,8 +18,7 @@ use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
 use crate::migrator::{Migrator, Options};
 use crate::output::Output;
 use crate::plan;
-use crate::runner::Grouping;
-use crate::runner::{Cancellation, Patience, SystemClock, Waited};
+use crate::runner::{Cancellation, Grouping, Patience, SystemClock, Waited};
 use crate::source::Migrations;
 
 /// How long one attempt to connect may take. The adapters have limits of their own, for each server of a url, and a

@@ -103,6 +103,8 @@ impl Connection for Watched {
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
         let (calls, statement_limit) = (self.calls.clone(), self.limits.statement);
+        // What an earlier run has begun and lost to another runner is over.
+        calls.notes().begun.clear();
         let under_way = Cell::new(0);
         let mut work = WatchedWork { work, calls: &calls, statement_limit, under_way: &under_way };
         let mut events = WatchedEvents { events, calls: &calls, under_way: &under_way };

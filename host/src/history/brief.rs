@@ -21,6 +21,15 @@ pub(super) fn history(table: &TableName, sets: &[RowSet]) -> Result<Option<Histo
     if (all, highest) != (count, count) {
         return Ok(None);
     }
+    // Read as started, and then as applied: another row came in between, and its number is the one that is too many.
+    let started: Vec<&str> =
+        detailed.iter().filter(|row| row.attempt == 1).map(|row| row.migration.as_str()).collect();
+    let is_twice = |cells: &Vec<Value<'static>>| {
+        cells.first().and_then(Value::as_text).is_some_and(|id| started.contains(&id))
+    };
+    if !started.is_empty() && plain.rows.iter().any(is_twice) {
+        return Ok(None);
+    }
     let mut rows = Vec::with_capacity(detailed.len() + plain.rows.len());
     let mut detailed = detailed.into_iter().peekable();
     let mut plain = plain.rows.iter();
@@ -74,7 +83,7 @@ mod tests {
     fn detailed(position: i64) -> Vec<Value<'static>> {
         let cell = |column: &&str| match *column {
             "position" => Value::Int(position),
-            "attempt" => Value::Int(2),
+            "attempt" => Value::Int(1),
             "migration" => Value::Text(format!("detailed {position}").into()),
             "direction" => Value::text("down"),
             "state" => Value::text("reverted"),
@@ -108,5 +117,10 @@ mod tests {
         assert_eq!(read(&[], &["a", "b"], [2, 3]), None, "a row was taken out");
         assert_eq!(read(&[7], &["a"], [2, 2]), None, "a row stands beyond the last");
         assert_eq!(read(&[0], &["a"], [2, 2]), None, "a row stands before the first");
+        assert_eq!(
+            read(&[1], &["detailed 1", "a"], [3, 3]),
+            None,
+            "a row is read twice, and another one not"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Makes jobs of the steps of a plan: reads every script once, before anything is sent, and collects what is wrong
 //! with any of them.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +78,21 @@ pub(super) fn check_grouping(jobs: &[Job], grouping: Grouping) -> Result<()> {
             .fact("what it does is not taken back by a ROLLBACK, or it is marked `-- no-transaction`")
             .hint("run it without `--single-transaction`, or `mode` in plugins.toml; or apply what comes before it first, with `--to`")
     };
-    Error::unless_empty(alone.map(problem).collect())
+    Error::unless_empty(alone.map(problem).collect())?;
+    let mut settings: HashMap<String, (&str, &Job)> = HashMap::new();
+    for (job, text) in jobs.iter().flat_map(|job| job.treatment.outside.iter().map(move |text| (job, text))) {
+        let (first, by) = settings.entry(script::subject(text)).or_insert((text, job));
+        if !first.eq_ignore_ascii_case(text) {
+            let (one, other) = (&by.step.id, &job.step.id);
+            let message = format!("`{one}` and `{other}` want different settings around one transaction");
+            return Err(Problem::new(Name::Unsupported, message)
+                .at(Place::file(&job.script.path))
+                .fact(format!("`{first}`, and `{text}`"))
+                .hint("run it without `--single-transaction`, or `mode` in plugins.toml")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 /// Returns a down script of the history. It says by itself how it is to be run.

@@ -138,7 +138,8 @@ impl<'a> Heard<'a> {
         } = self;
         let count = finished.len();
         let complete = count == jobs.len();
-        let here = |failure| Some(Failed { at: count, failure, as_well: 0 });
+        let as_well = (handed_out - answered).saturating_sub(1);
+        let here = |failure| Some(Failed { at: count, failure, as_well });
         let failed = match (failed, answer) {
             (Some(failed), _) => Some(failed),
             // Without a word about the batch that was under way: an adapter that panicked, for instance.

@@ -40,6 +40,7 @@ impl Run<'_> {
             }
         }
         if opened == Opened::NotYet {
+            self.make_room(0)?;
             self.open();
         }
         self.close();
@@ -50,23 +51,32 @@ impl Run<'_> {
     fn open_for(&mut self, first: &Piece<'_>) -> Result<(), Failed> {
         match (first.kind, first.rest) {
             (PieceKind::Sql, Rest::Last) => {
-                let head = &self.current().head;
-                let texts = head.opening.iter().chain(&head.preparation).chain(&head.closing);
-                let length = texts.map(String::len).sum::<usize>() + first.text.len();
-                let is_full = !self.draft.is_empty() && self.draft.len() + length > LONGEST;
-                if is_full || !self.draft.begins_outside() {
+                if !self.draft.begins_outside() {
                     self.flush()?;
                 }
+                self.make_room(first.text.len())?;
                 self.open();
             }
             (PieceKind::Sql, _) => {
+                self.make_room(0)?;
                 self.open();
                 self.flush()?;
                 self.draft = Draft::inside();
             }
-            _ => self.open(),
+            _ => {
+                self.make_room(0)?;
+                self.open();
+            }
         }
         Ok(())
+    }
+
+    /// Sends what is in the draft if the current batch, with a script of so many bytes, would make it too long.
+    fn make_room(&mut self, script: usize) -> Result<(), Failed> {
+        let head = &self.current().head;
+        let texts = head.opening.iter().chain(&head.preparation).chain(&head.closing);
+        let length = texts.map(String::len).sum::<usize>() + script;
+        if self.draft.is_empty() || self.draft.len() + length <= LONGEST { Ok(()) } else { self.flush() }
     }
 
     fn statements(&mut self, piece: &Piece<'_>) -> Result<(), Failed> {
