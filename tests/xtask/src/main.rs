@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test`, `soak`, `fuzz`, `servers` and `ci`.
+//! Development tasks: `cargo xtask test`, `soak`, `bench`, `fuzz`, `servers` and `ci`.
 //!
 //! Runs the whole test suite against real servers that live only as long as the run, and the checks that CI
 //! makes beside it. The tests learn where the servers are from the file named by [`SERVERS_VARIABLE`].
@@ -30,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [FILTER…]   build everything, start the servers, run the tests whose names hold a FILTER (default: all)
   soak [OPTION…]   build everything, start the servers, kill runners at random moments: --long, --seed N, --kills N,
                    --engine NAME…
+  bench [--write]  build for release, start the servers, time `up` against a program that sends exactly what the work
+                   needs; --write puts the tables into docs/performance.md
   fuzz [OPTION…] [TARGET…]
                    build the fuzz targets and run them, or replay what one of them found: see `fuzz --help`
   servers          start the servers, say where they are, stop them at Ctrl-C
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test", filters @ ..] => suite::run(filters),
         ["soak", options @ ..] => suite::soak(options),
+        ["bench", options @ ..] => suite::bench(options),
         ["fuzz", "--help" | "-h"] => {
             println!("{}", fuzz::USAGE);
             Ok(ExitCode::SUCCESS)

@@ -18,25 +18,45 @@ use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secret
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
 pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
-    with_servers(test_commands(filters))
+    with_servers(WORKSPACE, test_commands(filters))
 }
 
 /// Soaks the engines that the options name, or all of them, and returns the exit code of the program that does.
 pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
     let mut soak = Command::new(built_directory()?.join("whimbrel-soak"));
     soak.args(options);
-    with_servers(vec![soak])
+    with_servers(WORKSPACE, vec![soak])
 }
 
-/// Builds everything, starts the servers, and runs the commands until one of them fails.
-fn with_servers(commands: Vec<Command>) -> Result<ExitCode> {
+/// Times the program, as it is released, against the floor, and returns the exit code of the program that does.
+pub(crate) fn bench(options: &[&str]) -> Result<ExitCode> {
+    let mut bench = Command::new(built_directory()?.with_file_name("release").join("whimbrel-bench"));
+    bench.args(options);
+    with_servers(RELEASED, vec![bench])
+}
+
+/// The whole workspace and not only its default members: the tests are built with the same set of features right after,
+/// and the libraries that they load are then not built a second time.
+const WORKSPACE: &[&str] = &["build", "--workspace"];
+
+/// What is released, and what times it.
+const RELEASED: &[&str] = &[
+    "build",
+    "--release",
+    "--package=whimbrel",
+    "--package=whimbrel-adapter-sqlite",
+    "--package=whimbrel-adapter-postgres",
+    "--package=whimbrel-adapter-mysql",
+    "--package=whimbrel-bench",
+];
+
+/// Builds what is needed, starts the servers, and runs the commands until one of them fails.
+fn with_servers(build: &[&str], commands: Vec<Command>) -> Result<ExitCode> {
     packages::install_missing(&packages::TESTING)?;
     // The build leaves the network alone, mostly.
     let mysql = thread::spawn(MySql::get);
-    // The whole workspace and not only its default members: the tests are built with the same set of features
-    // right after, and the libraries that they load are then not built a second time.
-    announce("building the workspace");
-    succeed(cargo().args(["build", "--workspace"]))?;
+    announce("building");
+    succeed(cargo().args(build))?;
     let mysql = mysql.join().map_err(|_| anyhow!("fetching MySQL panicked"))??;
 
     let interrupts = Interrupts::catch()?;
