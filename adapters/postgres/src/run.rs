@@ -55,7 +55,7 @@ pub(crate) fn run(
         draft: Draft::default(),
         sent: VecDeque::new(),
         under_way: 0,
-        shared: Shared::Closed,
+        commit: Commit::Own,
     };
     run.all(work)?;
     run.roll_back_shared()
@@ -75,14 +75,8 @@ struct Run<'a> {
     sent: VecDeque<Sent>,
     /// The bytes of these messages.
     under_way: usize,
-    shared: Shared,
-}
-
-/// Whether a transaction is open that a later batch is to commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shared {
-    Closed,
-    Open,
+    /// Who commits the transaction of the last batch that is complete.
+    commit: Commit,
 }
 
 /// A message that is not answered yet.
@@ -116,10 +110,10 @@ impl Run<'_> {
 
     /// Takes back what no batch has committed.
     fn roll_back_shared(&mut self) -> Result<(), Error> {
-        match std::mem::replace(&mut self.shared, Shared::Closed) {
-            Shared::Open => self.unless_lost("ROLLBACK").map(drop),
-            Shared::Closed => Ok(()),
+        if self.commit == Commit::Own {
+            return Ok(());
         }
+        self.unless_lost("ROLLBACK").map(drop)
     }
 
     /// Takes one batch and sends it, or as much of it as can be sent.
@@ -262,10 +256,7 @@ impl Run<'_> {
         }
         while self.batches.front().is_some_and(Batch::is_complete) {
             let batch = self.batches.pop_front().expect("the front was just looked at");
-            self.shared = match (batch.head.mode, batch.head.commit) {
-                (Mode::Atomic, Commit::Later) => Shared::Open,
-                _ => Shared::Closed,
-            };
+            self.commit = batch.head.commit;
             self.events.finished(batch.number, batch.outcome(Behind::Nothing));
         }
     }
@@ -287,7 +278,7 @@ impl Run<'_> {
         let is_theirs = !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::StatementTimeout);
         // What shares a transaction with the one that failed is taken back with it.
         let own = |batch: &Batch| !draft.holds(batch.number) || batch.head.commit == Commit::Own;
-        let are_apart = self.shared == Shared::Closed && self.batches.iter().all(own);
+        let are_apart = self.commit == Commit::Own && self.batches.iter().all(own);
         let is_elsewhere = position.is_none() || draft.entry(entry).batch != first;
         // Nothing ran: the whole message is parsed before its first statement is executed.
         if completed == 0 && of_several && is_elsewhere && is_theirs && are_apart {
@@ -366,7 +357,7 @@ impl Run<'_> {
         let Some(batch) = self.batches.iter().find(sent) else {
             return Ok(());
         };
-        self.shared = Shared::Closed;
+        self.commit = Commit::Own;
         if batch.is_lost() {
             return Ok(());
         }

@@ -44,7 +44,7 @@ pub(super) struct Batch {
 }
 
 /// How far a batch is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sending {
     /// Nothing was sent.
     Nothing,
