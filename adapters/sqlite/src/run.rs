@@ -81,15 +81,14 @@ impl<C: BorrowMut<Connection> + Send> OneByOne for SqliteConnection<C> {
     fn part(&mut self) {
         let now = removals(self.handle()).unwrap_or_default();
         for statement in now.difference(&self.before.removals) {
-            // What is still in use says so when the transaction ends.
+            // What is in use stays until the session ends, and nothing else is left to try.
             let _ = execute(self.handle(), statement);
         }
     }
 
     fn leave(&mut self) {
-        let before = std::mem::take(&mut self.before);
-        let now = removals(self.handle()).unwrap_or_default();
-        for statement in now.difference(&before.removals).chain(before.settings.iter().rev()) {
+        self.part();
+        for statement in std::mem::take(&mut self.before).settings.iter().rev() {
             // A setting that was read before can be written again; nothing else is left to try if not.
             let _ = execute(self.handle(), statement);
         }
