@@ -69,7 +69,8 @@ pub enum Text<'a> {
     ///
     /// A row is plain that says no more than that a migration was applied: direction `up`, state `applied`, attempt 1, a
     /// checksum that begins with `v1:`, and a `previous` that is its `position` less 1, unless it is the first. What was
-    /// plain is so for ever; since the others are read first, no row is missing that another one stands on.
+    /// plain is so for ever. The three may tell of different moments: the host sees whether they agree, and reads
+    /// [`Text::History`] if not.
     ///
     /// An adapter need not have it. The host then reads [`Text::History`].
     BriefHistory {

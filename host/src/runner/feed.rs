@@ -147,7 +147,7 @@ impl<'a> Heard<'a> {
                 here(Failure::new(Phase::NotReached, error, 0, 0, State::Unknown))
             }
             (None, Err(error)) => here(Failure::rolled_back(Phase::NotReached, error, 0)),
-            (None, Ok(())) if complete || cancelled => None,
+            (None, Ok(())) if complete || (cancelled && handed_out == answered) => None,
             // An adapter that returns without having asked for everything.
             (None, Ok(())) => match &unreadable {
                 Some((at, problem)) => Some(Failed { at: *at, failure: not_sent(problem), as_well: 0 }),
