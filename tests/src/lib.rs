@@ -29,7 +29,7 @@ pub use mysql::{MySqlDatabase, Product};
 pub use outcome::Outcome;
 pub use postgres::{Pool, Postgres};
 pub use probe::probe_library;
-pub use project::{Invocation, Project, Running, built_file};
+pub use project::{Invocation, Project, Running, built_file, peak_memory};
 pub use proxy::{Fault, Loss, Proxy};
 pub use servers::{Programs, Server, Servers, servers};
 pub use sqlite::Sqlite;

@@ -286,13 +286,9 @@ impl Running {
 
     /// Waits for the end, and returns the most memory that it held at once, in KiB.
     pub fn peak_memory(&mut self) -> u64 {
-        let status = format!("/proc/{}/status", self.pid());
         let mut peak = 0;
         while !self.ends_within(Duration::from_millis(1)) {
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-            peak = peak.max(number.unwrap_or_default());
+            peak = peak.max(peak_memory(self.pid()));
         }
         peak
     }
@@ -330,6 +326,13 @@ impl Running {
         // The process is ours and not waited for yet, so the pid is no one else's, even if it has ended.
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("cannot send {signal}: {error}"));
     }
+}
+
+/// Returns the most memory that a process has held at once so far, in KiB, or 0 if it has ended.
+pub fn peak_memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 impl Drop for Running {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection as Handle;
 use whimbrel::error::Name;
 use whimbrel::plan::Target;
-use whimbrel::runner::{Cancellation, Job, Observer, Silent};
+use whimbrel::runner::{Cancellation, Grouping, Job, Observer, Silent};
 use whimbrel::source::{Dir, Migrations};
 use whimbrel::{Migrator, Options};
 use whimbrel_adapter_api::Adapter;
@@ -18,6 +18,27 @@ static DEMO: Dir<'static> = whimbrel::include_dir!("$CARGO_MANIFEST_DIR/../migra
 
 fn embedded() -> Migrations {
     Migrations::embedded(&DEMO).expect("the demo set is in order")
+}
+
+/// The settings around a transaction of several are put back to what they were before the first of them.
+#[test]
+fn one_transaction_leaves_the_settings_of_a_borrowed_handle_as_they_were() {
+    let project = whimbrel_tests::Project::new()
+        .file("birds/001_nests.sql", "PRAGMA foreign_keys = OFF;\nCREATE TABLE nests (id integer);\n")
+        .file("birds/002_eggs.sql", "CREATE TABLE eggs (id integer);\n")
+        .file("birds/003_birds.sql", "CREATE TABLE birds (id integer);\n");
+    let mut handle = Handle::open_in_memory().expect("a database in memory");
+    handle.execute_batch("PRAGMA foreign_keys = ON").expect("a setting");
+    let mut options = Options::new("app", Sqlite.info());
+    options.grouping = Grouping::SingleTransaction;
+    let migrations = Migrations::read(&project.path("birds")).expect("they are in order");
+    let mut connection = SqliteConnection::over(&mut handle);
+    let report = Migrator::new(migrations, options).up(&mut connection, &Target::All, &mut Silent);
+    assert_eq!(report.expect("they run").done.len(), 3);
+    drop(connection);
+    let keys: i64 =
+        handle.query_row("PRAGMA foreign_keys", [], |row| row.get(0)).expect("the handle is still there");
+    assert_eq!(keys, 1);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! One run of one program, and many of them.
 
-use std::fs;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use whimbrel_tests::peak_memory;
 
 /// What one run took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,16 +19,12 @@ pub(crate) struct Taken {
 pub(crate) fn run(mut command: Command) -> Result<Taken> {
     let began = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     let ended = loop {
         if let Some(ended) = child.try_wait()? {
             break ended;
         }
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        peak = peak.max(number.unwrap_or_default());
+        peak = peak.max(peak_memory(child.id()));
         thread::sleep(Duration::from_micros(300));
     };
     let time = began.elapsed();
