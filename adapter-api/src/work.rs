@@ -262,7 +262,8 @@ codes! {
         /// No mark: it would disturb the script (under LOCK TABLES, before ROW_COUNT()).
         Unmarked = 1,
         /// The mark follows in the same transaction: both are in the database or neither, whenever the runner dies. Only
-        /// of statements that the lexer calls [`Class::Transactional`](crate::Class::Transactional).
+        /// of statements that the lexer calls [`Class::Transactional`](crate::Class::Transactional). Neighbours may share
+        /// one transaction and the mark of the last of them.
         Joined = 2,
     }
 }

@@ -4,7 +4,7 @@
 use insta::assert_snapshot;
 use mysql::prelude::Queryable;
 use rstest::rstest;
-use whimbrel_tests::{Database, Engine, Outcome, Postgres, Product, Project, Sqlite, until};
+use whimbrel_tests::{Database, Engine, Outcome, Postgres, Product, Project, Proxy, Sqlite, until};
 
 /// A database of each engine with a script that runs statement by statement there.
 struct Case {
@@ -479,4 +479,68 @@ fn an_invalid_index_is_named_and_removed_before_its_statement_runs_again() {
     database.execute("DELETE FROM flock WHERE ctid = (SELECT max(ctid) FROM flock)");
     let _ = up().exits(0);
     assert_eq!(database.lines(valid), ["t"]);
+}
+
+/// A commit for each row would wait for the disk each time.
+#[rstest]
+fn rows_in_a_row_share_a_transaction_and_stay_when_one_of_them_fails(#[values(0, 1)] server: usize) {
+    let case = cases().remove(server);
+    let database = [Product::MariaDb, Product::MySql][server].fresh();
+    let proxy = Proxy::before(&database);
+    let project = case.project(
+        "CREATE TABLE flock (bird varchar(20) PRIMARY KEY);\nINSERT INTO flock VALUES ('whimbrel');\n\
+         INSERT INTO flock VALUES ('curlew');\nREPLACE INTO flok VALUES ('ruff');\n\
+         INSERT INTO flock VALUES ('godwit');\nINSERT INTO flock VALUES ('plover');\n",
+    );
+    let up = || project.run(["up", "mysql", "--url", &proxy.plain_url(&database)]);
+    let log = "SELECT state, statements_done, statements_total FROM whimbrel_migrations ORDER BY position";
+    let commits = || proxy.client_text().matches("COMMIT AND NO CHAIN").count();
+    let failed = up().exits(5);
+    assert!(failed.mentions("stopped after 3 of 6 statements"), "{failed:?}");
+    assert_eq!(database.lines(log), ["failed|3|6"]);
+    assert_eq!(database.lines("SELECT bird FROM flock"), ["curlew", "whimbrel"]);
+    assert_eq!(proxy.turns(), 4, "the history, its table, the script, the failure");
+    assert_eq!(commits(), 2, "behind the rows, which was not reached, and where the failure was found");
+
+    case.edit(&project, "flok", "flock");
+    proxy.forget();
+    let _ = up().exits(0);
+    assert_eq!(database.lines(log), ["failed|3|6", "applied|6|6"]);
+    assert_eq!(database.lines("SELECT bird FROM flock"), ["curlew", "godwit", "plover", "ruff", "whimbrel"]);
+    assert_eq!(commits(), 1);
+}
+
+/// A deadlock takes back all that shares a transaction, and the history does not say otherwise.
+#[rstest]
+fn rows_that_the_server_took_back_are_written_again(#[values(0, 1)] server: usize) {
+    let case = cases().remove(server);
+    let database = [Product::MariaDb, Product::MySql][server].fresh();
+    database.execute(
+        "CREATE TABLE sites (id integer PRIMARY KEY); CREATE TABLE heavy (id integer PRIMARY KEY); \
+         INSERT INTO heavy VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14)",
+    );
+    let mut other = database.client();
+    other
+        .query_drop("START TRANSACTION; DELETE FROM heavy; INSERT INTO sites VALUES (1)")
+        .expect("nobody else writes");
+    let project = case.project(
+        "CREATE TABLE flock (id integer);\nINSERT INTO flock VALUES (1);\nINSERT INTO sites VALUES (2);\n\
+         INSERT INTO sites VALUES (1);\nINSERT INTO flock VALUES (2);\n",
+    );
+    let up = ["up", "mysql", "--url", &database.url()];
+    let run = project.spawn(up);
+    let waiting = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() \
+                   AND info LIKE 'INSERT INTO sites VALUES (1)%'";
+    until("the run waits for the other one", || !database.lines(waiting).is_empty());
+    // Who has written less loses.
+    other.query_drop("SELECT * FROM sites WHERE id = 2 FOR UPDATE; ROLLBACK").expect("the run loses");
+    let failed = run.wait().exits(5);
+    assert!(failed.mentions("Deadlock found"), "{failed:?}");
+    assert!(failed.mentions("statement 1 of"), "{failed:?}");
+    assert_eq!(database.lines("SELECT * FROM flock"), [""; 0], "it was taken back");
+    let log = "SELECT state, statements_done, statements_total FROM whimbrel_migrations ORDER BY position";
+    assert_eq!(database.lines(log), ["failed|1|5"]);
+    let _ = project.run(up).exits(0);
+    assert_eq!(database.lines("SELECT * FROM flock ORDER BY id"), ["1", "2"]);
+    assert_eq!(database.lines("SELECT * FROM sites ORDER BY id"), ["1", "2"]);
 }

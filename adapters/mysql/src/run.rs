@@ -9,8 +9,9 @@
 //! Around the host's texts stand a few of ours, in the same packet:
 //! - A stepwise batch takes `GET_LOCK(attempt)` behind its opening: after `kill -9` of the client the server runs the
 //!   rest of the packet, and keeps the lock for as long.
-//! - A transactional statement of a stepwise batch shares a transaction with its mark. Behind every mark the packet ends
-//!   if it has changed no row.
+//! - A transactional statement of a stepwise batch shares a transaction with its mark; rows that are written out in the
+//!   script share it with each other, up to the end of the packet, since each commit waits for the disk. What is complete
+//!   of them is committed when one fails. Behind every mark the packet ends if it has changed no row.
 //! - An atomic batch has a savepoint behind its opening. After a failure it tells whether the transaction was still
 //!   the one that was opened; DDL in a procedure ends it, and the savepoint with it.
 //! - Both end with `RELEASE_ALL_LOCKS()`, which also takes back the advisory locks that a script forgot.
@@ -18,7 +19,6 @@
 //! Warnings are not passed on: to read them costs a turn for each statement.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use whimbrel_adapter_api::walk::{stopped, taken_over, unsettled};
 use whimbrel_adapter_api::{
@@ -27,9 +27,19 @@ use whimbrel_adapter_api::{
 };
 
 use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, is_lost};
-use crate::error::{NO_SUCH_SAVEPOINT, OUT_OF_RANGE, from_driver, of_opening};
+use crate::error::{OUT_OF_RANGE, from_driver, of_opening};
 use crate::lexer::Quoting;
-use crate::statement::{Answers, Effect, ModeChange, answers, effect, is_distributed, mode_change};
+use crate::statement::{
+    Answers, Effect, ModeChange, answers, effect, is_distributed, mode_change, writes_rows,
+};
+
+use batch::{Autocommit, Batch, Settled, Transaction};
+use packet::{Entry, Packet, Role};
+use recover::{Group, Left, Recovered};
+
+mod batch;
+mod packet;
+mod recover;
 
 /// The largest packet, save for one longer statement: the buffers of the driver and of the server keep their size.
 const LARGEST_PACKET: usize = 256 * 1024;
@@ -63,184 +73,10 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let quoting = session.quoting;
     let (batches, packet, script) = (VecDeque::new(), Packet::default(), Script::Outside);
-    let mut run = Run { session, events, batches, packet, quoting, script, commit: Commit::Own };
+    let (group, commit) = (None, Commit::Own);
+    let mut run = Run { session, events, batches, packet, quoting, script, group, commit };
     run.all(work)?;
     run.roll_back_shared()
-}
-
-/// Statements on their way to the server.
-#[derive(Default)]
-struct Packet {
-    text: String,
-    entries: Vec<Entry>,
-}
-
-/// One statement of a packet.
-struct Entry {
-    at: Range<usize>,
-    batch: u32,
-    role: Role,
-    answers: Answers,
-}
-
-/// What a statement is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Ours, before the script.
-    Guard,
-    Opening {
-        last: bool,
-    },
-    Statement(Effect),
-    /// Ours, before a statement that shares a transaction with its mark.
-    Join,
-    /// Ours, behind that mark.
-    Keep,
-    /// Ours, behind a statement that sets `autocommit`: reads it.
-    Probe,
-    Mark,
-    /// Ours, behind a mark: whether the row is still there to be marked.
-    Ours,
-    Closing(u32),
-    /// Ours, when the outcome is known.
-    Epilogue,
-}
-
-impl Packet {
-    fn push(&mut self, text: &str, batch: u32, role: Role, answers: Answers) {
-        if !self.text.is_empty() {
-            self.text.push_str(BETWEEN);
-        }
-        let start = self.text.len();
-        self.text.push_str(text);
-        self.entries.push(Entry { at: start..self.text.len(), batch, role, answers });
-    }
-
-    /// Takes out what belongs to `batch`, which is the last one.
-    fn take_back(&mut self, batch: u32) {
-        self.entries.retain(|entry| entry.batch != batch);
-        self.text.truncate(self.entries.last().map_or(0, |entry| entry.at.end));
-    }
-}
-
-/// A batch that was handed out and not reported yet.
-struct Batch {
-    number: u32,
-    head: Head,
-    completed: u64,
-    bytes: u64,
-    /// How many statements were complete when the script began the transaction that is open.
-    begun: Option<u64>,
-    autocommit: Autocommit,
-    composed: bool,
-    sent: bool,
-    opened: bool,
-    settled: Settled,
-}
-
-/// What is known of the end of a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Settled {
-    NotYet,
-    /// The text that must change one row changed another number.
-    Wrongly,
-    Yes,
-}
-
-/// Whether a statement outside any transaction is kept at once, or begins one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Autocommit {
-    On,
-    Off,
-}
-
-impl Batch {
-    fn new(number: u32, mut head: Head) -> Self {
-        // Here nothing refuses company.
-        head.opening.append(&mut head.preparation);
-        let opened = head.opening.is_empty();
-        Batch {
-            number,
-            head,
-            completed: 0,
-            bytes: 0,
-            begun: None,
-            autocommit: Autocommit::On,
-            composed: false,
-            sent: false,
-            opened,
-            settled: Settled::NotYet,
-        }
-    }
-
-    fn answered(&mut self, role: Role, changed: u64) {
-        match role {
-            Role::Opening { last: true } => self.opened = true,
-            Role::Statement(effect) => {
-                if effect == Effect::Begins {
-                    self.begun = Some(self.completed);
-                }
-                self.completed += 1;
-                if matches!(effect, Effect::Commits | Effect::RollsBack) {
-                    self.begun = self.begun_again();
-                }
-            }
-            Role::Join => self.begun = Some(self.completed),
-            Role::Keep => self.begun = self.begun_again(),
-            Role::Closing(index) => {
-                if self.head.settles == Some(index) && changed != 1 {
-                    self.settled = Settled::Wrongly;
-                } else if self.is_last(index) && self.settled == Settled::NotYet {
-                    self.settled = Settled::Yes;
-                }
-            }
-            Role::Opening { last: false }
-            | Role::Guard
-            | Role::Probe
-            | Role::Mark
-            | Role::Ours
-            | Role::Epilogue => {}
-        }
-    }
-
-    fn autocommit_is(&mut self, autocommit: Autocommit) {
-        match (std::mem::replace(&mut self.autocommit, autocommit), autocommit) {
-            (_, Autocommit::Off) => self.begun = self.begun.or_else(|| self.begun_again()),
-            // To turn it on commits; where it is on already, nothing happens.
-            (Autocommit::Off, Autocommit::On) => self.begun = None,
-            (Autocommit::On, Autocommit::On) => {}
-        }
-    }
-
-    /// Returns where the transaction begins that follows one that has just ended.
-    fn begun_again(&self) -> Option<u64> {
-        (self.autocommit == Autocommit::Off).then_some(self.completed)
-    }
-
-    fn commits(&self) -> bool {
-        self.head.mode == Mode::Atomic && self.head.commit == Commit::Own
-    }
-
-    fn is_last(&self, index: u32) -> bool {
-        index as usize + 1 == self.head.closing.len()
-    }
-
-    fn phase(&self, role: Role) -> Phase {
-        match role {
-            Role::Guard if self.opened => Phase::Statement(0),
-            Role::Guard | Role::Opening { .. } => Phase::Opening,
-            // What is checked only at the end of a joint transaction is the statement's.
-            Role::Statement(_) | Role::Join | Role::Keep => Phase::Statement(self.completed),
-            Role::Closing(index) if self.commits() && self.is_last(index) => Phase::Commit,
-            Role::Probe | Role::Mark | Role::Ours | Role::Closing(_) | Role::Epilogue => Phase::Closing,
-        }
-    }
-
-    /// Returns how many statements of a stepwise batch stay.
-    fn staying(&self) -> u64 {
-        // What the script did in a transaction of its own goes with it.
-        self.begun.unwrap_or(self.completed)
-    }
 }
 
 /// Whether the batch that is being composed is still to be gone on with.
@@ -267,6 +103,8 @@ struct Run<'a> {
     quoting: Quoting,
     /// Whether what comes next in that script stands in a transaction of its own.
     script: Script,
+    /// The number of the last statement in a transaction of ours that still lacks its mark.
+    group: Option<u64>,
     /// Who commits the transaction of the last batch that is complete.
     commit: Commit,
 }
@@ -353,11 +191,11 @@ impl Run<'_> {
 
     fn script(&mut self, head: &Head, work: &mut dyn Work) -> Result<Flow, Error> {
         let mut done = 0;
-        (self.quoting, self.script) = (self.session.quoting, Script::Outside);
+        (self.quoting, self.script, self.group) = (self.session.quoting, Script::Outside, None);
         loop {
             let piece = match work.next_piece() {
                 Ok(Some(piece)) => piece,
-                Ok(None) => return Ok(Flow::Going),
+                Ok(None) => return self.end_group(head),
                 Err(Stop) => return self.stop().map(|()| Flow::Ended),
             };
             if self.piece(head, &piece, &mut done)? == Flow::Ended {
@@ -403,6 +241,12 @@ impl Run<'_> {
         // The host does not know what a variable sets `autocommit` to. In a transaction of the script's own the two are
         // together anyway, and ours would commit it.
         let is_joined = mark.is_some() && marking == Marking::Joined && self.script == Script::Outside;
+        if is_joined && writes_rows(statement) {
+            return self.grouped(head, statement, number);
+        }
+        if self.end_group(head)? == Flow::Ended {
+            return Ok(Flow::Ended);
+        }
         let effect = effect(statement);
         let probes = effect == Effect::SetsAutocommit && head.mode == Mode::Stepwise;
         let texts = [
@@ -430,11 +274,47 @@ impl Run<'_> {
         Ok(Flow::Going)
     }
 
+    /// Adds a statement to the transaction of those before it, or to a new one.
+    fn grouped(&mut self, head: &Head, statement: &str, number: u64) -> Result<Flow, Error> {
+        if self.group.is_some() && !self.has_room(statement, head) && self.end_group(head)? == Flow::Ended {
+            return Ok(Flow::Ended);
+        }
+        let begin = [(JOIN, Role::Join), (SAVEPOINT, Role::Held)];
+        let begin = begin.into_iter().filter(|_| self.group.is_none());
+        let texts: Vec<_> = begin.chain([(statement, Role::Statement(Effect::None))]).collect();
+        for (text, role) in texts {
+            if self.add(text, role, Answers::One)? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+        }
+        self.group = Some(number);
+        Ok(Flow::Going)
+    }
+
+    /// Commits the transaction that several statements share, with the mark of the last one.
+    fn end_group(&mut self, head: &Head) -> Result<Flow, Error> {
+        let (Some(done), Some(mark)) = (self.group.take(), &head.mark) else { return Ok(Flow::Going) };
+        let mark = mark.replace("{done}", &done.to_string());
+        for (text, role) in [(mark.as_str(), Role::Mark), (OURS, Role::Ours), (KEEP, Role::Keep)] {
+            if self.add(text, role, Answers::One)? == Flow::Ended {
+                return Ok(Flow::Ended);
+            }
+        }
+        Ok(Flow::Going)
+    }
+
+    /// Returns whether a statement fits into the packet, more or less, together with the end of its transaction.
+    fn has_room(&self, statement: &str, head: &Head) -> bool {
+        let mark = head.mark.as_ref().map_or(0, String::len);
+        let end = mark + OURS.len() + KEEP.len() + 4 * BETWEEN.len();
+        self.packet.text.len() + statement.len() + end < self.limit()
+    }
+
     /// Asks whether the script's transaction is still open.
     fn ask(&mut self) {
         let answer = self.session.exchange(TELL_TRANSACTION, &mut |_| {});
         if let (Ok(()), Some(batch)) = (answer, self.batches.back_mut()) {
-            batch.begun = batch.begun_again();
+            batch.transaction = batch.begun_again();
         }
     }
 
@@ -446,7 +326,7 @@ impl Run<'_> {
             Effect::Unsure if self.script == Script::Outside => return,
             Effect::Begins => true,
             Effect::Commits | Effect::RollsBack => batch.autocommit == Autocommit::Off,
-            Effect::SetsAutocommit | Effect::Unsure => batch.begun.is_some(),
+            Effect::SetsAutocommit | Effect::Unsure => batch.transaction != Transaction::None,
         };
         self.script = if is_inside { Script::Inside } else { Script::Outside };
     }
@@ -482,9 +362,7 @@ impl Run<'_> {
         if let Some(largest) = self.session.largest.filter(|largest| text.len() as u64 + 1 >= *largest) {
             return self.refuse(text, role, largest).map(|()| Flow::Ended);
         }
-        let limit =
-            self.session.largest.map_or(LARGEST_PACKET, |largest| LARGEST_PACKET.min(largest as usize - 1));
-        let full = self.packet.text.len() + BETWEEN.len() + text.len() >= limit;
+        let full = self.packet.text.len() + BETWEEN.len() + text.len() >= self.limit();
         if full && !self.packet.entries.is_empty() && self.send()? == Flow::Ended {
             return Ok(Flow::Ended);
         }
@@ -493,6 +371,11 @@ impl Run<'_> {
         };
         self.packet.push(text, batch.number, role, answers);
         if answers == Answers::Rest { self.send() } else { Ok(Flow::Going) }
+    }
+
+    /// Returns how many bytes a packet has at most, save for one longer statement.
+    fn limit(&self) -> usize {
+        self.session.largest.map_or(LARGEST_PACKET, |largest| LARGEST_PACKET.min(largest as usize - 1))
     }
 
     fn refuse(&mut self, text: &str, role: Role, largest: u64) -> Result<(), Error> {
@@ -681,9 +564,11 @@ impl Run<'_> {
         let committed = match (batch.head.mode, phase) {
             (Mode::Atomic, _) if recovered.left == Some(Left::Committed) => batch.completed,
             (Mode::Atomic, _) | (_, Phase::Opening) => 0,
+            _ if recovered.group == Group::Kept => batch.completed,
             _ => batch.staying(),
         };
         let state = match (batch.head.mode, phase, error.kind) {
+            _ if recovered.group == Group::Unsure => State::Unknown,
             (_, _, ErrorKind::TransactionEnded | ErrorKind::Misbehaved) => State::Unknown,
             (Mode::Atomic, _, _) if recovered.left == Some(Left::Committed) => State::Committed,
             (Mode::Atomic, _, _) if recovered.left.is_some() => State::Unknown,
@@ -700,95 +585,6 @@ impl Run<'_> {
         self.events
             .finished(batch.number, Err(Failure::new(phase, error, batch.completed, committed, state)));
         recovered.lost.map_or(Ok(()), Err)
-    }
-
-    /// Rolls back, records the failure, cleans up and releases the locks: one turn, unless one of the texts fails.
-    fn recover(&mut self, batch: &Batch, phase: Phase, error: &Error) -> Recovered {
-        self.commit = Commit::Own;
-        // After these the server has taken the whole transaction back by itself, and the savepoint with it.
-        let broken = [ErrorKind::Deadlock, ErrorKind::Serialization, ErrorKind::LockTimeout];
-        if (phase, error.kind) == (Phase::Opening, ErrorKind::FenceTaken) && leaves_nothing(&batch.head) {
-            self.session.owe(&["ROLLBACK", RELEASE_LOCKS]);
-            return Recovered::default();
-        }
-        let has_savepoint =
-            batch.head.mode == Mode::Atomic && !matches!(phase, Phase::Opening | Phase::Closing);
-        let mut texts = Vec::new();
-        if has_savepoint && phase != Phase::Commit && !broken.contains(&error.kind) {
-            texts.push(RELEASE_SAVEPOINT.to_owned());
-        }
-        texts.push("ROLLBACK".to_owned());
-        if batch.head.mode == Mode::Stepwise {
-            // No table of ours can be reached under the script's LOCK TABLES.
-            texts.push("UNLOCK TABLES".to_owned());
-        }
-        let record = |done: u64| {
-            let texts = batch.head.failed.iter().filter(|_| phase != Phase::Opening);
-            texts.map(|text| text.replace("{done}", &done.to_string())).collect::<Vec<_>>()
-        };
-        if batch.head.mode == Mode::Stepwise {
-            texts.extend(record(batch.staying()));
-        }
-        texts.extend(batch.head.cleanup.iter().cloned());
-        texts.push(RELEASE_LOCKS.to_owned());
-        let mut recovered = self.put_in_order(&texts);
-        if recovered.left == Some(Left::Ended) && recovered.lost.is_none() {
-            self.record_committed(&record(batch.completed), &mut recovered);
-        }
-        recovered
-    }
-
-    /// Records the failure of an atomic batch whose transaction a statement has ended. Our row tells how: it is there
-    /// if the transaction was committed, and so is all that ran after it, since none was open at the failure.
-    fn record_committed(&mut self, record: &[String], recovered: &mut Recovered) {
-        let mut changed = 0;
-        if record.is_empty() {
-            return;
-        }
-        let outcome = self.session.exchange(&record.join(BETWEEN), &mut |answer| {
-            if let Answer::End(answer) = answer {
-                changed = answer.changed;
-            }
-        });
-        match outcome.map_err(|error| from_driver(&error, "", 0..0)) {
-            Ok(()) if changed == 1 => recovered.left = Some(Left::Committed),
-            Err(error) if is_lost(&error) => recovered.lost = Some(error),
-            _ => {}
-        }
-    }
-
-    /// Runs `texts`, each whether or not the one before it failed.
-    fn put_in_order(&mut self, texts: &[String]) -> Recovered {
-        let mut texts = texts.to_vec();
-        let mut recovered = Recovered::default();
-        let mut from = 0;
-        while from < texts.len() {
-            let mut done = from;
-            let outcome = self.session.exchange(&texts[from..].join(BETWEEN), &mut |answer| {
-                let Answer::End(answer) = answer else { return };
-                if texts.get(done).is_some_and(|text| text == "ROLLBACK") && answer.warnings > 0 {
-                    recovered.left = Some(Left::WithoutTransactions);
-                }
-                done += 1;
-            });
-            let Err(error) = outcome else { return recovered };
-            let error = from_driver(&error, "", 0..0);
-            if is_lost(&error) {
-                // The server rolls back by itself when it sees that the session is gone.
-                recovered.lost = Some(error);
-                return recovered;
-            }
-            from = done + 1;
-            match (texts.get(done).map(String::as_str), error.native) {
-                (Some(RELEASE_SAVEPOINT), Some(NO_SUCH_SAVEPOINT)) => {
-                    recovered.left = Some(Left::Ended);
-                    texts.insert(from, TELL_TRANSACTION.to_owned());
-                }
-                (Some(TELL_TRANSACTION), _) => recovered.left = Some(Left::EndedAndBegun),
-                _ => {}
-            }
-        }
-        recovered
     }
 
     /// Reports the batch that was pushed last as failed before all of it was sent. Those before it are sent.
@@ -812,47 +608,6 @@ impl Run<'_> {
         }
         lost.map_or(Ok(()), Err)
     }
-}
-
-/// Returns whether a batch whose opening failed has changed nothing that `cleanup` would put back: its only text is
-/// the one that failed, or all of them are in a transaction.
-fn leaves_nothing(head: &Head) -> bool {
-    match head.mode {
-        Mode::Atomic => head.cleanup.is_empty(),
-        _ => head.opening.len() == 1,
-    }
-}
-
-/// Why something of an atomic batch is in the database all the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Left {
-    /// Tables without transactions were changed.
-    WithoutTransactions,
-    /// A statement ended the transaction, one way or the other.
-    Ended,
-    /// A statement ended the transaction and began another one, which was rolled back.
-    EndedAndBegun,
-    /// A statement committed the transaction. All that is complete stays.
-    Committed,
-}
-
-impl Left {
-    fn describe(self) -> &'static str {
-        match self {
-            Left::WithoutTransactions => "tables without transactions were changed and cannot be rolled back",
-            Left::Ended | Left::EndedAndBegun => "a statement had ended the transaction before the failure",
-            Left::Committed => "a statement had ended the transaction before the failure and committed it",
-        }
-    }
-}
-
-/// What putting the session in order has shown.
-#[derive(Default)]
-struct Recovered {
-    /// Why something of an atomic batch is in the database all the same.
-    left: Option<Left>,
-    /// The error that lost the session.
-    lost: Option<Error>,
 }
 
 /// Whether the text that commits a batch was sent.

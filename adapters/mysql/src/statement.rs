@@ -158,6 +158,17 @@ pub(crate) fn effect(statement: &str) -> Effect {
     }
 }
 
+/// Returns whether `statement` writes rows that it holds itself, so that its work is bounded by its length.
+pub(crate) fn writes_rows(statement: &str) -> bool {
+    let words = first_words(statement);
+    let names = statement.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let from_where = |word: &&str| {
+        ["VALUES", "SELECT", "SET", "TABLE", "WITH"].iter().any(|other| word.eq_ignore_ascii_case(other))
+    };
+    matches!(words[0].as_str(), "INSERT" | "REPLACE")
+        && names.into_iter().find(from_where).is_some_and(|word| word.eq_ignore_ascii_case("VALUES"))
+}
+
 /// Returns whether `statement` is about a transaction of several servers.
 pub(crate) fn is_distributed(statement: &str) -> bool {
     let words = first_words(statement);
@@ -299,6 +310,27 @@ mod tests {
             ("SET NAMES utf8", Effect::None),
         ] {
             assert_eq!(effect(statement), expected, "{statement}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_written_out_are_told_from_others() {
+        for statement in [
+            "INSERT INTO t VALUES (1), (2)",
+            "insert ignore into `t` (`a`, b) values (1, 'SELECT')",
+            "/* why */ REPLACE t VALUES (1)",
+        ] {
+            assert!(writes_rows(statement), "{statement}");
+        }
+        for statement in [
+            "INSERT INTO t SELECT * FROM u",
+            "INSERT INTO t (value) SELECT 1",
+            "REPLACE INTO t TABLE u",
+            "INSERT INTO t WITH u AS (SELECT 1) SELECT * FROM u",
+            "UPDATE t SET a = VALUES(a)",
+            "DELETE FROM t",
+        ] {
+            assert!(!writes_rows(statement), "{statement}");
         }
     }
 
