@@ -105,6 +105,16 @@ pub trait Networked: Database {
 
     /// Returns the url with another address in it.
     fn url_at(&self, address: SocketAddr) -> String;
+
+    /// Returns the same without TLS, which the adapters would try first; the one of MySQL opens a second connection when
+    /// the server does without.
+    fn plain_url_at(&self, address: SocketAddr) -> String {
+        let parameter = match self.protocol() {
+            Protocol::MySql => "ssl-mode=DISABLED",
+            _ => "sslmode=disable",
+        };
+        format!("{}?{parameter}", self.url_at(address))
+    }
 }
 
 /// Returns a text in the form that a part of a url must have.

@@ -20,6 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::observed::peak_memory;
 use crate::outcome::{Outcome, Places};
 use crate::record::{self, Record};
 
@@ -326,13 +327,6 @@ impl Running {
         // The process is ours and not waited for yet, so the pid is no one else's, even if it has ended.
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("cannot send {signal}: {error}"));
     }
-}
-
-/// Returns the most memory that a process has held at once so far, in KiB, or 0 if it has ended.
-pub fn peak_memory(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 impl Drop for Running {

@@ -167,14 +167,9 @@ impl Proxy {
         database.url_at(self.address)
     }
 
-    /// Returns the same without TLS: the proxy reads plain text only. The adapters would try TLS first, and the one of
-    /// MySQL opens a second connection when the server does without.
+    /// Returns the same without TLS: the proxy reads plain text only.
     pub fn plain_url(&self, database: &dyn Networked) -> String {
-        let parameter = match database.protocol() {
-            Protocol::MySql => "ssl-mode=DISABLED",
-            _ => "sslmode=disable",
-        };
-        format!("{}?{parameter}", self.url(database))
+        database.plain_url_at(self.address)
     }
 
     /// Makes every round trip last this long, and the opening of a connection one such trip longer.

@@ -78,6 +78,8 @@ pub struct Programs {
     pub mysqldump: PathBuf,
     /// SQLite's client.
     pub sqlite3: PathBuf,
+    /// What counts calls of the kernel.
+    pub strace: PathBuf,
 }
 
 /// Returns the servers of this run.

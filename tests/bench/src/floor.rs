@@ -38,8 +38,16 @@ trait Wire {
     fn send(&mut self, message: &str) -> Result<()>;
 }
 
-/// Applies what is pending in a folder.
-pub(crate) fn run(folder: &Path, url: &str, sending: Sending) -> Result<()> {
+/// Applies what is pending in a folder, to one database after the other.
+pub(crate) fn run(folder: &Path, sending: Sending, urls: &[String]) -> Result<()> {
+    let scripts = read(folder)?;
+    urls.iter().try_for_each(|url| up(&scripts, sending, url))
+}
+
+/// A migration: its id, its checksum and its text.
+type Script = (String, String, String);
+
+fn read(folder: &Path) -> Result<Vec<Script>> {
     let mut files: Vec<_> =
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.sort();
@@ -50,6 +58,10 @@ pub(crate) fn run(folder: &Path, url: &str, sending: Sending) -> Result<()> {
         let id = file.file_stem().context("a name")?.to_string_lossy().into_owned();
         scripts.push((id, digest, text));
     }
+    Ok(scripts)
+}
+
+fn up(scripts: &[Script], sending: Sending, url: &str) -> Result<()> {
     let mut wire = open(url)?;
     let applied = match wire.history()? {
         Some(count) => count,

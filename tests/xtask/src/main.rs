@@ -30,8 +30,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [FILTER…]   build everything, start the servers, run the tests whose names hold a FILTER (default: all)
   soak [OPTION…]   build everything, start the servers, kill runners at random moments: --long, --seed N, --kills N,
                    --engine NAME…
-  bench [--write]  build for release, start the servers, time `up` against a program that sends exactly what the work
-                   needs; --write puts the tables into docs/performance.md
+  bench [WORD…]    build for release, start the servers, time `up` against a program that sends exactly what the work
+                   needs, and against the tools that --install-peers gets; WORDs choose what is timed, --write puts
+                   the tables into docs/performance.md
   fuzz [OPTION…] [TARGET…]
                    build the fuzz targets and run them, or replay what one of them found: see `fuzz --help`
   servers          start the servers, say where they are, stop them at Ctrl-C

@@ -21,7 +21,7 @@ pub(crate) struct Program {
 }
 
 /// What the servers and the tests call.
-pub(crate) const TESTING: [Program; 10] = [
+pub(crate) const TESTING: [Program; 11] = [
     Program { name: "initdb", package: "postgresql" },
     Program { name: "postgres", package: "postgresql" },
     Program { name: "psql", package: "postgresql-client" },
@@ -32,6 +32,7 @@ pub(crate) const TESTING: [Program; 10] = [
     Program { name: "pgbouncer", package: "pgbouncer" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "sqlite3", package: "sqlite3" },
+    Program { name: "strace", package: "strace" },
 ];
 
 /// What the build of the fuzz targets calls.

@@ -11,28 +11,28 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::servers::Servers;
+use crate::servers::{Durability, Servers};
 use crate::signals::Interrupts;
 use crate::unpacked::MySql;
 use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secrets, succeed};
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
 pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
-    with_servers(WORKSPACE, test_commands(filters))
+    with_servers(WORKSPACE, Durability::Waived, test_commands(filters))
 }
 
 /// Soaks the engines that the options name, or all of them, and returns the exit code of the program that does.
 pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
     let mut soak = Command::new(built_directory()?.join("whimbrel-soak"));
     soak.args(options);
-    with_servers(WORKSPACE, vec![soak])
+    with_servers(WORKSPACE, Durability::Waived, vec![soak])
 }
 
 /// Times the program, as it is released, against the floor, and returns the exit code of the program that does.
 pub(crate) fn bench(options: &[&str]) -> Result<ExitCode> {
     let mut bench = Command::new(built_directory()?.with_file_name("release").join("whimbrel-bench"));
     bench.args(options);
-    with_servers(RELEASED, vec![bench])
+    with_servers(RELEASED, Durability::Kept, vec![bench])
 }
 
 /// The whole workspace and not only its default members: the tests are built with the same set of features right after,
@@ -51,7 +51,7 @@ const RELEASED: &[&str] = &[
 ];
 
 /// Builds what is needed, starts the servers, and runs the commands until one of them fails.
-fn with_servers(build: &[&str], commands: Vec<Command>) -> Result<ExitCode> {
+fn with_servers(build: &[&str], durability: Durability, commands: Vec<Command>) -> Result<ExitCode> {
     packages::install_missing(&packages::TESTING)?;
     // The build leaves the network alone, mostly.
     let mysql = thread::spawn(MySql::get);
@@ -60,7 +60,7 @@ fn with_servers(build: &[&str], commands: Vec<Command>) -> Result<ExitCode> {
     let mysql = mysql.join().map_err(|_| anyhow!("fetching MySQL panicked"))??;
 
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start(&mysql)?;
+    let servers = Servers::start(&mysql, durability)?;
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     let mut code = ExitCode::SUCCESS;
     for mut command in commands {
@@ -84,7 +84,7 @@ pub(crate) fn serve() -> Result<ExitCode> {
     packages::install_missing(&packages::TESTING)?;
     let mysql = MySql::get()?;
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start(&mysql)?;
+    let servers = Servers::start(&mysql, Durability::Waived)?;
     for url in servers.urls() {
         println!("{url}");
     }

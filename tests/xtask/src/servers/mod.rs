@@ -4,7 +4,7 @@
 //! temporary one, asks for a password and offers TLS. What a test must know to connect stands in a JSON file.
 //!
 //! The servers refuse to run as root, so root starts them as the user `postgres`. Their data is thrown away at
-//! the end and is therefore never synced to the disk.
+//! the end, so tests need not wait until it is on the disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,9 +54,19 @@ pub(crate) struct Servers {
     directory: TempDir,
 }
 
+/// Whether a commit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// As anybody's server does: what is timed is what users wait for.
+    Kept,
+    /// It does not, which makes tests several times as fast.
+    Waived,
+}
+
 /// What all servers of a run share.
 #[derive(Debug)]
 struct Ground {
+    durability: Durability,
     account: Account,
     directory: PathBuf,
     certificates: Certificates,
@@ -64,12 +74,12 @@ struct Ground {
 
 impl Servers {
     /// Starts all servers and waits until they answer.
-    pub(crate) fn start(unpacked: &unpacked::MySql) -> Result<Self> {
+    pub(crate) fn start(unpacked: &unpacked::MySql, durability: Durability) -> Result<Self> {
         let account = Account::for_servers()?;
         let directory = tempfile::Builder::new().prefix("whimbrel-servers-").tempdir()?;
         account.own(directory.path())?;
         let certificates = Certificates::make(&account, directory.path())?;
-        let ground = Ground { account, directory: directory.path().to_owned(), certificates };
+        let ground = Ground { durability, account, directory: directory.path().to_owned(), certificates };
 
         // All prepare their data directories at the same time, which is most of the wait; and MySQL, which is ready for it
         // first, starts meanwhile.
@@ -166,5 +176,6 @@ fn programs(unpacked: &unpacked::MySql) -> Result<Value> {
         "mysql": unpacked.program("mysql"),
         "mysqldump": unpacked.program("mysqldump"),
         "sqlite3": path_of("sqlite3")?,
+        "strace": path_of("strace")?,
     }))
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::certificates::Certificates;
 use super::process::{Process, Recipe, Starting};
-use super::{Ground, HOST, OWNER, PASSWORD, TLS_ONLY};
+use super::{Durability, Ground, HOST, OWNER, PASSWORD, TLS_ONLY};
 use crate::{packages, unpacked};
 
 /// A running server.
@@ -119,9 +119,10 @@ impl Product<'_> {
             ("max-allowed-packet", "16M".to_owned()),
             // What a client refuses is not to be refused by the server before.
             ("local-infile", "ON".to_owned()),
-            ("innodb-flush-log-at-trx-commit", "0".to_owned()),
-            ("innodb-doublewrite", "0".to_owned()),
         ];
+        let waived =
+            ["innodb-flush-log-at-trx-commit", "innodb-doublewrite"].map(|name| (name, "0".to_owned()));
+        let waived = waived.into_iter().filter(|_| ground.durability == Durability::Waived);
         let mut command = match self {
             Self::MariaDb => ground.account.command("mariadbd", &ground.directory)?,
             Self::MySql(unpacked) => {
@@ -129,7 +130,7 @@ impl Product<'_> {
             }
         };
         command.args(["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]);
-        command.args(options.map(|(name, value)| format!("--{name}={value}")));
+        command.args(options.into_iter().chain(waived).map(|(name, value)| format!("--{name}={value}")));
         if let Self::MySql(unpacked) = self {
             command.args(unpacked.places()).args(["--mysqlx=OFF", "--secure-file-priv=NULL"]);
             // A container may have few of the kernel's slots for it left, and the server ends where there is none.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::certificates::succeed_quietly;
 use super::process::{Process, Recipe};
-use super::{Ground, HOST, OWNER, PASSWORD, TLS_ONLY};
+use super::{Durability, Ground, HOST, OWNER, PASSWORD, TLS_ONLY};
 use crate::packages;
 
 /// Who may connect and how. The first line that fits decides.
@@ -90,11 +90,10 @@ fn server(ground: &Ground, port: u16) -> Result<Command> {
         ("ssl_key_file", ground.certificates.key.display().to_string()),
         // Many tests at once, some of them with ten runners, each pooler with its own connections.
         ("max_connections", "300".to_owned()),
-        ("fsync", "off".to_owned()),
-        ("synchronous_commit", "off".to_owned()),
-        ("full_page_writes", "off".to_owned()),
     ];
-    for (name, value) in settings {
+    let waived = ["fsync", "synchronous_commit", "full_page_writes"].map(|name| (name, "off".to_owned()));
+    let waived = waived.into_iter().filter(|_| ground.durability == Durability::Waived);
+    for (name, value) in settings.into_iter().chain(waived) {
         command.args(["-c", &format!("{name}={value}")]);
     }
     Ok(command)
