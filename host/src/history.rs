@@ -17,6 +17,7 @@ use whimbrel_adapter_api::{
 };
 
 use crate::error::{Name, Problem, Result};
+use crate::splitter::Rules;
 
 pub use traces::{Trace, Verdict};
 
@@ -301,6 +302,8 @@ pub struct Session<'a> {
     pub connection: &'a mut dyn Connection,
     /// Its language.
     pub dialect: Box<dyn Dialect>,
+    /// How scripts are read in it.
+    pub rules: Rules,
     /// What its first turn told.
     pub facts: Facts,
     /// The history table, with its schema.
@@ -359,7 +362,9 @@ impl<'a> Session<'a> {
         let dialect = connection.dialect(&facts).map_err(|error| unreadable(table, &error))?;
         let facts = dialect.facts();
         let table = home(table, &facts, is_there)?;
-        Ok((Session { connection, dialect, facts, table }, history))
+        let rules = Rules::new(&dialect.lexer())
+            .map_err(|error| Problem::new(Name::AdapterMisbehaved, error.to_string()))?;
+        Ok((Session { connection, dialect, rules, facts, table }, history))
     }
 
     /// Reads the history again.

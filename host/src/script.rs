@@ -12,7 +12,7 @@ pub mod history_table;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use whimbrel_adapter_api::{Capability, Class, Lexer, Marking, Mode, Piece};
+use whimbrel_adapter_api::{Capability, Class, Marking, Mode, Piece};
 
 use self::checksums::Digests;
 use crate::error::{Name, Place, Problem};
@@ -111,15 +111,15 @@ impl Outline {
     /// What cannot be read or split, with its place.
     pub fn scan(
         script: &Script,
-        lexer: &Lexer,
+        rules: &Rules,
         tables_without_transactions: &[String],
     ) -> Result<Self, Problem> {
         let reader = script.open().map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
-        let mut splitter = Splitter::new(&rules(lexer)?, reader);
+        let mut splitter = Splitter::new(rules, reader);
         let mut outline = Outline::default();
         while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
             if let Item::Statement(statement) = item {
-                outline.add(&statement, script, lexer, tables_without_transactions);
+                outline.add(&statement, script, rules, tables_without_transactions);
             }
         }
         outline.bytes = splitter.offset();
@@ -130,7 +130,7 @@ impl Outline {
         &mut self,
         statement: &Statement<'_>,
         script: &Script,
-        lexer: &Lexer,
+        rules: &Rules,
         tables_without_transactions: &[String],
     ) {
         self.statements += 1;
@@ -144,7 +144,7 @@ impl Outline {
                 column: statement.location.column,
                 // Only these are run from here; of the others messages need no more than the first line.
                 text: if sets_scene(statement.class) { statement.text } else { first_line }.to_owned(),
-                options: options(statement, lexer),
+                options: options(statement, rules),
             });
         }
         if self.without_rollback.is_none() && !tables_without_transactions.is_empty() {
@@ -272,12 +272,12 @@ fn is_name(word: Word<'_>, table: &str) -> bool {
 }
 
 /// Returns what a statement says beyond beginning or ending a transaction.
-fn options(statement: &Statement<'_>, lexer: &Lexer) -> String {
+fn options(statement: &Statement<'_>, rules: &Rules) -> String {
     if !controls_transaction(statement.class) {
         return String::new();
     }
-    let is_plain = |word: &str| lexer.plain_control.contains(&word.to_ascii_uppercase());
-    let options: Vec<_> = statement.words().map(|word| word.text).filter(|word| !is_plain(word)).collect();
+    let says = |word: &&str| !rules.is_plain_control(word);
+    let options: Vec<_> = statement.words().map(|word| word.text).filter(says).collect();
     options.join(" ")
 }
 
@@ -487,11 +487,8 @@ type Choose = Box<dyn FnMut(&Statement<'_>) -> Take>;
 
 impl Pieces {
     /// Returns the pieces of the script that `reader` gives.
-    ///
-    /// # Errors
-    ///
-    /// An adapter whose rules cannot be understood.
-    pub fn new(reader: Box<dyn Read + Send>, lexer: &Lexer, treatment: &Treatment) -> Result<Self, Problem> {
+    #[must_use]
+    pub fn new(reader: Box<dyn Read + Send>, rules: &Rules, treatment: &Treatment) -> Self {
         let treatment = treatment.clone();
         let mut already_done = treatment.already_done;
         let take = move |statement: &Statement<'_>| {
@@ -504,7 +501,7 @@ impl Pieces {
             }
             Take::Keep(treatment.marking(statement.index, statement.class))
         };
-        Ok(Pieces(splitter::Pieces::new(&rules(lexer)?, reader, Box::new(take))))
+        Pieces(splitter::Pieces::new(rules, reader, Box::new(take)))
     }
 
     /// Returns the next piece, or `None` after the last one.
@@ -522,8 +519,8 @@ impl Pieces {
 
 /// Returns the place of byte `byte` of statement `index` of a script, with the text of its line.
 #[must_use]
-pub fn locate(script: &Script, lexer: &Lexer, index: u64, byte: u64) -> Option<Place> {
-    let located = statement(script, lexer, index)?;
+pub fn locate(script: &Script, rules: &Rules, index: u64, byte: u64) -> Option<Place> {
+    let located = statement(script, rules, index)?;
     let place = located.place(byte);
     let excerpt = line_at(script, place.line)?;
     Some(Place::position(&script.path, line_in_file(script, place.line), place.column).with_excerpt(excerpt))
@@ -531,9 +528,9 @@ pub fn locate(script: &Script, lexer: &Lexer, index: u64, byte: u64) -> Option<P
 
 /// Returns statement `index` of a script.
 #[must_use]
-pub fn statement(script: &Script, lexer: &Lexer, index: u64) -> Option<Located> {
+pub fn statement(script: &Script, rules: &Rules, index: u64) -> Option<Located> {
     let reader = script.open().ok()?;
-    splitter::locate(&rules(lexer).ok()?, reader, index, |_| Take::Keep(Marking::Marked)).ok()?
+    splitter::locate(rules, reader, index, |_| Take::Keep(Marking::Marked)).ok()?
 }
 
 /// How much of a line is shown.
@@ -556,10 +553,6 @@ fn line_at(script: &Script, line: u64) -> Option<String> {
 /// A script taken from a header does not begin on the first line of its file.
 fn line_in_file(script: &Script, line: u64) -> u64 {
     script.first_line + line - 1
-}
-
-fn rules(lexer: &Lexer) -> Result<Rules, Problem> {
-    Rules::new(lexer).map_err(|error| Problem::new(Name::AdapterMisbehaved, error.to_string()))
 }
 
 fn not_split(error: &SplitError, script: &Script) -> Problem {

@@ -161,13 +161,12 @@ fn left_behind(failure: &Failure, job: &Job, session: &mut Session<'_>) -> Vec<T
     if failure.state != State::Committed || failure.error.session == SessionState::Lost {
         return Vec::new();
     }
-    let lexer = session.dialect.lexer();
-    let statement = script::statement(&job.script, &lexer, job.treatment.index_in_file(index));
+    let statement = script::statement(&job.script, &session.rules, job.treatment.index_in_file(index));
     // What could run in a transaction leaves nothing when it fails.
     let Some(statement) = statement.filter(|statement| statement.class == Class::NoTransaction) else {
         return Vec::new();
     };
-    let outline = Outline::scan(&job.script, &lexer, &[]);
+    let outline = Outline::scan(&job.script, &session.rules, &[]);
     let settings = outline.map(|outline| job.treatment.settings(index, &outline)).unwrap_or_default();
     let traces = session.traces(&statement.text, &settings, None).ok().flatten().unwrap_or_default();
     traces.into_iter().filter(|trace| trace.removal.is_some()).collect()
@@ -227,7 +226,7 @@ fn locate(problem: Problem, failure: &Failure, job: &Job, session: &Session<'_>)
     };
     let index = job.treatment.index_in_file(index);
     let byte = failure.error.position.unwrap_or(0);
-    match script::locate(script, &session.dialect.lexer(), index, byte) {
+    match script::locate(script, &session.rules, index, byte) {
         Some(place) => problem.at(place),
         None => problem.at(Place::file(&script.path)),
     }

@@ -41,15 +41,14 @@ fn job(step: &Step, session: &mut Session<'_>, options: &Options) -> Result<Job>
         StepScript::Stored(position) => stored(&step.id, session.read_down_script(*position)?),
     };
     let (outline, mut treatment) = treatment(&script, transaction, session, options)?;
-    let lexer = session.dialect.lexer();
     if treatment.mode == Mode::Stepwise {
-        script::history_table::check(&script, &lexer, &session.table)?;
+        script::history_table::check(&script, &session.rules, &session.table)?;
     }
     let checksums = Checksums::of(&outline, &treatment);
     if let Some(resumed) = &step.resumes {
         let whole = resume::Whole {
             script: &script,
-            lexer: &lexer,
+            rules: &session.rules.clone(),
             outline: &outline,
             checksums: &checksums,
             treatment,
@@ -113,8 +112,7 @@ fn treatment(
     session: &Session<'_>,
     options: &Options,
 ) -> Result<(Outline, Treatment)> {
-    let outline =
-        Outline::scan(script, &session.dialect.lexer(), &session.facts.tables_without_transactions)?;
+    let outline = Outline::scan(script, &session.rules, &session.facts.tables_without_transactions)?;
     let circumstances = Circumstances { capabilities: &options.adapter.capabilities, transaction };
     match Treatment::of(&outline, script, &circumstances) {
         Ok(treatment) => Ok((outline, treatment)),

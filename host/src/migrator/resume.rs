@@ -5,7 +5,7 @@
 //!
 //! Decides nothing by itself that could run a statement twice or leave one out; what cannot be known is the user's to say.
 
-use whimbrel_adapter_api::{Lexer, Marking};
+use whimbrel_adapter_api::Marking;
 
 use super::failure;
 use crate::error::{Name, Place, Problem, Result};
@@ -14,11 +14,12 @@ use crate::plan::{self, NextStatement, Resumed, Step};
 use crate::script::checksums::{Checksums, Comparison};
 use crate::script::{self, Outline, Special, Treatment};
 use crate::source::Script;
+use crate::splitter::Rules;
 
 /// A script as it would run from its start.
 pub(super) struct Whole<'a> {
     pub(super) script: &'a Script,
-    pub(super) lexer: &'a Lexer,
+    pub(super) rules: &'a Rules,
     pub(super) outline: &'a Outline,
     pub(super) checksums: &'a Checksums,
     pub(super) treatment: Treatment,
@@ -109,10 +110,10 @@ impl Halt<'_> {
 
     /// Looks what is in the database of the statement at which the attempt ended.
     fn look(&self, then: Then, session: &mut Session<'_>) -> Result<Found> {
-        let (done, Whole { script, lexer, treatment, .. }) = (self.resumed.statements_done, self.whole);
+        let (done, Whole { script, rules, treatment, .. }) = (self.resumed.statements_done, self.whole);
         let nothing = Found::NotDone { removals: Vec::new() };
         let index = treatment.index_in_file(done);
-        let statement = script::statement(script, lexer, index).filter(|_| done < treatment.statements);
+        let statement = script::statement(script, rules, index).filter(|_| done < treatment.statements);
         let Some(statement) = statement else { return Ok(nothing) };
         if then == Then::Unchanged(Marking::Joined) {
             return self.look_at_joined(&statement.text, session).map(|()| nothing);
@@ -232,8 +233,8 @@ impl Halt<'_> {
     }
 
     fn place(&self, index: u64) -> Place {
-        let Whole { script, lexer, treatment, .. } = self.whole;
-        let place = script::locate(script, lexer, treatment.index_in_file(index), 0);
+        let Whole { script, rules, treatment, .. } = self.whole;
+        let place = script::locate(script, rules, treatment.index_in_file(index), 0);
         place.unwrap_or_else(|| Place::file(&script.path))
     }
 }

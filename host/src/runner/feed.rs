@@ -9,19 +9,20 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use whimbrel_adapter_api::{
-    Done, Error, ErrorKind, Events, Failure, Head, Lexer, Next, Notice, Phase, Piece, State, Stop, Work,
+    Done, Error, ErrorKind, Events, Failure, Head, Next, Notice, Phase, Piece, State, Stop, Work,
 };
 
 use super::{Cancellation, Ending, Grouping, Job, Observer, Outcome, Scripts, is_fence_taken};
 use crate::error::Problem;
 use crate::history::Session;
 use crate::script::{self, Pieces, Treatment};
+use crate::splitter::Rules;
 
 /// Everything that one run hands out.
 pub(super) struct Feed<'a> {
     pub(super) jobs: &'a [Job],
     pub(super) heads: VecDeque<Head>,
-    pub(super) lexer: Lexer,
+    pub(super) rules: Rules,
     pub(super) scripts: &'a dyn Scripts,
     pub(super) cancellation: &'a Cancellation,
     pub(super) grouping: Grouping,
@@ -43,9 +44,7 @@ pub(super) fn run_one(
     script: Option<(&Treatment, Box<dyn Read + Send>)>,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
-    let lexer = session.dialect.lexer();
-    let script = script.map(|(treatment, reader)| Pieces::new(reader, &lexer, treatment)).transpose();
-    let script = script.map_err(|problem| not_sent(&problem))?;
+    let script = script.map(|(treatment, reader)| Pieces::new(reader, &session.rules, treatment));
     let mut single = Single { head: Some(head), script };
     let mut verdict = Verdict(None);
     let answer = session.connection.run(&mut single, &mut verdict);
@@ -218,11 +217,10 @@ impl Work for Puller<'_, '_> {
         };
         let at = heard.handed_out;
         let job = &self.feed.jobs[at];
-        let reader = self.feed.scripts.open(job).map_err(|error| script::unreadable(&error));
-        match reader.and_then(|reader| Pieces::new(reader, &self.feed.lexer, &job.treatment)) {
-            Ok(pieces) => self.script = Some(pieces),
-            Err(problem) => {
-                heard.unreadable = Some((at, problem));
+        match self.feed.scripts.open(job) {
+            Ok(reader) => self.script = Some(Pieces::new(reader, &self.feed.rules, &job.treatment)),
+            Err(error) => {
+                heard.unreadable = Some((at, script::unreadable(&error)));
                 return Ok(Next::End);
             }
         }

@@ -158,7 +158,7 @@ fn of(
 /// Returns whether statements commit by themselves there. One that a procedure hides ends the transaction of an atomic
 /// batch, and our row stays: a failure after it must be recorded.
 fn has_implicit_commits(session: &Session<'_>) -> bool {
-    session.dialect.lexer().patterns.iter().any(|pattern| pattern.class == Class::ImplicitCommit)
+    session.rules.have(Class::ImplicitCommit)
 }
 
 /// Returns the head of a batch that only adds rows, and settles the row of a runner that is gone: baseline and repair.

@@ -153,9 +153,14 @@ pub fn run(
     cancellation: &Cancellation,
 ) -> Result<Outcome> {
     let heads = head::all(jobs, history.last_position() + 1, session, settings)?;
-    let lexer = session.dialect.lexer();
-    let feed =
-        feed::Feed { jobs, heads: heads.into(), lexer, scripts, cancellation, grouping: settings.grouping };
+    let feed = feed::Feed {
+        jobs,
+        heads: heads.into(),
+        rules: session.rules.clone(),
+        scripts,
+        cancellation,
+        grouping: settings.grouping,
+    };
     Ok(feed.run(session, observer))
 }
 
@@ -243,7 +248,7 @@ fn cannot_create(failure: &Failure, own: Option<(&Script, &Treatment)>, session:
         Phase::Statement(index) => {
             let byte = failure.error.position.unwrap_or(0);
             let index = treatment.index_in_file(index);
-            script::locate(script, &session.dialect.lexer(), index, byte)
+            script::locate(script, &session.rules, index, byte)
         }
         _ => None,
     };

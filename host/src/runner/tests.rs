@@ -10,6 +10,7 @@ use whimbrel_adapter_api::{
 use super::*;
 use crate::plan::{Direction, Step, StepScript};
 use crate::source::{Content, Id, Script, Transaction};
+use crate::splitter::Rules;
 
 /// A connection whose `run` is a function, and that writes down what it is handed.
 struct Recording<F> {
@@ -186,9 +187,11 @@ fn run_observed(
 }
 
 fn session(connection: &mut dyn Connection) -> Session<'_> {
+    let dialect = Words { implicit: Class::NoTransaction };
     Session {
         connection,
-        dialect: Box::new(Words { implicit: Class::NoTransaction }),
+        rules: Rules::new(&dialect.lexer()).expect("its patterns are sound"),
+        dialect: Box::new(dialect),
         facts: Facts::default(),
         table: TableName::new("history"),
     }

@@ -6,12 +6,12 @@
 //! Reads the script a second time, and only one that runs step by step: in a transaction our own row would miss, and
 //! everything would be rolled back.
 
-use whimbrel_adapter_api::{Lexer, TableName};
+use whimbrel_adapter_api::TableName;
 
-use super::{is_name, line_at, line_in_file, not_split, rules, unreadable};
+use super::{is_name, line_at, line_in_file, not_split, unreadable};
 use crate::error::{Name, Place, Problem};
 use crate::source::Script;
-use crate::splitter::{Item, Splitter, Statement};
+use crate::splitter::{Item, Rules, Splitter, Statement};
 
 /// How many words of a statement are looked at. What changes a table names it early; rows of data are long.
 const REACH: usize = 200;
@@ -21,9 +21,9 @@ const REACH: usize = 200;
 /// # Errors
 ///
 /// The first one that does.
-pub fn check(script: &Script, lexer: &Lexer, table: &TableName) -> Result<(), Problem> {
+pub fn check(script: &Script, rules: &Rules, table: &TableName) -> Result<(), Problem> {
     let reader = script.open().map_err(|error| unreadable(&error).at(Place::file(&script.path)))?;
-    let mut splitter = Splitter::new(&rules(lexer)?, reader);
+    let mut splitter = Splitter::new(rules, reader);
     while let Some(item) = splitter.next_item().map_err(|error| not_split(&error, script))? {
         if let Item::Statement(statement) = item
             && names(&statement, &table.name)

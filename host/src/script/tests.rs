@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use whimbrel_adapter_api::Feature;
+use whimbrel_adapter_api::{Feature, Lexer};
 
 use super::*;
 use crate::source::Content;
@@ -29,11 +29,11 @@ const PATTERNS: &[(&str, Class)] = &[
 
 const ALL: &[Capability] = &[Capability::Transactions, Capability::TransactionalDdl];
 
-fn lexer() -> Lexer {
+fn rules() -> Rules {
     let mut lexer = Lexer::new(&[Feature::BackslashCommands], PATTERNS);
     let more = ["SET", "SESSION", "AUTOCOMMIT", "0", "1", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"];
     lexer.plain_control.extend(more.map(str::to_owned));
-    lexer
+    Rules::new(&lexer).expect("the patterns are sound")
 }
 
 fn script(text: &str) -> Script {
@@ -45,7 +45,7 @@ fn script(text: &str) -> Script {
 }
 
 fn outline(text: &str) -> Outline {
-    Outline::scan(&script(text), &lexer(), &["log".to_owned()]).expect("a script")
+    Outline::scan(&script(text), &rules(), &["log".to_owned()]).expect("a script")
 }
 
 fn treat(text: &str, transaction: Transaction) -> Result<Treatment, Vec<Name>> {
@@ -87,7 +87,7 @@ fn what_is_refused_is_shown_with_its_whole_line() {
     let capabilities = ALL.iter().copied().collect();
     let circumstances = Circumstances { capabilities: &capabilities, transaction: Transaction::Whole };
     let script = script("INSERT 1; COMMIT;\nINSERT 2;");
-    let outline = Outline::scan(&script, &lexer(), &[]).expect("a script");
+    let outline = Outline::scan(&script, &rules(), &[]).expect("a script");
     let problems = Treatment::of(&outline, &script, &circumstances).expect_err("a COMMIT in the middle");
     let place = &problems[0].places[0];
     assert_eq!(
@@ -279,7 +279,7 @@ fn a_number_among_the_sent_statements_leads_back_to_the_file() {
 
 #[test]
 fn a_place_is_found_again_with_its_line() {
-    let place = locate(&script("INSERT 1;\n\tINSERT x;"), &lexer(), 1, 7).expect("a place");
+    let place = locate(&script("INSERT 1;\n\tINSERT x;"), &rules(), 1, 7).expect("a place");
     assert_eq!((place.line, place.column), (Some(2), Some(9)));
     assert_eq!(place.excerpt.as_deref(), Some("\tINSERT x;"));
 }
@@ -287,12 +287,12 @@ fn a_place_is_found_again_with_its_line() {
 #[test]
 fn a_script_from_a_header_keeps_the_lines_of_its_file() {
     let script = Script { first_line: 3, ..script("INSERT x;") };
-    assert_eq!(locate(&script, &lexer(), 0, 0).and_then(|place| place.line), Some(3));
+    assert_eq!(locate(&script, &rules(), 0, 0).and_then(|place| place.line), Some(3));
 }
 
 #[test]
 fn a_string_that_is_never_closed_is_told_with_its_place() {
-    let problem = Outline::scan(&script("SELECT 1;\nSELECT 'x;"), &lexer(), &[]).expect_err("no end");
+    let problem = Outline::scan(&script("SELECT 1;\nSELECT 'x;"), &rules(), &[]).expect_err("no end");
     assert_eq!(problem.name, Name::Script);
     assert_eq!((problem.places[0].line, problem.places[0].column), (Some(2), Some(8)));
 }

@@ -17,9 +17,10 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use whimbrel_adapter_api::Lexer;
+use whimbrel_adapter_api::{Class, Lexer};
 
 use lexer::Features;
 use patterns::Patterns;
@@ -38,6 +39,7 @@ pub struct Rules(Arc<Compiled>);
 struct Compiled {
     features: Features,
     patterns: Patterns,
+    plain_control: BTreeSet<String>,
 }
 
 impl Rules {
@@ -47,7 +49,19 @@ impl Rules {
     ///
     /// The first pattern that cannot be understood.
     pub fn new(lexer: &Lexer) -> Result<Self, FaultyPattern> {
-        let patterns = Patterns::new(lexer)?;
-        Ok(Rules(Arc::new(Compiled { features: Features::new(lexer), patterns })))
+        let (features, patterns) = (Features::new(lexer), Patterns::new(lexer)?);
+        Ok(Rules(Arc::new(Compiled { features, patterns, plain_control: lexer.plain_control.clone() })))
+    }
+
+    /// Returns whether some statement is of this class.
+    #[must_use]
+    pub fn have(&self, class: Class) -> bool {
+        self.0.patterns.have(class)
+    }
+
+    /// Returns whether a word says nothing about a transaction beyond that it begins or ends.
+    #[must_use]
+    pub fn is_plain_control(&self, word: &str) -> bool {
+        self.0.plain_control.contains(&word.to_ascii_uppercase())
     }
 }

@@ -58,6 +58,11 @@ impl Patterns {
         }
         Ok(Patterns { patterns, by_letter })
     }
+
+    /// Returns whether one of them leads to this class.
+    pub(super) fn have(&self, class: Class) -> bool {
+        self.patterns.iter().any(|pattern| pattern.class == class)
+    }
 }
 
 /// How far one statement has come in the patterns.
