@@ -5,8 +5,11 @@ use std::ops::Deref;
 
 use super::lexer::Input;
 
-/// How much is read at once.
+/// How much is read at once of a long file.
 pub(super) const CHUNK: usize = 256 * 1024;
+
+/// How much is read first, and then twice as much each time: most files are short, and storage must be cleared.
+const FIRST: usize = 8 * 1024;
 
 /// Storage that is kept when a long statement is done.
 const USUAL: usize = 4 * CHUNK;
@@ -18,12 +21,14 @@ pub(super) struct Buffer<R> {
     // Behind `filled` lie bytes of no meaning, so that storage is cleared once and not before each reading.
     storage: Vec<u8>,
     filled: usize,
+    /// How much is read next.
+    step: usize,
     input: Input,
 }
 
 impl<R: Read> Buffer<R> {
     pub(super) fn new(reader: R) -> Self {
-        Buffer { reader, storage: Vec::new(), filled: 0, input: Input::Open }
+        Buffer { reader, storage: Vec::new(), filled: 0, step: FIRST, input: Input::Open }
     }
 
     /// Returns whether the file can have more.
@@ -48,11 +53,9 @@ impl<R: Read> Buffer<R> {
     /// Those of the reader.
     pub(super) fn fill(&mut self, least: usize) -> io::Result<()> {
         let target = self.filled + least;
-        let room = self.filled + least.max(CHUNK);
-        if self.storage.is_empty() {
-            // Cleared by the system as it is used, which a short script hardly does.
-            self.storage = vec![0; room];
-        } else if self.storage.len() < room {
+        let room = self.filled + least.max(self.step);
+        self.step = CHUNK.min(2 * self.step);
+        if self.storage.len() < room {
             self.storage.resize(room, 0);
         }
         while self.filled < target && self.input == Input::Open {
