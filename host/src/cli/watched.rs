@@ -65,7 +65,8 @@ impl Drop for Watched {
         let connection = self.connection.take();
         let (ends, end) = mpsc::channel();
         thread::spawn(move || {
-            drop(connection);
+            // So that the server hears of the end, and logs no broken connection. Whether it does changes nothing any more.
+            let _ = connection.map(|connection| connection.close());
             ends.send(())
         });
         if end.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
