@@ -1,7 +1,8 @@
 //! A proxy that counts, delays, records and breaks.
 //!
 //! Stands between a client and a server on 127.0.0.1. A *turn* begins when the client sends after the server's
-//! answer has reached it: one wait of a full round trip. Turns are counted after the login, over all connections.
+//! answer has reached it: one wait of a full round trip. Turns are counted after the login, over all connections, but for
+//! [`Protocol::Opaque`].
 //!
 //! Reads plain text only: clients that could do without encryption are told that there is none.
 

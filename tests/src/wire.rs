@@ -14,7 +14,8 @@ pub enum Protocol {
     Postgres,
     /// The protocol of MySQL and MariaDB. The proxy hides that the server can encrypt and compress.
     MySql,
-    /// Anything, such as a connection with TLS: forwarded and delayed, but neither counted nor recorded.
+    /// Anything, such as a connection with TLS: forwarded, delayed and not recorded. Every turn is counted, those of the
+    /// login and the goodbye too; over no distance some of them by chance.
     Opaque,
 }
 
@@ -106,7 +107,8 @@ impl Conversation {
         Self {
             protocol,
             logged_in: false,
-            answered: false,
+            // Whoever speaks first has waited for nobody, but for the connection.
+            answered: protocol == Protocol::Opaque,
             requests: 0,
             client,
             server: Framer::new(layout, GLIMPSE),
@@ -129,7 +131,8 @@ impl Conversation {
     /// Takes bytes of the client.
     pub(crate) fn client_sent(&mut self, bytes: &[u8]) -> FromClient {
         if self.protocol == Protocol::Opaque {
-            return FromClient { forward: bytes.to_vec(), ..FromClient::default() };
+            let turn_begins = mem::take(&mut self.answered);
+            return FromClient { forward: bytes.to_vec(), turn_begins, ..FromClient::default() };
         }
         match &mut self.client {
             Client::Startup(seen) => {
