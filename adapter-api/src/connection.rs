@@ -255,6 +255,20 @@ impl RowSet {
         let index = self.columns.iter().position(|name| name == column)?;
         self.rows.first()?.get(index)
     }
+
+    /// Adds the columns of another set to the first row, in place of those of the same name.
+    pub fn add_columns(&mut self, other: &RowSet) {
+        let (Some(row), Some(more)) = (self.rows.first_mut(), other.rows.first()) else { return };
+        for (column, cell) in other.columns.iter().zip(more) {
+            match self.columns.iter().position(|name| name == column) {
+                Some(index) if index < row.len() => row[index] = cell.clone(),
+                _ => {
+                    self.columns.push(column.clone());
+                    row.push(cell.clone());
+                }
+            }
+        }
+    }
 }
 
 impl RowSink for Rows {

@@ -56,6 +56,17 @@ pub enum Text<'a> {
         /// The history table, which may not exist.
         history: &'a TableName,
     },
+    /// One reading statement that gives more columns for the row of [`Text::Facts`]: what matters only where a migration
+    /// is pending, and is dear to find out. They are NULL where it was not asked for.
+    ///
+    /// An adapter need not have it. It is not run where the history table does not exist: there `Facts` tells these too.
+    FactsOfPending {
+        /// The history table, which exists.
+        history: &'a TableName,
+        /// Not to be found out where so many rows of the history, or more, say that a migration is applied: nothing will
+        /// be pending then, as a rule.
+        unless_applied: Option<u64>,
+    },
     /// One reading statement that gives the rows of the history in the order of [`HISTORY_COLUMNS`], by `position`.
     History {
         /// The history table.

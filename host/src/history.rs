@@ -306,6 +306,8 @@ pub struct Session<'a> {
     pub rules: Rules,
     /// What its first turn told.
     pub facts: Facts,
+    /// The row of facts that the first turn told, if it left out what only matters to pending migrations.
+    pub(crate) unknown: Option<RowSet>,
     /// The history table, with its schema.
     pub table: TableName,
 }
@@ -317,54 +319,78 @@ impl<'a> Session<'a> {
     ///
     /// A lost connection, a history that cannot be read, or one that stands in another schema than the current one.
     pub fn open(connection: &'a mut dyn Connection, table: &TableName) -> Result<(Self, History)> {
-        let (session, history) = Session::open_reading(connection, table, |dialect| {
-            Ok((vec![one(dialect, &Text::History { history: table })?], Detail::Whole))
-        })?;
+        let (session, history) = Session::open_reading(connection, table, Wish::Whole)?;
         Ok((session, history.unwrap_or_default()))
     }
 
-    /// The same with no more of the history than tells what is pending, where the adapter can.
+    /// The same with no more of the history than tells which of so many migrations are pending, where the adapter can.
     ///
     /// # Errors
     ///
     /// As [`Session::open`].
-    pub fn open_briefly(connection: &'a mut dyn Connection, table: &TableName) -> Result<(Self, History)> {
-        let (mut session, history) = Session::open_reading(connection, table, |dialect| {
-            Ok(match dialect.text(&Text::BriefHistory { history: table }) {
-                Some(texts) => (texts, Detail::Brief),
-                None => (vec![one(dialect, &Text::History { history: table })?], Detail::Whole),
-            })
-        })?;
+    pub fn open_briefly(
+        connection: &'a mut dyn Connection,
+        table: &TableName,
+        migrations: usize,
+    ) -> Result<(Self, History)> {
+        let (mut session, history) = Session::open_reading(connection, table, Wish::Pending { migrations })?;
         let history = history.map_or_else(|| session.read_history(), Ok)?;
         Ok((session, history))
     }
 
-    /// Reads the facts of the session and, by these texts, its history, if what they tell agrees.
+    /// Reads the facts of the session and its history, if what its texts tell agrees.
     fn open_reading(
         connection: &'a mut dyn Connection,
         table: &TableName,
-        texts: impl FnOnce(&dyn Dialect) -> Result<(Vec<String>, Detail)>,
+        wish: Wish,
     ) -> Result<(Self, Option<History>)> {
         let mut rows = Rows::default();
         let first = connection.dialect(&RowSet::default()).map_err(|error| unreadable(table, &error))?;
         let facts = one(first.as_ref(), &Text::Facts { history: table })?;
-        let (texts, detail) = texts(first.as_ref())?;
-        let texts: Vec<&str> = [&facts].into_iter().chain(&texts).map(String::as_str).collect();
+        let (history, detail) = wish.history(first.as_ref(), table)?;
+        let unless_applied = wish.migrations();
+        let late = first.text(&Text::FactsOfPending { history: table, unless_applied }).unwrap_or_default();
+        let texts: Vec<&str> =
+            [&facts].into_iter().chain(&history).chain(&late).map(String::as_str).collect();
         let answer = connection.read(&texts, &mut rows);
         let is_there = is_there(table, 1, answer)?;
-        let sets = rows.sets.get(1..).unwrap_or_default();
+        let sets = rows.sets.get(1..texts.len().min(rows.sets.len())).unwrap_or_default();
+        let (sets, late_sets) = sets.split_at(sets.len().min(history.len()));
         let history = match (is_there, detail) {
             (Table::Absent, _) => Some(History::default()),
             (Table::Present, Detail::Whole) => Some(whole(table, sets)?),
             (Table::Present, Detail::Brief) => brief::history(table, sets)?,
         };
-        let facts = rows.sets.first().cloned().unwrap_or_default();
-        let dialect = connection.dialect(&facts).map_err(|error| unreadable(table, &error))?;
+        let mut told = rows.sets.first().cloned().unwrap_or_default();
+        let is_known = late_sets.iter().all(|set| set.rows.iter().flatten().any(|cell| *cell != Value::Null));
+        late_sets.iter().for_each(|set| told.add_columns(set));
+        let dialect = connection.dialect(&told).map_err(|error| unreadable(table, &error))?;
         let facts = dialect.facts();
+        let unknown = (!is_known).then_some(told);
         let table = home(table, &facts, is_there)?;
         let rules = Rules::new(&dialect.lexer())
             .map_err(|error| Problem::new(Name::AdapterMisbehaved, error.to_string()))?;
-        Ok((Session { connection, dialect, rules, facts, table }, history))
+        Ok((Session { connection, dialect, rules, facts, unknown, table }, history))
+    }
+
+    /// Returns the tables whose changes cannot be rolled back, and asks for them where the first turn did not.
+    ///
+    /// # Errors
+    ///
+    /// A lost connection, or facts that cannot be read.
+    pub fn tables_without_transactions(&mut self) -> Result<&[String]> {
+        if let Some(mut told) = self.unknown.take() {
+            let mut rows = Rows::default();
+            let history = self.table.clone();
+            let text = Text::FactsOfPending { history: &history, unless_applied: None };
+            let text = one(self.dialect.as_ref(), &text)?;
+            let answer = self.connection.read(&[&text], &mut rows);
+            answer.map_err(|error| unreadable(&history, &error.error))?;
+            rows.sets.iter().for_each(|set| told.add_columns(set));
+            self.dialect = self.connection.dialect(&told).map_err(|error| unreadable(&history, &error))?;
+            self.facts = self.dialect.facts();
+        }
+        Ok(&self.facts.tables_without_transactions)
     }
 
     /// Reads the history again.
@@ -416,6 +442,36 @@ impl<'a> Session<'a> {
         self.connection.read(&[&text], &mut rows).map_err(|error| unreadable(&self.table, &error.error))?;
         let cell = rows.sets.first().and_then(|set| set.rows.first()?.first());
         Ok(cell.and_then(Value::as_text).map(str::to_owned))
+    }
+}
+
+/// What the first turn is to tell.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    /// Everything.
+    Whole,
+    /// Which of so many migrations are pending.
+    Pending { migrations: usize },
+}
+
+impl Wish {
+    /// Returns the texts that read the history, and how much they tell of it.
+    fn history(self, dialect: &dyn Dialect, table: &TableName) -> Result<(Vec<String>, Detail)> {
+        let brief = match self {
+            Wish::Whole => None,
+            Wish::Pending { .. } => dialect.text(&Text::BriefHistory { history: table }),
+        };
+        Ok(match brief {
+            Some(texts) => (texts, Detail::Brief),
+            None => (vec![one(dialect, &Text::History { history: table })?], Detail::Whole),
+        })
+    }
+
+    fn migrations(self) -> Option<u64> {
+        match self {
+            Wish::Whole => None,
+            Wish::Pending { migrations } => u64::try_from(migrations).ok(),
+        }
     }
 }
 

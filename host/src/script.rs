@@ -17,7 +17,8 @@ use whimbrel_adapter_api::{Capability, Class, Marking, Mode, Piece};
 use self::checksums::Digests;
 use crate::error::{Name, Place, Problem};
 use crate::source::{Script, Transaction};
-use crate::splitter::{self, Form, Item, Located, Rules, SplitError, Splitter, Statement, Take, Word};
+pub use crate::splitter::Rules;
+use crate::splitter::{self, Form, Item, Located, SplitError, Splitter, Statement, Take, Word};
 
 /// A script in outline: how long it is, and what in it is not plain.
 #[derive(Clone, Debug, Default)]

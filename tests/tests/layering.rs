@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["plan", "source", "adapter_api"]),
     ("source", &[]),
     ("splitter", &["adapter_api"]),
-    ("history", &["adapter_api"]),
+    ("history", &["splitter", "adapter_api"]),
     ("plan", &["source", "history", "adapter_api"]),
     ("script", &["source", "splitter", "adapter_api"]),
     ("runner", &["plan", "history", "script", "source", "adapter_api"]),

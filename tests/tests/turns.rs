@@ -2,13 +2,15 @@
 //!
 //! One turn reads, one turn runs a migration. Whoever adds a question to the server finds it here.
 
+use std::time::Duration;
+
 use mysql::prelude::Queryable;
 use postgres::Client;
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
 use whimbrel_tests::{
-    Database, Engine, Message, MySqlDatabase, Networked, Outcome, Pool, Postgres, Product, Project, Proxy,
-    Running, until,
+    Database, Engine, Message, MySqlDatabase, Networked, Outcome, Pool, Postgres, Product, Project, Protocol,
+    Proxy, Running, until,
 };
 
 /// Returns a project with so many migrations, each one statement of DDL.
@@ -362,4 +364,65 @@ fn two_at_once_on_mysql(database: &MySqlDatabase, project: &Project, url: &str) 
     until("both runs wait", || database.lines(&waiting) == ["2"]);
     holder.query_drop("UNLOCK TABLES").expect("the lock is released");
     runs.map(Running::wait)
+}
+
+/// A login takes as many turns as the protocol asks for: the server's version of TLS is the one that is offered first, and
+/// no driver asks for anything by itself.
+#[rstest]
+#[case::postgres(Engine::Postgres, "sslmode=disable", 1 + 2)]
+#[case::postgres_tls(Engine::Postgres, "sslmode=require", 2 + 1 + 2)]
+#[case::mariadb(Engine::MariaDb, "ssl-mode=DISABLED", 1)]
+#[case::mariadb_tls(Engine::MariaDb, "ssl-mode=REQUIRED", 1 + 1)]
+#[case::mysql_tls(Engine::MySql, "ssl-mode=REQUIRED", 1 + 1 + 1)]
+fn a_login_is_no_longer_than_its_protocol(
+    #[case] engine: Engine,
+    #[case] parameter: &str,
+    #[case] login: u32,
+) {
+    let (folder, database) = (engine.adapter(), engine.fresh());
+    let project = tables(folder, 2);
+    let up = |url: &str| project.run(["up", folder, "--url", &format!("{url}?{parameter}")]).exits(0);
+    let _ = up(&database.url());
+    let proxy = Proxy::start(database.address(), Protocol::Opaque);
+    // What the client sends without a wait is on its way before an answer could be back.
+    proxy.delay(Duration::from_millis(60));
+    let _ = up(&database.url_at(proxy.address()));
+    let (history, goodbye) = (1, 1);
+    assert_eq!((proxy.connections(), proxy.turns()), (1, login + history + goodbye));
+}
+
+/// To know the engine of every table is dear, and only matters to what is pending.
+#[rstest]
+fn tables_without_transactions_are_known_in_the_first_turn_where_something_is_pending(
+    #[values(Engine::MariaDb, Engine::MySql)] engine: Engine,
+) {
+    let (folder, database) = (engine.adapter(), engine.fresh());
+    let project = Project::new();
+    let pending = |number: u32| {
+        let script = format!("INSERT INTO old VALUES ({number});\nINSERT INTO nowhere VALUES (1);\n");
+        project.write(&format!("migrations/{folder}/{number:03}_data.up.sql"), script);
+    };
+    add_tables(&project, folder, 1, 2);
+    let proxy = Proxy::before(database.as_ref());
+    let url = proxy.plain_url(database.as_ref());
+    let run = |words: &[&str], exit| counted(&project, &proxy, &url, &[words, &[folder]].concat(), exit);
+    let asked = || proxy.client_text().contains("e.transactions");
+    let halfway = "SELECT count(*) FROM whimbrel_migrations WHERE state = 'failed' AND statements_done = 1";
+
+    database.execute("CREATE TABLE old (id integer) ENGINE = MyISAM");
+    assert_eq!(run(&["up"], 0), (1, 2 + 2), "no history yet");
+    pending(3);
+    assert_eq!(run(&["up"], 5), (1, 1 + 1 + 1), "one is pending, and fails");
+    assert_eq!(database.lines(halfway), ["1"], "it ran statement by statement");
+    project
+        .write(&format!("migrations/{folder}/003_data.up.sql"), "INSERT INTO old VALUES (3);\nSELECT 1;\n");
+    assert_eq!(run(&["up"], 0), (1, 1 + 1 + 1), "its checksums, and the rest of it");
+
+    assert_eq!(run(&["redo"], 4).0, 1, "it has no down script");
+    project.write(&format!("migrations/{folder}/003_data.down.sql"), "DELETE FROM old WHERE id = 3;\n");
+    assert!(run(&["redo"], 0).0 == 1, "one more row says `applied`");
+    pending(4);
+    assert_eq!(run(&["up"], 5), (1, 1 + 1 + 1 + 1), "the history has misled, and one more turn asks");
+    assert_eq!(database.lines(halfway), ["2"], "it ran statement by statement");
+    assert!(asked());
 }

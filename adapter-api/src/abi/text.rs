@@ -28,6 +28,7 @@ mod code {
     pub(super) const TRACES: u32 = 13;
     pub(super) const WITHOUT_ROLLBACK: u32 = 14;
     pub(super) const BRIEF_HISTORY: u32 = 15;
+    pub(super) const FACTS_OF_PENDING: u32 = 16;
 }
 
 mod key {
@@ -50,6 +51,7 @@ mod key {
     pub(super) const STATEMENTS_BEFORE: u32 = 17;
     pub(super) const STATEMENT_CHECKSUMS: u32 = 18;
     pub(super) const STATEMENT: u32 = 19;
+    pub(super) const UNLESS_APPLIED: u32 = 20;
 }
 
 /// A text with its arguments in the form that crosses.
@@ -62,6 +64,9 @@ impl<'a> Encoded<'a> {
     pub(super) fn new(text: &Text<'a>) -> Self {
         match *text {
             Text::Facts { history } => Encoded::of(code::FACTS).table(history),
+            Text::FactsOfPending { history, unless_applied } => Encoded::of(code::FACTS_OF_PENDING)
+                .table(history)
+                .optional(key::UNLESS_APPLIED, unless_applied.map(u64::cast_signed)),
             Text::History { history } => Encoded::of(code::HISTORY).table(history),
             Text::BriefHistory { history } => Encoded::of(code::BRIEF_HISTORY).table(history),
             Text::CreateHistory { history } => Encoded::of(code::CREATE_HISTORY).table(history),
@@ -173,6 +178,10 @@ pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -
     let limits = arguments.limits();
     Some(match text.text.0 {
         code::FACTS => answer(&Text::Facts { history: &history? }),
+        code::FACTS_OF_PENDING => answer(&Text::FactsOfPending {
+            history: &history?,
+            unless_applied: arguments.number(key::UNLESS_APPLIED).map(i64::cast_unsigned),
+        }),
         code::HISTORY => answer(&Text::History { history: &history? }),
         code::BRIEF_HISTORY => answer(&Text::BriefHistory { history: &history? }),
         code::CREATE_HISTORY => answer(&Text::CreateHistory { history: &history? }),

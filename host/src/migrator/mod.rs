@@ -309,7 +309,9 @@ impl Migrator {
     ) -> Result<Report> {
         // What is taken back may have its script in the history.
         let opened = match direction {
-            Direction::Up => Session::open_briefly(connection, &self.options.table),
+            Direction::Up => {
+                Session::open_briefly(connection, &self.options.table, self.migrations.list.len())
+            }
             Direction::Down => Session::open(connection, &self.options.table),
         };
         let (mut session, history) = opened.map_err(|error| error.with_state(NOTHING_RUN))?;

@@ -102,17 +102,18 @@ fn stored(id: &Id, text: String) -> (Script, Transaction) {
 }
 
 /// Returns how the user's own script for the history table is run.
-pub(super) fn own_table(script: &Script, session: &Session<'_>, options: &Options) -> Result<Treatment> {
+pub(super) fn own_table(script: &Script, session: &mut Session<'_>, options: &Options) -> Result<Treatment> {
     treatment(script, Transaction::Whole, session, options).map(|(_, treatment)| treatment)
 }
 
 fn treatment(
     script: &Script,
     transaction: Transaction,
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     options: &Options,
 ) -> Result<(Outline, Treatment)> {
-    let outline = Outline::scan(script, &session.rules, &session.facts.tables_without_transactions)?;
+    let rules = session.rules.clone();
+    let outline = Outline::scan(script, &rules, session.tables_without_transactions()?)?;
     let circumstances = Circumstances { capabilities: &options.adapter.capabilities, transaction };
     match Treatment::of(&outline, script, &circumstances) {
         Ok(treatment) => Ok((outline, treatment)),
@@ -124,7 +125,7 @@ fn treatment(
 pub(super) fn checksums(
     script: &Script,
     transaction: Transaction,
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     options: &Options,
 ) -> Result<Checksums> {
     let (outline, treatment) = treatment(script, transaction, session, options)?;

@@ -12,9 +12,8 @@ use crate::error::{Name, Place, Problem, Result};
 use crate::history::{Session, Trace, Verdict};
 use crate::plan::{self, NextStatement, Resumed, Step};
 use crate::script::checksums::{Checksums, Comparison};
-use crate::script::{self, Outline, Special, Treatment};
+use crate::script::{self, Outline, Rules, Special, Treatment};
 use crate::source::Script;
-use crate::splitter::Rules;
 
 /// A script as it would run from its start.
 pub(super) struct Whole<'a> {

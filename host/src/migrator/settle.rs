@@ -64,7 +64,7 @@ impl Migrator {
             if self.create_if_absent(&mut run, &mut session, &mut history)? == Recorded::Yes {
                 let stored = match (migration, settlement, history.last_row(&id.0)) {
                     (_, Settlement::ResumeAt(_), Some(row)) => Stored::of_row(row, &mut session)?,
-                    (Some(migration), ..) => Stored::of(migration, &session, &self.options)?,
+                    (Some(migration), ..) => Stored::of(migration, &mut session, &self.options)?,
                     (None, ..) => Stored::last_of(id, &history, &mut session)?,
                 };
                 let mut new = self.repaired(id, &history, settlement);
@@ -105,7 +105,8 @@ impl Migrator {
                 return Ok(Vec::new());
             }
             if self.create_if_absent(&mut run, &mut session, &mut history)? == Recorded::Yes {
-                let stored = pending.iter().map(|migration| Stored::of(migration, &session, &self.options));
+                let stored =
+                    pending.iter().map(|migration| Stored::of(migration, &mut session, &self.options));
                 let stored = stored.collect::<Result<Vec<_>>>()?;
                 let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
                 if runner::record(&rows, None, &mut session, run.observer)? == Recorded::Yes {
@@ -232,7 +233,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(migration: &Migration, session: &Session<'_>, options: &Options) -> Result<Self> {
+    fn of(migration: &Migration, session: &mut Session<'_>, options: &Options) -> Result<Self> {
         let down = prepare::down_text(migration.down.as_ref(), migration.down_transaction)?;
         // A script that cannot be split is applied all the same, if a person says so.
         let checksums = prepare::checksums(&migration.up, migration.transaction, session, options).ok();

@@ -15,8 +15,7 @@ use whimbrel_adapter_api::{
 use super::{Cancellation, Ending, Grouping, Job, Observer, Outcome, Scripts, is_fence_taken};
 use crate::error::Problem;
 use crate::history::Session;
-use crate::script::{self, Pieces, Treatment};
-use crate::splitter::Rules;
+use crate::script::{self, Pieces, Rules, Treatment};
 
 /// Everything that one run hands out.
 pub(super) struct Feed<'a> {

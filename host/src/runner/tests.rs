@@ -9,8 +9,8 @@ use whimbrel_adapter_api::{
 
 use super::*;
 use crate::plan::{Direction, Step, StepScript};
+use crate::script::Rules;
 use crate::source::{Content, Id, Script, Transaction};
-use crate::splitter::Rules;
 
 /// A connection whose `run` is a function, and that writes down what it is handed.
 struct Recording<F> {
@@ -193,6 +193,7 @@ fn session(connection: &mut dyn Connection) -> Session<'_> {
         rules: Rules::new(&dialect.lexer()).expect("its patterns are sound"),
         dialect: Box::new(dialect),
         facts: Facts::default(),
+        unknown: None,
         table: TableName::new("history"),
     }
 }
@@ -258,7 +259,7 @@ fn an_atomic_batch_records_its_failure_only_where_something_may_commit_by_itself
     let failed = |implicit| {
         let mut connection = Recording { run: |_: &mut dyn Work, _: &mut dyn Events| Ok(()) };
         let mut session = session(&mut connection);
-        session.dialect = Box::new(Words { implicit });
+        session.rules = Rules::new(&Words { implicit }.lexer()).expect("its patterns are sound");
         let heads = head::all(&[job("a", "x;", Mode::Atomic)], 1, &session, &Settings::default());
         heads.expect("texts").remove(0).failed
     };

@@ -134,7 +134,7 @@ mod ten_thousand_migrations {
         let connection = opened.connection.as_mut();
         let report = migrator.up(connection, &Target::All, &mut Silent).expect("they run");
         assert_eq!(report.done.len(), COUNT);
-        let session = Session::open_briefly(connection, &table);
+        let session = Session::open_briefly(connection, &table, COUNT);
         let (_, history) = session.expect("the history is there");
         assert_eq!((history.rows.len(), history.detail), (COUNT, Detail::Brief));
         plan(bencher, history);

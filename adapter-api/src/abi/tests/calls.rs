@@ -312,6 +312,8 @@ fn every_text_arrives_with_its_arguments() {
     let (position, lease, state) = (-1, Duration::ZERO, RowState::Reverted);
     let texts = [
         Text::Facts { history },
+        Text::FactsOfPending { history, unless_applied: None },
+        Text::FactsOfPending { history, unless_applied: Some(u64::MAX) },
         Text::History { history: &TableName::new("plain") },
         Text::BriefHistory { history: &TableName::new("plain") },
         Text::CreateHistory { history },
