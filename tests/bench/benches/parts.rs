@@ -104,8 +104,7 @@ mod ten_thousand_migrations {
         let folder = TempDir::new().expect("a temporary directory can be made");
         for number in 1..=COUNT {
             let path = folder.path().join(format!("{number:06}_birds_{number}.sql"));
-            fs::write(path, format!("CREATE TABLE birds_{number} (id integer PRIMARY KEY);\n"))
-                .expect("it can be written");
+            fs::write(path, format!("SELECT {number};\n")).expect("it can be written");
         }
         folder
     }
@@ -123,7 +122,8 @@ mod ten_thousand_migrations {
 
     #[divan::bench(sample_count = 20)]
     fn plan_where_all_is_applied(bencher: Bencher<'_, '_>) {
-        let migrations = Migrations::read(folder().path()).expect("they are in order");
+        let folder = folder();
+        let migrations = Migrations::read(folder.path()).expect("they are in order");
         let database = Engine::Sqlite.fresh_database();
         let adapter = loaded(Engine::Sqlite);
         let mut opened = opened(adapter.as_ref(), database.as_ref());
