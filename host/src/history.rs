@@ -362,7 +362,10 @@ impl<'a> Session<'a> {
             (Table::Present, Detail::Brief) => brief::history(table, sets)?,
         };
         let mut told = rows.sets.first().cloned().unwrap_or_default();
-        let is_known = late_sets.iter().all(|set| set.rows.iter().flatten().any(|cell| *cell != Value::Null));
+        let is_told = |set: &RowSet| set.rows.iter().flatten().any(|cell| *cell != Value::Null);
+        // Where there is no history, the facts told it.
+        let is_known =
+            is_there == Table::Absent || late_sets.len() == late.len() && late_sets.iter().all(is_told);
         late_sets.iter().for_each(|set| told.add_columns(set));
         let dialect = connection.dialect(&told).map_err(|error| unreadable(table, &error))?;
         let facts = dialect.facts();
@@ -379,7 +382,7 @@ impl<'a> Session<'a> {
     ///
     /// A lost connection, or facts that cannot be read.
     pub fn tables_without_transactions(&mut self) -> Result<&[String]> {
-        if let Some(mut told) = self.unknown.take() {
+        if let Some(mut told) = self.unknown.clone() {
             let mut rows = Rows::default();
             let history = self.table.clone();
             let text = Text::FactsOfPending { history: &history, unless_applied: None };
@@ -389,6 +392,8 @@ impl<'a> Session<'a> {
             rows.sets.iter().for_each(|set| told.add_columns(set));
             self.dialect = self.connection.dialect(&told).map_err(|error| unreadable(&history, &error))?;
             self.facts = self.dialect.facts();
+            // Not before: what could not be read is not known.
+            self.unknown = None;
         }
         Ok(&self.facts.tables_without_transactions)
     }

@@ -30,6 +30,7 @@ pub(crate) struct MySqlConnection {
     pub(crate) largest: Option<u64>,
     /// How the session reads quotes after login, once the facts are known.
     pub(crate) quoting: Quoting,
+    pub(crate) tables: Tables,
     /// How long a reading text waits for a lock.
     lock_limit: Option<Duration>,
     /// How many transactions are open inside each other.
@@ -58,6 +59,14 @@ fn limited(text: &str, limit: Option<Duration>) -> Cow<'_, str> {
         }
         _ => Cow::Borrowed(text),
     }
+}
+
+/// Whether a ROLLBACK takes everything back, as far as the facts of the session tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tables {
+    RollBack,
+    /// There are tables without transactions, to which a trigger may write too.
+    KeepSome,
 }
 
 /// A part of the server's answer.
@@ -97,6 +106,7 @@ impl MySqlConnection {
             lock_limit,
             largest: None,
             quoting: Quoting::of(""),
+            tables: Tables::RollBack,
             depth: 0,
             broken: false,
             owed: None,
@@ -275,6 +285,10 @@ impl Connection for MySqlConnection {
         let dialect = MySqlDialect::new(facts)?;
         self.largest = dialect.facts().largest_message;
         self.quoting = dialect.quoting();
+        self.tables = match dialect.facts().tables_without_transactions.as_slice() {
+            [] => Tables::RollBack,
+            _ => Tables::KeepSome,
+        };
         Ok(Box::new(dialect))
     }
 

@@ -10,8 +10,9 @@
 //! - A stepwise batch takes `GET_LOCK(attempt)` behind its opening: after `kill -9` of the client the server runs the
 //!   rest of the packet, and keeps the lock for as long.
 //! - A transactional statement of a stepwise batch shares a transaction with its mark; rows that are written out in the
-//!   script share it with each other, up to the end of the packet, since each commit waits for the disk. What is complete
-//!   of them is committed when one fails. Behind every mark the packet ends if it has changed no row.
+//!   script, for one table, share it with each other up to the end of the packet, since each commit waits for the disk.
+//!   What is complete of them is committed when one fails, unless the server has taken it back. Not where there are tables
+//!   without transactions. Behind every mark the packet ends if it has changed no row.
 //! - An atomic batch has a savepoint behind its opening. After a failure it tells whether the transaction was still
 //!   the one that was opened; DDL in a procedure ends it, and the savepoint with it.
 //! - Both end with `RELEASE_ALL_LOCKS()`, which also takes back the advisory locks that a script forgot.
@@ -26,16 +27,14 @@ use whimbrel_adapter_api::{
     Session, State, Stop, Work,
 };
 
-use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, is_lost};
+use crate::connection::{Answer, AnswerKind, BETWEEN, Complete, MySqlConnection, Tables, is_lost};
 use crate::error::{OUT_OF_RANGE, from_driver, of_opening};
 use crate::lexer::Quoting;
-use crate::statement::{
-    Answers, Effect, ModeChange, answers, effect, is_distributed, mode_change, writes_rows,
-};
+use crate::statement::{Answers, Effect, ModeChange, answers, effect, is_distributed, mode_change, rows_for};
 
 use batch::{Autocommit, Batch, Settled, Transaction};
 use packet::{Entry, Packet, Role};
-use recover::{Group, Left, Recovered};
+use recover::{Joined, Left, Recovered};
 
 mod batch;
 mod packet;
@@ -103,10 +102,18 @@ struct Run<'a> {
     quoting: Quoting,
     /// Whether what comes next in that script stands in a transaction of its own.
     script: Script,
-    /// The number of the last statement in a transaction of ours that still lacks its mark.
-    group: Option<u64>,
+    /// The transaction of ours that still lacks its mark.
+    group: Option<Group>,
     /// Who commits the transaction of the last batch that is complete.
     commit: Commit,
+}
+
+/// Statements that share a transaction of ours.
+struct Group {
+    /// The one table that they write to, as it is written.
+    table: String,
+    /// The number of the last one.
+    last: u64,
 }
 
 /// Whether a script is in a transaction of its own.
@@ -241,8 +248,9 @@ impl Run<'_> {
         // The host does not know what a variable sets `autocommit` to. In a transaction of the script's own the two are
         // together anyway, and ours would commit it.
         let is_joined = mark.is_some() && marking == Marking::Joined && self.script == Script::Outside;
-        if is_joined && writes_rows(statement) {
-            return self.grouped(head, statement, number);
+        let table = rows_for(statement).filter(|_| is_joined && self.session.tables == Tables::RollBack);
+        if let Some(table) = table {
+            return self.grouped(head, statement, table, number);
         }
         if self.end_group(head)? == Flow::Ended {
             return Ok(Flow::Ended);
@@ -274,9 +282,10 @@ impl Run<'_> {
         Ok(Flow::Going)
     }
 
-    /// Adds a statement to the transaction of those before it, or to a new one.
-    fn grouped(&mut self, head: &Head, statement: &str, number: u64) -> Result<Flow, Error> {
-        if self.group.is_some() && !self.has_room(statement, head) && self.end_group(head)? == Flow::Ended {
+    /// Adds a statement to the transaction of those before it that write to the same table, or to a new one.
+    fn grouped(&mut self, head: &Head, statement: &str, table: &str, number: u64) -> Result<Flow, Error> {
+        let goes_on = self.group.as_ref().is_some_and(|group| group.table == table);
+        if !(goes_on && self.has_room(statement, head)) && self.end_group(head)? == Flow::Ended {
             return Ok(Flow::Ended);
         }
         let begin = [(JOIN, Role::Join), (SAVEPOINT, Role::Held)];
@@ -287,14 +296,14 @@ impl Run<'_> {
                 return Ok(Flow::Ended);
             }
         }
-        self.group = Some(number);
+        self.group = Some(Group { table: table.to_owned(), last: number });
         Ok(Flow::Going)
     }
 
     /// Commits the transaction that several statements share, with the mark of the last one.
     fn end_group(&mut self, head: &Head) -> Result<Flow, Error> {
-        let (Some(done), Some(mark)) = (self.group.take(), &head.mark) else { return Ok(Flow::Going) };
-        let mark = mark.replace("{done}", &done.to_string());
+        let (Some(group), Some(mark)) = (self.group.take(), &head.mark) else { return Ok(Flow::Going) };
+        let mark = mark.replace("{done}", &group.last.to_string());
         for (text, role) in [(mark.as_str(), Role::Mark), (OURS, Role::Ours), (KEEP, Role::Keep)] {
             if self.add(text, role, Answers::One)? == Flow::Ended {
                 return Ok(Flow::Ended);
@@ -561,14 +570,18 @@ impl Run<'_> {
     /// Takes a batch back, puts the session in order and reports the failure.
     fn fail(&mut self, batch: &Batch, phase: Phase, mut error: Error) -> Result<(), Error> {
         let recovered = if batch.sent { self.recover(batch, phase, &error) } else { Recovered::default() };
+        let mut phase = phase;
+        if recovered.joined == Joined::TakenOver {
+            (phase, error) = (Phase::Closing, taken_over());
+        }
         let committed = match (batch.head.mode, phase) {
             (Mode::Atomic, _) if recovered.left == Some(Left::Committed) => batch.completed,
             (Mode::Atomic, _) | (_, Phase::Opening) => 0,
-            _ if recovered.group == Group::Kept => batch.completed,
+            _ if recovered.joined == Joined::Kept => batch.completed,
             _ => batch.staying(),
         };
         let state = match (batch.head.mode, phase, error.kind) {
-            _ if recovered.group == Group::Unsure => State::Unknown,
+            _ if recovered.joined == Joined::Unsure => State::Unknown,
             (_, _, ErrorKind::TransactionEnded | ErrorKind::Misbehaved) => State::Unknown,
             (Mode::Atomic, _, _) if recovered.left == Some(Left::Committed) => State::Committed,
             (Mode::Atomic, _, _) if recovered.left.is_some() => State::Unknown,

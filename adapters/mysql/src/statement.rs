@@ -158,15 +158,49 @@ pub(crate) fn effect(statement: &str) -> Effect {
     }
 }
 
-/// Returns whether `statement` writes rows that it holds itself, so that its work is bounded by its length.
-pub(crate) fn writes_rows(statement: &str) -> bool {
-    let words = first_words(statement);
-    let names = statement.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-    let from_where = |word: &&str| {
-        ["VALUES", "SELECT", "SET", "TABLE", "WITH"].iter().any(|other| word.eq_ignore_ascii_case(other))
-    };
-    matches!(words[0].as_str(), "INSERT" | "REPLACE")
-        && names.into_iter().find(from_where).is_some_and(|word| word.eq_ignore_ascii_case("VALUES"))
+/// Returns the table, as it is written, into which `statement` writes rows that it holds itself: as a rule, its work is
+/// bounded by its length.
+pub(crate) fn rows_for(statement: &str) -> Option<&str> {
+    let (word, mut rest) = first_word(statement);
+    if !["INSERT", "REPLACE"].iter().any(|insert| word.eq_ignore_ascii_case(insert)) {
+        return None;
+    }
+    let modifiers = ["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"];
+    loop {
+        let (word, tail) = first_word(rest);
+        if !modifiers.iter().any(|modifier| word.eq_ignore_ascii_case(modifier)) {
+            break;
+        }
+        rest = tail;
+    }
+    let table = skip(rest);
+    let mut behind = skip(name(table)?);
+    if let Some(schema_is_over) = behind.strip_prefix('.') {
+        behind = name(skip(schema_is_over))?;
+    }
+    let table = table[..table.len() - behind.len()].trim_end();
+    let mut rest = skip(behind);
+    if let Some(mut columns) = rest.strip_prefix('(') {
+        loop {
+            columns = skip(name(skip(columns))?);
+            if let Some(tail) = columns.strip_prefix(')') {
+                break rest = skip(tail);
+            }
+            columns = columns.strip_prefix(',')?;
+        }
+    }
+    let (word, _) = first_word(rest);
+    ["VALUES", "VALUE"].iter().any(|values| word.eq_ignore_ascii_case(values)).then_some(table)
+}
+
+/// Returns what is behind the name that `text` begins with.
+fn name(text: &str) -> Option<&str> {
+    if let Some(quoted) = text.strip_prefix('`') {
+        return quoted.split_once('`').map(|(_, tail)| tail);
+    }
+    let is_plain = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$';
+    let tail = text.trim_start_matches(is_plain);
+    (tail.len() < text.len()).then_some(tail)
 }
 
 /// Returns whether `statement` is about a transaction of several servers.
@@ -217,14 +251,18 @@ fn mentions(statement: &str, word: &str) -> bool {
 fn first_words(statement: &str) -> [String; 3] {
     let mut rest = statement;
     [(); 3].map(|()| {
-        rest = skip(rest);
-        let end =
-            rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
-        let end = if rest.starts_with('(') { 1 } else { end };
-        let (word, tail) = rest.split_at(end);
+        let (word, tail) = first_word(rest);
         rest = tail;
         word.to_ascii_uppercase()
     })
+}
+
+/// Returns the first word, or parenthesis, and what is behind it.
+fn first_word(text: &str) -> (&str, &str) {
+    let text = skip(text);
+    let end =
+        text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(text.len());
+    text.split_at(if text.starts_with('(') { 1 } else { end })
 }
 
 /// Returns `text` from the first character that is neither white space nor part of a comment.
@@ -315,22 +353,28 @@ mod tests {
 
     #[test]
     fn rows_that_are_written_out_are_told_from_others() {
-        for statement in [
-            "INSERT INTO t VALUES (1), (2)",
-            "insert ignore into `t` (`a`, b) values (1, 'SELECT')",
-            "/* why */ REPLACE t VALUES (1)",
+        for (statement, table) in [
+            ("INSERT INTO t VALUES (1), (2)", "t"),
+            ("insert ignore into `t` (`a`, b) values (1, 'SELECT')", "`t`"),
+            ("/* why */ REPLACE t VALUES (1)", "t"),
+            ("INSERT INTO /* where */ nest . `a(b` (`x)`,y)\nVALUE (1)", "nest . `a(b`"),
         ] {
-            assert!(writes_rows(statement), "{statement}");
+            assert_eq!(rows_for(statement), Some(table), "{statement}");
         }
         for statement in [
             "INSERT INTO t SELECT * FROM u",
             "INSERT INTO t (value) SELECT 1",
+            "INSERT INTO t /* VALUES */ SELECT 1",
+            "INSERT INTO `values` SELECT 1",
+            "INSERT INTO t SET a = 1",
+            "INSERT INTO t (a, b",
+            "INSERT INTO",
             "REPLACE INTO t TABLE u",
             "INSERT INTO t WITH u AS (SELECT 1) SELECT * FROM u",
             "UPDATE t SET a = VALUES(a)",
             "DELETE FROM t",
         ] {
-            assert!(!writes_rows(statement), "{statement}");
+            assert_eq!(rows_for(statement), None, "{statement}");
         }
     }
 

@@ -180,19 +180,31 @@ impl Halt<'_> {
     /// The runner died over a statement that may be in the database or not.
     fn in_flight(&self, then: Then, found: Vec<String>) -> Problem {
         let (id, done, database) = (&self.step.id, self.resumed.statements_done, self.database);
-        let number = done + 1;
+        let (number, is_joined) = (done + 1, then == Then::Unchanged(Marking::Joined));
         let message = format!("the run that was at work on statement {number} of {} is gone", self.what());
         let facts = (then == Then::Edited).then(|| "and it was edited since".to_owned());
         let problem = Problem::new(Name::PartlyApplied, message)
             .at(self.place(done))
             .state(format!(
-                "{}; statement {number} may be in the database or not",
-                failure::in_part(done, id, self.step.direction)
+                "{}; statement {number} {}may be in the database or not",
+                failure::in_part(done, id, self.step.direction),
+                // Neighbours may share a transaction.
+                if is_joined { "and those right behind it " } else { "" },
             ))
             .hint(format!(
-                "look whether it is in, then say so: `whimbrel repair {database} {id} --resume-at {}` if it is, `--resume-at \
-                 {number}` if it is not; then go on with `whimbrel {} {database}`",
-                number + 1,
+                "look {}; then go on with `whimbrel {} {database}`",
+                if is_joined {
+                    format!(
+                        "which of them are in, then say so: `whimbrel repair {database} {id} --resume-at N`, where N is the \
+                         first one that is not"
+                    )
+                } else {
+                    format!(
+                        "whether it is in, then say so: `whimbrel repair {database} {id} --resume-at {}` if it is, \
+                         `--resume-at {number}` if it is not",
+                        number + 1
+                    )
+                },
                 self.step.direction.command(),
             ));
         facts.into_iter().chain(found).fold(problem, Problem::fact)

@@ -18,7 +18,7 @@ use whimbrel::runner::{Grouping, Silent};
 use whimbrel::source::Migrations;
 use whimbrel::splitter::{Pieces, Rules as SplitterRules, Take};
 use whimbrel::{Migrator, Options};
-use whimbrel_adapter_api::{Adapter, ConnectOptions, Lexer, Marking, Opened, RowSet, Secret};
+use whimbrel_adapter_api::{Adapter, ConnectOptions, Marking, Opened, Secret, TableName};
 use whimbrel_tests::{Database, Engine, built_file};
 
 fn main() {
@@ -41,11 +41,12 @@ fn opened(adapter: &dyn Adapter, database: &dyn Database) -> Opened {
     adapter.connect(&ConnectOptions::new(Secret::new(database.url()))).expect("the server is there")
 }
 
+/// Returns how scripts are read on a real server.
 fn rules(engine: Engine) -> SplitterRules {
     let database = engine.fresh_database();
     let mut opened = opened(loaded(engine).as_ref(), database.as_ref());
-    let lexer: Lexer = opened.connection.dialect(&RowSet::default()).expect("it has a language").lexer();
-    SplitterRules::new(&lexer).expect("its patterns are sound")
+    let session = Session::open(opened.connection.as_mut(), &TableName::new("history"));
+    session.expect("the server answers").0.rules
 }
 
 /// Splits all of a script, and returns how many pieces it has.

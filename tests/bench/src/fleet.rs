@@ -15,9 +15,10 @@ use whimbrel::runner::Silent;
 use whimbrel::source::Migrations;
 use whimbrel::{Migrator, Options};
 use whimbrel_adapter_api::{ConnectOptions, Secret};
-use whimbrel_tests::{Database, Engine, built_file};
+use whimbrel_tests::{Engine, built_file};
 
 use crate::measure;
+use crate::place::Place;
 use crate::program::Program;
 use crate::work::table;
 
@@ -44,14 +45,14 @@ pub(crate) fn measure(engine: Engine) -> Result<Fleet> {
         Program::Ours.write(&folder, number, &format!("birds_{number}"), &table(number))?;
     }
     let timed = |words: &[&str]| -> Result<Duration> {
-        let databases: Vec<Box<dyn Database>> = (0..DATABASES).map(|_| engine.fresh_database()).collect();
+        let places: Vec<Place> = (0..DATABASES).map(|_| Place::new(engine)).collect();
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(words[0]).arg(&folder).args(&words[1..]);
-        command.args(databases.iter().map(|database| database.url()));
+        command.args(places.iter().map(Place::url));
         Ok(measure::run(command)?.time)
     };
-    let floor = timed(&["floor", "one-by-one"])?;
-    let ours = JOBS.map(|jobs| timed(&["fleet", &jobs.to_string()]).map(|time| (jobs, time)));
+    let floor = timed(&["__floor", "one-by-one"])?;
+    let ours = JOBS.map(|jobs| timed(&["__fleet", &jobs.to_string()]).map(|time| (jobs, time)));
     Ok(Fleet { engine, floor, ours: ours.into_iter().collect::<Result<_>>()? })
 }
 

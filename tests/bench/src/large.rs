@@ -13,6 +13,7 @@ use whimbrel_tests::{Database, Engine, servers};
 
 use crate::floor::Sending;
 use crate::measure;
+use crate::place::Place;
 use crate::program::Program;
 use crate::work::inserts;
 
@@ -40,16 +41,14 @@ pub(crate) fn measure(engine: Engine) -> Result<Large> {
     for bytes in [SMALL, LARGE] {
         Program::Ours.write(&folder(bytes), 1, "sightings", &inserts(bytes))?;
     }
-    let ours = |bytes: usize, database: &dyn Database| {
-        Program::Ours.command(&folder(bytes), &database.url(), Sending::OneByOne)
-    };
-    let database = engine.fresh_database();
-    let little = measure::watch(ours(SMALL, database.as_ref())?, &mut || {})?;
-    let database = engine.fresh_database();
-    let first = observe(ours(LARGE, database.as_ref())?, database.as_ref())?;
-    let database = engine.fresh_database();
-    let file = folder(LARGE).join("000001_sightings.sql");
-    let second = observe(own_client(database.as_ref(), &file)?, database.as_ref())?;
+    let ours =
+        |bytes: usize, place: &Place| Program::Ours.command(&folder(bytes), &place.url(), Sending::OneByOne);
+    let place = Place::new(engine);
+    let little = measure::watch(ours(SMALL, &place)?, &mut || {})?;
+    let place = Place::new(engine);
+    let first = observe(ours(LARGE, &place)?, place.database())?;
+    let place = Place::new(engine);
+    let second = observe(own_client(&place, &folder(LARGE).join("000001_sightings.sql"))?, place.database())?;
     let server = (engine != Engine::Sqlite).then_some([first.server, second.server]);
     if server.is_some_and(|server| server.contains(&0)) {
         bail!("{engine:?}: the server's memory could not be seen");
@@ -96,10 +95,10 @@ fn server_memory(database: &dyn Database) -> u64 {
 }
 
 /// Returns the engine's own client, about to stream a file in one transaction.
-fn own_client(database: &dyn Database, file: &Path) -> Result<Command> {
+fn own_client(place: &Place, file: &Path) -> Result<Command> {
     let programs = &servers().programs;
-    let (url, file) = (database.url(), file.display().to_string());
-    Ok(match database.engine() {
+    let (url, file) = (place.url(), file.display().to_string());
+    Ok(match place.database().engine() {
         Engine::Sqlite => {
             let mut command = Command::new(&programs.sqlite3);
             command.arg(url.trim_start_matches("sqlite:")).args([
@@ -125,7 +124,7 @@ fn own_client(database: &dyn Database, file: &Path) -> Result<Command> {
             let url = Url::parse(&url)?;
             let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
             let mut command = Command::new(&programs.mariadb);
-            command.arg(format!("--host={}", url.host_str().context("a host")?));
+            command.arg("--skip-ssl").arg(format!("--host={}", url.host_str().context("a host")?));
             command.arg(format!("--port={}", url.port().context("a port")?));
             command.arg(format!("--user={}", decoded(url.username())));
             command.env("MYSQL_PWD", decoded(url.password().unwrap_or_default()));

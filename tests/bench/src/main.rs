@@ -12,6 +12,7 @@ mod large;
 mod measure;
 mod parts;
 mod peers;
+mod place;
 mod program;
 mod rounds;
 mod table;
@@ -48,10 +49,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Part {
     /// The program that sends exactly what the work needs, on each database in turn
-    #[command(hide = true)]
+    #[command(hide = true, name = "__floor")]
     Floor { folder: PathBuf, sending: Sending, urls: Vec<String> },
     /// The library, on many databases at once
-    #[command(hide = true)]
+    #[command(hide = true, name = "__fleet")]
     Fleet { folder: PathBuf, jobs: usize, urls: Vec<String> },
 }
 

@@ -78,7 +78,7 @@ impl Program {
             Program::Floor => {
                 let mut command = Command::new(std::env::current_exe()?);
                 let sending = if sending == Sending::AtOnce { "at-once" } else { "one-by-one" };
-                command.arg("floor").arg(folder).args([sending, url]);
+                command.arg("__floor").arg(folder).args([sending, url]);
                 command
             }
             Program::Ours => {

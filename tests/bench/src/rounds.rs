@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tempfile::TempDir;
-use whimbrel_tests::{Database, Engine, Networked, Proxy, Sqlite, count_syncs};
+use whimbrel_tests::{Engine, Proxy, count_syncs};
 
 use crate::floor::Sending;
 use crate::measure::{self, Taken, median};
+use crate::place::Place;
 use crate::program::Program;
 use crate::work::{Pending, Work};
 
@@ -125,33 +126,5 @@ impl Seat {
         let Seat { program, turns, syncs, memory, .. } = self;
         let (times, processor) = self.taken.into_iter().map(|taken| (taken.time, taken.processor)).unzip();
         Measured { program, time: median(times), processor: median(processor), turns, syncs, memory }
-    }
-}
-
-/// A database of one program.
-enum Place {
-    File(Sqlite),
-    Server(Box<dyn Networked>),
-}
-
-impl Place {
-    fn new(engine: Engine) -> Self {
-        match engine {
-            Engine::Sqlite => {
-                let database = Sqlite::fresh();
-                // Not every tool makes the file.
-                database.execute("SELECT 1");
-                Place::File(database)
-            }
-            networked => Place::Server(networked.fresh()),
-        }
-    }
-
-    /// Returns its url, without TLS: who has it depends on the tool.
-    fn url(&self) -> String {
-        match self {
-            Place::File(database) => database.url(),
-            Place::Server(database) => database.plain_url_at(database.address()),
-        }
     }
 }

@@ -101,7 +101,8 @@ fn test_commands(filters: &[&str]) -> Vec<Command> {
         tests.args(["nextest", "run", "--workspace"]).args(filters);
     } else {
         announce("cargo-nextest is not installed, so `cargo test` runs the tests");
-        tests.args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--"]).args(filters);
+        let kinds = ["--lib", "--bins", "--tests", "--examples"];
+        tests.args(["test", "--workspace"]).args(kinds).args(["--no-fail-fast", "--"]).args(filters);
     }
     let mut examples = cargo();
     examples.args(["test", "--doc", "--workspace"]);

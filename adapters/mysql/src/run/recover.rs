@@ -5,7 +5,7 @@ use whimbrel_adapter_api::{Commit, Error, ErrorKind, Head, Mode, Phase};
 use super::batch::{Batch, Transaction};
 use super::{KEEP, OURS, RELEASE_LOCKS, RELEASE_SAVEPOINT, Run, TELL_TRANSACTION};
 use crate::connection::{Answer, BETWEEN, is_lost};
-use crate::error::{NO_SUCH_SAVEPOINT, from_driver};
+use crate::error::{NO_SUCH_SAVEPOINT, OUT_OF_RANGE, from_driver};
 
 impl Run<'_> {
     /// Rolls back, records the failure, cleans up and releases the locks: one turn, unless one of the texts fails.
@@ -37,37 +37,43 @@ impl Run<'_> {
             let locks = vec![RELEASE_LOCKS.to_owned()];
             [texts.clone(), record, batch.head.cleanup.clone(), locks].concat()
         };
-        if let (Some(keep), Phase::Statement(_)) = (keeping(batch), phase)
-            && !broken.contains(&error.kind)
-        {
-            let recovered = self.keep(&keep, &texts(batch.completed));
-            if let Some(recovered) = recovered {
-                return recovered;
+        let mut joined = Joined::TakenBack;
+        // Whether its transaction is still open, the savepoint tells: after a lock that was waited for it depends on the server.
+        let may_be_open = !matches!(error.kind, ErrorKind::Deadlock | ErrorKind::Serialization);
+        if let (Some(keep), Phase::Statement(_), true) = (keeping(batch), phase, may_be_open) {
+            match self.keep(&keep, &texts(batch.completed)) {
+                Ok(recovered) => return recovered,
+                Err(why) => joined = why,
             }
         }
         let mut recovered = self.put_in_order(&texts(batch.staying()));
+        recovered.joined = joined;
         if recovered.left == Some(Left::Ended) && recovered.lost.is_none() {
             self.record_committed(&record(batch.completed), &mut recovered);
         }
         recovered
     }
 
-    /// Commits the complete statements of a transaction of ours, and runs `rest` behind that, all in one turn. Returns
-    /// nothing if that transaction is open no more, or the row is no longer ours: nothing of `rest` ran then.
-    fn keep(&mut self, keep: &[String], rest: &[String]) -> Option<Recovered> {
+    /// Commits the complete statements of a transaction of ours, and runs `rest` behind that, all in one turn.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not committed; nothing of `rest` ran then.
+    fn keep(&mut self, keep: &[String], rest: &[String]) -> Result<Recovered, Joined> {
         let texts = [keep, rest].concat();
         let mut done = 0;
         let outcome = self.session.exchange(&texts.join(BETWEEN), &mut |answer| {
             done += usize::from(matches!(answer, Answer::End(_)));
         });
-        let group = if done < keep.len() { Group::Unsure } else { Group::Kept };
+        let joined = if done < keep.len() { Joined::Unsure } else { Joined::Kept };
         match outcome.map_err(|error| from_driver(&error, "", 0..0)) {
-            Ok(()) => Some(Recovered { group: Group::Kept, ..Recovered::default() }),
-            Err(error) if is_lost(&error) => Some(Recovered { lost: Some(error), group, left: None }),
-            Err(_) if group == Group::Kept => {
-                Some(Recovered { group, ..self.put_in_order(&texts[done + 1..]) })
+            Ok(()) => Ok(Recovered { joined: Joined::Kept, ..Recovered::default() }),
+            Err(error) if is_lost(&error) => Ok(Recovered { lost: Some(error), joined, left: None }),
+            Err(_) if joined == Joined::Kept => {
+                Ok(Recovered { joined, ..self.put_in_order(&texts[done + 1..]) })
             }
-            Err(_) => None,
+            Err(error) if error.native == Some(OUT_OF_RANGE) => Err(Joined::TakenOver),
+            Err(_) => Err(Joined::TakenBack),
         }
     }
 
@@ -176,17 +182,19 @@ pub(super) struct Recovered {
     /// The error that lost the session.
     pub(super) lost: Option<Error>,
     /// What became of the transaction that several statements shared.
-    pub(super) group: Group,
+    pub(super) joined: Joined,
 }
 
 /// What became of the complete statements of a transaction of ours in which another one failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum Joined {
     /// They were taken back; or there are none.
     #[default]
     TakenBack,
     /// They stay.
     Kept,
+    /// They were taken back, and another run has the migration.
+    TakenOver,
     /// The session was lost over it.
     Unsure,
 }
