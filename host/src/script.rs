@@ -4,7 +4,7 @@
 //! decides from that, purely, whether the script runs as one transaction or step by step, what is left out of it, and
 //! what cannot be kept and is refused.
 //!
-//! Knows the engine only by its [`Lexer`] and capabilities.
+//! Knows the engine only by its [`Rules`] and capabilities.
 
 pub mod checksums;
 pub mod history_table;
