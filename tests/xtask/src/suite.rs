@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::servers::{Durability, Servers};
 use crate::signals::Interrupts;
 use crate::unpacked::MySql;
-use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secrets, succeed};
+use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secrets, succeed, workspace};
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
 pub(crate) fn run(filters: &[&str]) -> Result<ExitCode> {
@@ -31,7 +31,8 @@ pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
 /// Times the program, as it is released, against the floor, and returns the exit code of the program that does.
 pub(crate) fn bench(options: &[&str]) -> Result<ExitCode> {
     let mut bench = Command::new(built_directory()?.with_file_name("release").join("whimbrel-bench"));
-    bench.args(options);
+    // Wherever it is asked for: it writes a page of the project.
+    bench.args(options).current_dir(workspace());
     with_servers(RELEASED, Durability::Kept, vec![bench])
 }
 

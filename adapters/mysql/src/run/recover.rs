@@ -79,7 +79,7 @@ impl Run<'_> {
 
     /// Records the failure of an atomic batch whose transaction a statement has ended. Our row tells how: it is there
     /// if the transaction was committed, and so is all that ran after it, since none was open at the failure.
-    pub(super) fn record_committed(&mut self, record: &[String], recovered: &mut Recovered) {
+    fn record_committed(&mut self, record: &[String], recovered: &mut Recovered) {
         let mut changed = 0;
         if record.is_empty() {
             return;
@@ -133,7 +133,7 @@ impl Run<'_> {
 
 /// Returns whether a batch whose opening failed has changed nothing that `cleanup` would put back: its only text is
 /// the one that failed, or all of them are in a transaction.
-pub(super) fn leaves_nothing(head: &Head) -> bool {
+fn leaves_nothing(head: &Head) -> bool {
     match head.mode {
         Mode::Atomic => head.cleanup.is_empty(),
         _ => head.opening.len() == 1,
