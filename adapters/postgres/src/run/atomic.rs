@@ -17,6 +17,10 @@ use super::{Run, copy};
 /// parse trees of a whole message.
 const LONGEST: usize = 256 * 1024;
 
+/// The longest message inside a script that fills several, save for one longer statement. Nobody waits for its answer; the
+/// server needs as long for it, and 0.5 MiB less memory than for a message of 64 KiB.
+const LONGEST_PART: usize = 16 * 1024;
+
 impl Run<'_> {
     /// Composes a transactional batch, and sends what is too long to wait for company.
     pub(super) fn atomic(&mut self, work: &mut dyn Work) -> Result<(), Failed> {
@@ -80,17 +84,23 @@ impl Run<'_> {
     }
 
     fn statements(&mut self, piece: &Piece<'_>) -> Result<(), Failed> {
-        let mut draft = std::mem::take(&mut self.draft);
-        let composed = piece.spans.iter().try_for_each(|span| self.compose(&mut draft, piece, span));
-        self.draft = draft;
-        composed?;
-        self.current_mut().bytes += piece.text.len() as u64;
-        if piece.rest == Rest::Follows {
-            let draft = std::mem::take(&mut self.draft);
-            self.send(draft)?;
-            self.draft = Draft::inside();
+        for span in piece.spans {
+            let mut draft = std::mem::take(&mut self.draft);
+            let composed = self.compose(&mut draft, piece, span);
+            self.draft = draft;
+            composed?;
+            if !self.draft.begins_outside() && self.draft.len() >= LONGEST_PART {
+                self.send_part()?;
+            }
         }
-        self.check()
+        self.current_mut().bytes += piece.text.len() as u64;
+        if piece.rest == Rest::Follows { self.send_part() } else { self.check() }
+    }
+
+    /// Sends what is in the draft, which begins inside the transaction of the current batch and does not end it.
+    fn send_part(&mut self) -> Result<(), Failed> {
+        let draft = std::mem::replace(&mut self.draft, Draft::inside());
+        self.send(draft)
     }
 
     fn open(&mut self) {
