@@ -192,6 +192,38 @@ fn what_a_run_does_after_it_was_taken_over_is_taken_back(
     assert!(database.try_query("SELECT * FROM sites").is_err(), "nothing behind it ran");
 }
 
+/// Rows that share a transaction go with it, whether the next one of them fails or not.
+#[rstest]
+fn rows_that_share_a_transaction_are_taken_back_when_the_run_was_taken_over(
+    #[values(Product::MariaDb, Product::MySql)] server: Product,
+    #[values("COMMIT", "ROLLBACK")] ends: &str,
+) {
+    let database = server.fresh();
+    database.execute("CREATE TABLE flock (bird integer PRIMARY KEY)");
+    let mut other = database.client();
+    other.query_drop("START TRANSACTION; INSERT INTO flock VALUES (2)").expect("nobody else writes");
+    let script = "CREATE TABLE sites (id integer);\nINSERT INTO flock VALUES (1);\nINSERT INTO flock VALUES (2);\n\
+                  INSERT INTO flock VALUES (3);\nCREATE TABLE behind (id integer);\n";
+    let project = Project::new().file("migrations/mysql/001_flock.sql", script);
+    let run = project.spawn(["up", "mysql", "--url", &database.url()]);
+    until("the run waits for the other one's row", || is_waiting(&database));
+    database.execute("UPDATE whimbrel_migrations SET state = 'failed'");
+    database.execute(
+        "INSERT INTO whimbrel_migrations SELECT 2, 1, migration, 2, direction, 'started', checksum, 1, 5, \
+         statement_checksums, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, started_at, NULL, NULL, NULL, 'ana@build-7 pid 4121' \
+         FROM whimbrel_migrations",
+    );
+    other.query_drop(ends).expect("it was open");
+    let outcome = run.wait().exits(6);
+    assert!(outcome.mentions("another run has taken `001_flock` over from this one"), "{outcome:?}");
+    assert!(outcome.mentions("state: statement 1 of `001_flock` is in the database"), "{outcome:?}");
+    let others: &[&str] = if ends == "COMMIT" { &["2"] } else { &[] };
+    assert_eq!(database.lines("SELECT bird FROM flock"), others, "none of ours stayed");
+    assert!(database.try_query("SELECT * FROM behind").is_err(), "nothing behind it ran");
+    let rows = "SELECT position, state, statements_done FROM whimbrel_migrations ORDER BY position";
+    assert_eq!(database.lines(rows), ["1|failed|1", "2|started|1"], "neither row is its own any more");
+}
+
 /// Takes a lock in a transaction, and returns what ends it.
 fn hold(database: &dyn Database, lock: &str) -> Box<dyn FnOnce()> {
     let url = database.url();
