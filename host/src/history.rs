@@ -161,7 +161,7 @@ impl History {
     /// Returns the history with these rows, which must be ordered by position.
     #[must_use]
     pub fn new(rows: Vec<HistoryRow>) -> Self {
-        let mut last: HashMap<String, Last> = HashMap::new();
+        let mut last: HashMap<String, Last> = HashMap::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             let entry = last.entry(row.migration.clone()).or_insert(Last {
                 row: None,
@@ -262,10 +262,14 @@ impl History {
 
     /// Returns the deciding row of each migration, in the order in which they came to stand as they do.
     pub fn last_rows(&self) -> impl DoubleEndedIterator<Item = &HistoryRow> {
-        let deciding = |last: &Last| Some((last.since, self.rows.get(last.row?)?));
-        let mut rows: Vec<(usize, &HistoryRow)> = self.last.values().filter_map(deciding).collect();
+        let mut rows: Vec<(usize, &HistoryRow)> = self.deciding().collect();
         rows.sort_by_key(|(since, _)| *since);
         rows.into_iter().map(|(_, row)| row)
+    }
+
+    /// Returns the deciding row of each migration, with the number in `rows` of the one since which it stands so.
+    fn deciding(&self) -> impl Iterator<Item = (usize, &HistoryRow)> {
+        self.last.values().filter_map(|last| Some((last.since, self.rows.get(last.row?)?)))
     }
 
     /// Returns the rows that are in the database, in the order in which they were applied.
@@ -281,7 +285,9 @@ impl History {
     /// Returns the row of a migration that is under way, if there is one.
     #[must_use]
     pub fn started(&self) -> Option<&HistoryRow> {
-        self.last_rows().find(|row| matches!(standing(row), Standing::Started(_)))
+        let is_started = |(_, row): &(usize, &HistoryRow)| matches!(standing(row), Standing::Started(_));
+        let first = self.deciding().filter(is_started).min_by_key(|(since, _)| *since)?;
+        Some(first.1)
     }
 }
 

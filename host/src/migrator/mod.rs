@@ -11,7 +11,7 @@ mod prepare;
 mod resume;
 mod settle;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -410,28 +410,21 @@ impl<'a> Run<'a> {
         Run { migrator, grouping, observer, patience, report: Report::default(), lost_to: None, retries: 0 }
     }
 
-    fn finish(mut self, history: &History) -> Report {
+    fn finish(self, history: &History) -> Report {
         let migrations = &self.migrator.migrations.list;
-        let stands =
-            |migration: &&Migration| matches!(history.standing(&migration.id.0), Standing::Applied(_));
-        let mut applied: HashSet<&Id> =
-            migrations.iter().filter(stands).map(|migration| &migration.id).collect();
-        for settled in &self.report.done {
-            match settled.direction {
-                Direction::Up => applied.insert(&settled.id),
-                Direction::Down => applied.remove(&settled.id),
-            };
-        }
-        let newest = migrations.iter().rev().find(|migration| applied.contains(&migration.id));
-        self.report.now_at = newest.map(|migration| migration.id.clone());
-        let settled: HashSet<&Id> = self.report.done.iter().map(|settled| &settled.id).collect();
-        let is_pending = |migration: &&Migration| {
-            let before = self.migrator.state_of(migration, history);
-            !applied.contains(&migration.id)
-                && (before == MigrationState::Pending || settled.contains(&migration.id))
+        let settled: HashMap<&Id, Direction> =
+            self.report.done.iter().map(|settled| (&settled.id, settled.direction)).collect();
+        let is_applied = |migration: &&Migration| match settled.get(&migration.id) {
+            Some(direction) => *direction == Direction::Up,
+            None => matches!(history.standing(&migration.id.0), Standing::Applied(_)),
         };
-        self.report.pending = migrations.iter().filter(is_pending).count();
-        self.report
+        let is_pending = |migration: &&Migration| match settled.get(&migration.id) {
+            Some(direction) => *direction == Direction::Down,
+            None => self.migrator.state_of(migration, history) == MigrationState::Pending,
+        };
+        let now_at = migrations.iter().rev().find(is_applied).map(|migration| migration.id.clone());
+        let pending = migrations.iter().filter(is_pending).count();
+        Report { now_at, pending, ..self.report }
     }
 
     /// Plans and runs until nothing of what is chosen is left. `target` is what the choice means when another run goes the

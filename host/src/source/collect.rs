@@ -118,7 +118,8 @@ impl Found {
     fn group(&mut self, stem: Stem) -> &mut Group {
         self.groups.entry(stem.id).or_insert_with(|| Group {
             version: stem.version,
-            ups: Vec::new(),
+            // Nearly always there is one.
+            ups: Vec::with_capacity(1),
             downs: Vec::new(),
             metadata: None,
         })
@@ -270,12 +271,13 @@ fn same_half_twice(groups: &BTreeMap<String, Group>, problems: &mut Vec<Problem>
 }
 
 fn same_version_twice(groups: &BTreeMap<String, Group>, problems: &mut Vec<Problem>) {
-    let mut by_version: BTreeMap<&Version, Vec<(&str, &Group)>> = BTreeMap::new();
-    for (id, group) in groups {
-        by_version.entry(&group.version).or_default().push((id, group));
-    }
-    let mut free = by_version.last_key_value().map(|(version, _)| version.next());
-    for (version, same) in by_version.iter().filter(|(_, same)| same.len() > 1) {
+    let mut by_version: Vec<(&str, &Group)> = groups.iter().map(|(id, group)| (id.as_str(), group)).collect();
+    by_version.sort_by(|(_, one), (_, other)| one.version.cmp(&other.version));
+    // Of several spellings the one that is listed first.
+    let mut free = groups.values().rev().map(|group| &group.version).max().map(Version::next);
+    let same_version = by_version.chunk_by(|(_, one), (_, other)| one.version == other.version);
+    for same in same_version.filter(|same| same.len() > 1) {
+        let version = &same[0].1.version;
         let count = if same.len() == 2 { "two".to_owned() } else { same.len().to_string() };
         let mut problem =
             Problem::new(Name::DuplicateVersion, format!("{count} files have version {version}"));
@@ -404,7 +406,10 @@ fn rollback(up: &Script, lines: &[Said<String>], problems: &mut Vec<Problem>) ->
     Some(Script { path: up.path.clone(), first_line, content })
 }
 
-fn dependencies(read: &[(Migration, Vec<Said<String>>)], problems: &mut Vec<Problem>) {
+fn dependencies(read: &[Read], problems: &mut Vec<Problem>) {
+    if read.iter().all(|(_, depends)| depends.is_empty()) {
+        return;
+    }
     let versions: BTreeMap<&str, &Version> =
         read.iter().map(|(migration, _)| (migration.id.0.as_str(), &migration.version)).collect();
     for (migration, depends) in read {

@@ -102,7 +102,7 @@ fn kind(child: &DirEntry, path: &Path, depth: Depth) -> io::Result<Kind> {
         kind = fs::metadata(path)?.file_type();
     }
     Ok(match depth {
-        _ if kind.is_file() => Kind::File(Content::File(path.to_owned())),
+        _ if kind.is_file() => Kind::File(Content::File),
         Depth::Folder if kind.is_dir() => Kind::Directory(entries(path, Depth::Directory)?),
         Depth::Directory if kind.is_dir() => Kind::Nested,
         // Opening a pipe would wait for a writer.

@@ -125,8 +125,8 @@ pub struct Script {
 /// Where a script's text is.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// In the file.
-    File(PathBuf),
+    /// In the file that has the script's path.
+    File,
     /// In memory: taken from a header or from the history.
     Bytes(Arc<[u8]>),
     /// In the program.
@@ -163,7 +163,7 @@ impl Script {
     /// The system's, when the file cannot be opened.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.content {
-            Content::File(path) => Box::new(std::fs::File::open(path)?),
+            Content::File => Box::new(std::fs::File::open(&self.path)?),
             Content::Bytes(bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
             Content::Embedded(bytes) => Box::new(*bytes),
         })

@@ -168,7 +168,7 @@ const HEADER: &str = "-- no-transaction\n";
 
 /// Keeps a script in memory: the folder does not last, and a model has no use for files.
 fn keep(script: &mut Script) {
-    if let Content::File(path) = &script.content {
-        script.content = Content::Bytes(Arc::from(fs::read(path).expect("it was just written")));
+    if let Content::File = script.content {
+        script.content = Content::Bytes(Arc::from(fs::read(&script.path).expect("it was just written")));
     }
 }
