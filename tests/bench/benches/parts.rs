@@ -189,4 +189,35 @@ mod boundary {
     fn a_call_when_loaded(bencher: Bencher<'_, '_>) {
         call(bencher, loaded(Engine::Sqlite).as_ref());
     }
+
+    /// Applies a hundred migrations to a fresh database.
+    fn up(bencher: Bencher<'_, '_>, engine: Engine, adapter: &dyn Adapter) {
+        let folder = TempDir::new().expect("a temporary directory can be made");
+        for number in 1..=100 {
+            let path = folder.path().join(format!("{number:03}_birds_{number}.sql"));
+            fs::write(path, format!("CREATE TABLE birds_{number} (id integer);\n"))
+                .expect("it can be written");
+        }
+        let migrations = Migrations::read(folder.path()).expect("they are in order");
+        let migrator = Migrator::new(migrations, Options::new("bench", adapter.info()));
+        bencher.with_inputs(|| engine.fresh_database()).bench_values(|database| {
+            let mut opened = opened(adapter, database.as_ref());
+            let report = migrator.up(opened.connection.as_mut(), &Target::All, &mut Silent);
+            assert_eq!(report.expect("they run").done.len(), 100);
+            database
+        });
+    }
+
+    #[divan::bench(args = [Engine::Sqlite, Engine::Postgres], sample_count = 15, sample_size = 1)]
+    fn a_hundred_pending_when_linked(bencher: Bencher<'_, '_>, engine: Engine) {
+        match engine {
+            Engine::Postgres => up(bencher, engine, &whimbrel_adapter_postgres::Postgres),
+            _ => up(bencher, engine, &whimbrel_adapter_sqlite::Sqlite),
+        }
+    }
+
+    #[divan::bench(args = [Engine::Sqlite, Engine::Postgres], sample_count = 15, sample_size = 1)]
+    fn a_hundred_pending_when_loaded(bencher: Bencher<'_, '_>, engine: Engine) {
+        up(bencher, engine, loaded(engine).as_ref());
+    }
 }

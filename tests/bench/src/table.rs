@@ -39,7 +39,7 @@ impl Measured {
         let rows = |rows: Vec<String>| rows.concat();
         if !self.lines.is_empty() {
             text += "\n| engine | work | floor, ms | whimbrel, ms | ratio | at most | processor, ms: floor, whimbrel \
-                     | turns | syncs | memory, MiB |\n|---|---|---|---|---|---|---|---|---|---|\n";
+                     | turns | syncs | memory, MiB | at most |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
             text += &rows(self.lines.iter().map(|each| line(each) + "\n").collect());
         }
         let beside: Vec<String> = self.lines.iter().filter_map(peers).collect();
@@ -71,12 +71,12 @@ pub(crate) fn line(line: &Line) -> String {
     let Line { engine, work, programs } = line;
     let of = |program: Program| programs.iter().find(|measured| measured.program == program);
     let (Some(floor), Some(ours)) = (of(Program::Floor), of(Program::Ours)) else { return String::new() };
-    let ratio = ratio(ours.time, floor.time);
+    let (ratio, memory) = (ratio(ours.time, floor.time), mebibytes(ours.memory));
     let pair = |floor: Option<String>, ours: Option<String>| {
         floor.zip(ours).map_or_else(String::new, |(floor, ours)| format!("{floor}, {ours}"))
     };
     format!(
-        "| {} | {} | {} | {} | {ratio:.2} | {} | {}, {} | {} | {} | {:.1} |",
+        "| {} | {} | {} | {} | {ratio:.2} | {} | {}, {} | {} | {} | {memory:.1} | {} |",
         name(*engine),
         work.name,
         milliseconds(floor.time),
@@ -86,7 +86,7 @@ pub(crate) fn line(line: &Line) -> String {
         milliseconds(ours.processor),
         pair(floor.turns.map(|turns| turns.to_string()), ours.turns.map(|turns| turns.to_string())),
         pair(floor.syncs.map(|syncs| syncs.to_string()), ours.syncs.map(|syncs| syncs.to_string())),
-        mebibytes(ours.memory),
+        work.memory.map_or_else(String::new, |most| verdict(memory, most)),
     )
 }
 

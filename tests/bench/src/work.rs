@@ -20,6 +20,8 @@ pub(crate) struct Work {
     pub(crate) away: Duration,
     /// At most so many times the floor, by what the project has set itself.
     pub(crate) target: Option<f64>,
+    /// At most so much memory, in MiB.
+    pub(crate) memory: Option<f64>,
     pub(crate) rounds: usize,
     /// In how many of the rounds other tools take part.
     pub(crate) rounds_of_peers: usize,
@@ -48,6 +50,7 @@ pub(crate) fn all(engine: Engine) -> Vec<Work> {
         sending: Sending::OneByOne,
         away: HERE,
         target,
+        memory: None,
         rounds,
         rounds_of_peers,
     };
@@ -64,7 +67,9 @@ pub(crate) fn all(engine: Engine) -> Vec<Work> {
     );
     let pending = work("100 pending", 0, Pending::Tables(100), Some(1.15), 5, 3);
     let large = if is_remote { 1.15 } else { 1.3 };
+    let little = work("nothing pending, 10 applied", 10, Pending::Nothing, None, 11, 5);
     let mut all = vec![
+        Work { memory: Some(8.0), ..little },
         no_op,
         work("nothing pending, 10,000 applied", 10_000, Pending::Nothing, Some(1.2), 5, 0),
         pending,
