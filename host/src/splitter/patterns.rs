@@ -33,7 +33,7 @@ impl std::error::Error for FaultyPattern {}
 pub(super) struct Patterns {
     patterns: Vec<Pattern>,
     /// The patterns that may begin with a word of this first letter, or, in the last one, with anything else.
-    by_letter: [Vec<usize>; 27],
+    by_letter: [Vec<usize>; OTHER + 1],
 }
 
 impl Patterns {
@@ -48,7 +48,7 @@ impl Patterns {
                 .map_err(|reason| FaultyPattern { words: pattern.words.clone(), reason })
         };
         let patterns = lexer.patterns.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
-        let mut by_letter: [Vec<usize>; 27] = Default::default();
+        let mut by_letter: [Vec<usize>; OTHER + 1] = Default::default();
         for (index, pattern) in patterns.iter().enumerate() {
             for (letter, list) in by_letter.iter_mut().enumerate() {
                 if pattern.may_begin_with(letter) {
@@ -70,6 +70,8 @@ impl Patterns {
 pub(super) struct Matcher {
     stage: Stage,
     live: Vec<(usize, u64)>,
+    /// The first letters, as [`letter`] numbers them, of the tokens that can change something.
+    awaited: u32,
     best: Option<usize>,
 }
 
@@ -100,10 +102,13 @@ impl Matcher {
 
     /// Takes the next token of the statement.
     pub(super) fn token(&mut self, patterns: &Patterns, token: Token<'_>) {
+        let letter = letter(token);
         if self.stage == Stage::Fresh {
             self.stage = Stage::Begun;
-            let possible = &patterns.by_letter[letter(token)];
+            let possible = &patterns.by_letter[letter];
             self.live.extend(possible.iter().map(|index| (*index, patterns.patterns[*index].start)));
+        } else if self.awaited >> letter & 1 == 0 {
+            return;
         }
         let best = &mut self.best;
         self.live.retain_mut(|(index, states)| {
@@ -119,6 +124,8 @@ impl Matcher {
             }
             *states != 0
         });
+        let awaited = self.live.iter().map(|(index, states)| patterns.patterns[*index].awaited(*states));
+        self.awaited = awaited.fold(0, |all, letters| all | letters);
     }
 }
 
@@ -135,6 +142,8 @@ struct Pattern {
 #[derive(Debug)]
 struct State {
     test: Test,
+    /// The first letters, as [`letter`] numbers them, of the tokens that pass.
+    letters: u32,
     /// Where an optional part goes on that begins here.
     skip_to: Option<usize>,
 }
@@ -215,18 +224,39 @@ impl Pattern {
     }
 
     fn may_begin_with(&self, first: usize) -> bool {
-        let begins = |state: &State| match &state.test {
-            Test::Words(words) => words.iter().any(|word| letter(Token::Word(word)) == first),
-            Test::Name | Test::Any => true,
-            Test::Dot => false,
-        };
-        self.states.iter().enumerate().any(|(index, state)| self.start >> index & 1 == 1 && begins(state))
+        self.of(self.start).any(|state| state.letters >> first & 1 == 1)
+    }
+
+    /// Returns the first letters of the tokens that lead from these states to others.
+    fn awaited(&self, states: u64) -> u32 {
+        // Behind `...` whatever does not go on leads back to the same states.
+        let stays =
+            |index: &usize| matches!(self.states[*index].test, Test::Any) && self.reached[*index] == states;
+        if !(0..self.states.len()).any(|index| stays(&index)) {
+            return ALL_LETTERS;
+        }
+        let onward = self.of(states).filter(|state| !matches!(state.test, Test::Any));
+        onward.fold(0, |all, state| all | state.letters)
+    }
+
+    /// Returns the states of a set, without the accepting one.
+    fn of(&self, states: u64) -> impl Iterator<Item = &State> {
+        self.states
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| states >> index & 1 == 1)
+            .map(|(_, state)| state)
     }
 }
 
 impl State {
     fn new(test: Test) -> Self {
-        State { test, skip_to: None }
+        let letters = match &test {
+            Test::Words(words) => words.iter().fold(0, |all, word| all | 1 << letter(Token::Word(word))),
+            Test::Name | Test::Any => ALL_LETTERS,
+            Test::Dot => 1 << OTHER,
+        };
+        State { test, letters, skip_to: None }
     }
 }
 
@@ -289,34 +319,41 @@ fn is(word: &[u8], token: Token<'_>) -> bool {
     }
 }
 
+/// What begins with no letter.
+const OTHER: usize = 26;
+const ALL_LETTERS: u32 = (1 << (OTHER + 1)) - 1;
+
+/// Returns the number of the letter, from 0, that a token begins with, or [`OTHER`].
 fn letter(token: Token<'_>) -> usize {
     match token {
         Token::Word([first, ..]) if first.is_ascii_alphabetic() => {
             usize::from(first.to_ascii_uppercase() - b'A')
         }
-        _ => 26,
+        _ => OTHER,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn class(patterns: &[(&str, Class)], statement: &str) -> Class {
         let patterns = Patterns::new(&Lexer::new(&[], patterns)).expect("the patterns are sound");
         let mut matcher = Matcher::default();
         for part in parts(statement) {
-            matcher.token(
-                &patterns,
-                match part.as_bytes() {
-                    [b'\'', ..] => Token::Text,
-                    [b'"', ..] => Token::Name,
-                    [mark] if !mark.is_ascii_alphanumeric() => Token::Punctuation(*mark),
-                    word => Token::Word(word),
-                },
-            );
+            matcher.token(&patterns, token(part));
         }
         matcher.class(&patterns)
+    }
+
+    fn token(part: &str) -> Token<'_> {
+        match part.as_bytes() {
+            [b'\'', ..] => Token::Text,
+            [b'"', ..] => Token::Name,
+            [mark] if !mark.is_ascii_alphanumeric() => Token::Punctuation(*mark),
+            word => Token::Word(word),
+        }
     }
 
     #[test]
@@ -358,6 +395,32 @@ mod tests {
         assert_eq!(class(&patterns, "PRAGMA foreign_keys = ON"), Class::Outside);
         assert_eq!(class(&patterns, "PRAGMA foreign_keys ( 1 )"), Class::Plain);
         assert_eq!(class(&patterns, "\\ restrict abc"), Class::Skipped);
+    }
+
+    proptest! {
+        #[test]
+        fn passing_over_tokens_changes_nothing(
+            words in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(vec!["A", "B|C", "...", "*", "=", "[A]", "[... B]"]), 1..5), 1..4),
+            statement in prop::collection::vec(prop::sample::select(vec!["A", "B", "C", "AB", "x", "=", ".", "'t'", "\"n\""]), 0..12),
+        ) {
+            let words: Vec<String> = words.iter().map(|words| words.join(" ")).collect();
+            let patterns: Vec<(&str, Class)> =
+                words.iter().map(String::as_str).zip([Class::Begin, Class::Commit, Class::Outside]).collect();
+            let compiled = Patterns::new(&Lexer::new(&[], &patterns)).expect("the patterns are sound");
+            let tokens: Vec<Token<'_>> = statement.iter().map(|part| token(part)).collect();
+            let matches = |pattern: &&Pattern| {
+                let mut states = pattern.start;
+                tokens.iter().any(|token| {
+                    states = pattern.step(states, *token);
+                    states & pattern.accepting() != 0
+                })
+            };
+            let expected = compiled.patterns.iter().find(matches).map_or(Class::Plain, |pattern| pattern.class);
+            let mut matcher = Matcher::default();
+            tokens.iter().for_each(|token| matcher.token(&compiled, *token));
+            prop_assert_eq!(matcher.class(&compiled), expected);
+        }
     }
 
     #[test]
