@@ -32,6 +32,11 @@ impl Program {
         [Program::Floor, Program::Ours].into_iter().chain(peers).collect()
     }
 
+    /// Returns whether it goes to the server's socket by itself, past the proxy that makes the way long.
+    pub(crate) fn moves_to_the_socket(self, engine: Engine) -> bool {
+        self == Program::Refinery && matches!(engine, Engine::MariaDb | Engine::MySql)
+    }
+
     /// Returns its name, which is also the one of its file.
     pub(crate) fn name(self) -> &'static str {
         match self {

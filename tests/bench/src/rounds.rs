@@ -38,7 +38,7 @@ pub(crate) struct Measured {
 pub(crate) fn measure(engine: Engine, work: &Work, programs: &[Program]) -> Result<Line> {
     let root = TempDir::new()?;
     let mut seats = Vec::new();
-    for program in programs.iter().copied().filter(|program| work.rounds_of(*program) > 0) {
+    for program in programs.iter().copied().filter(|program| work.rounds_of(*program, engine) > 0) {
         work.write(program, &program.folder(root.path(), engine))?;
         seats.push(Seat::new(engine, work, program, root.path())?);
     }
@@ -50,7 +50,7 @@ pub(crate) fn measure(engine: Engine, work: &Work, programs: &[Program]) -> Resu
         }
     }
     for round in 0..work.rounds {
-        for seat in seats.iter_mut().filter(|seat| round < work.rounds_of(seat.program)) {
+        for seat in seats.iter_mut().filter(|seat| round < work.rounds_of(seat.program, engine)) {
             let (taken, turns) = seat.at_place(Seat::run)?;
             seat.taken.push(taken);
             seat.turns = turns;

@@ -88,8 +88,12 @@ pub(crate) fn all(engine: Engine) -> Vec<Work> {
 
 impl Work {
     /// Returns in how many rounds a program takes part.
-    pub(crate) fn rounds_of(&self, program: Program) -> usize {
-        if Program::PEERS.contains(&program) { self.rounds_of_peers } else { self.rounds }
+    pub(crate) fn rounds_of(&self, program: Program, engine: Engine) -> usize {
+        match program {
+            Program::Floor | Program::Ours => self.rounds,
+            _ if !self.away.is_zero() && program.moves_to_the_socket(engine) => 0,
+            _ => self.rounds_of_peers,
+        }
     }
 
     /// Writes the files into a folder as a program wants them.
