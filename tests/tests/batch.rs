@@ -1,5 +1,7 @@
 //! Many migrations at once: `--batch` sends them together, each for itself; `--single-transaction` makes them one.
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
 use rstest::rstest;
 use whimbrel::plan::Target;
@@ -38,6 +40,8 @@ fn up(project: &Project, database: &dyn Database, flags: &[&str]) -> Outcome {
 /// Returns the turns of one `up`, counted behind the login.
 fn turns(project: &Project, database: &dyn Networked, flags: &[&str], exit: i32) -> u32 {
     let proxy = Proxy::before(database);
+    // What is on its way must not look like an answer that was waited for.
+    proxy.delay(Duration::from_millis(20));
     let url = proxy.plain_url(database);
     let _ = project.run(["up", database.engine().adapter(), "--url", &url].iter().chain(flags)).exits(exit);
     assert_eq!(proxy.connections(), 1);
@@ -70,7 +74,7 @@ fn defects(engine: Engine) -> Vec<(&'static str, String)> {
     let deferred = "CREATE TABLE late (id integer UNIQUE DEFERRABLE INITIALLY DEFERRED);\n\
                     INSERT INTO late VALUES (1), (1);\n";
     let large = |last: &str| {
-        let filler = (0..600).map(|_| format!("INSERT INTO log VALUES (41) /* {} */;\n", "x".repeat(1000)));
+        let filler = (0..600).map(|_| format!("INSERT INTO log /* {} */ VALUES (41);\n", "x".repeat(1000)));
         filler.chain([format!("{last};\n")]).collect::<String>()
     };
     let own = match engine {
@@ -121,23 +125,25 @@ fn a_failure_in_the_middle_is_the_same_at_once_as_one_by_one(
     }
 }
 
-/// A large file has messages of its own; what is around it still shares one.
+/// A large file has messages of its own; what is around it still shares one. PostgreSQL answers its opening before them.
 #[test]
 fn large_files_among_small_ones_cost_what_their_bytes_fill() {
     for engine in NETWORKED {
         let (database, project) = (engine.fresh(), rows(engine.adapter(), 12));
         let long = |count: u32| {
-            format!("INSERT INTO log VALUES (0) /* {} */;\n", "x".repeat(1000)).repeat(count as usize)
+            format!("INSERT INTO log /* {} */ VALUES (0);\n", "x".repeat(1000)).repeat(count as usize)
         };
         let mut bytes = 0;
-        for (number, count) in [(4, 600), (5, 300), (8, 300), (9, 1), (10, 300)] {
+        let openings = if engine == Engine::Postgres { 4 } else { 0 };
+        for (number, count) in [(4, 500), (5, 300), (8, 300), (9, 1), (10, 300)] {
             let text = long(count);
             bytes += text.len();
             project.write(&format!("migrations/{}/{number:06}_row.sql", engine.adapter()), text);
         }
         let turns = turns(&project, database.as_ref(), &["--batch"], 0) as usize;
-        assert!(turns <= 3 + bytes.div_ceil(256 * 1024), "{engine:?}: {turns} turns for {bytes} bytes");
-        assert_eq!(log(database.as_ref()).len(), 6 + 1501, "{engine:?}");
+        let most = 3 + bytes.div_ceil(256 * 1024) + openings;
+        assert!(turns <= most, "{engine:?}: {turns} turns for {bytes} bytes");
+        assert_eq!(log(database.as_ref()).len(), 6 + 1401, "{engine:?}");
         assert_eq!(applied(database.as_ref()).len(), 12, "{engine:?}");
     }
 }
@@ -146,7 +152,7 @@ fn large_files_among_small_ones_cost_what_their_bytes_fill() {
 #[rstest]
 fn a_pooler_is_sent_no_message_ahead(#[values(Pool::Transaction, Pool::Single, Pool::Session)] pool: Pool) {
     let (database, project) = (Postgres::fresh(), rows("postgres", 40));
-    let long = format!("INSERT INTO log VALUES (0) /* {} */;\n", "x".repeat(1000)).repeat(300);
+    let long = format!("INSERT INTO log /* {} */ VALUES (0);\n", "x".repeat(1000)).repeat(300);
     for number in [10, 11, 25] {
         project.write(&format!("migrations/postgres/{number:06}_row.sql"), &long);
     }
@@ -375,7 +381,7 @@ fn a_failed_transaction_of_several_migrations_is_over(
 #[test]
 fn behind_a_large_file_in_one_transaction_the_one_that_fails_is_named() {
     let (database, project) = (Postgres::fresh(), rows("postgres", 5));
-    let long = format!("INSERT INTO log VALUES (0) /* {} */;\n", "x".repeat(1000)).repeat(600);
+    let long = format!("INSERT INTO log /* {} */ VALUES (0);\n", "x".repeat(1000)).repeat(600);
     project.write("migrations/postgres/000002_row.sql", long);
     project.write("migrations/postgres/000004_row.sql", "INSERT INTOO log VALUES (4);\n");
     let outcome = up(&project, &database, &["--single-transaction"]).exits(1);

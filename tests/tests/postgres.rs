@@ -1,6 +1,9 @@
 //! Files as people write them for PostgreSQL, and the ways to a server, through the real binary.
 
+use std::ops::Range;
+
 use insta::assert_snapshot;
+use rstest::rstest;
 use whimbrel_tests::{Database, Networked, Outcome, Pool, Postgres, Project, Protocol, Proxy, servers};
 
 /// Returns a project with these files in the folder `postgres`.
@@ -171,6 +174,36 @@ fn a_file_of_three_megabytes_is_one_transaction() {
     project.write("migrations/postgres/002_rows.sql", rows);
     let _ = up(&project, &database).exits(0);
     assert_eq!(database.lines("SELECT count(*) FROM rows"), ["10000"]);
+}
+
+/// Behind a failed statement the server still takes a ROLLBACK TO, and what follows it would run.
+#[rstest]
+fn a_savepoint_revives_no_script_that_has_failed(
+    #[values(&[], &["--batch"], &["--single-transaction"])] flags: &[&str],
+) {
+    let database = Postgres::fresh();
+    let row = |number: u32| format!("INSERT INTO rows VALUES ({number}, '{}');\n", "x".repeat(1000));
+    let many = |numbers: Range<u32>| numbers.map(row).collect::<String>();
+    // The failure, or what stands before it, fills a message: the next one begins with what goes back.
+    let back = |filler: usize| {
+        let fails = format!("INSERT INTO nowhere VALUES ('{}');\n", "x".repeat(filler));
+        format!("SAVEPOINT before;\n{fails}ROLLBACK TO before;\n")
+    };
+    for filler in [10, 20_000, 300_000] {
+        let text = format!(
+            "CREATE TABLE rows (id integer, text text);\n{}{}{}",
+            many(0..300),
+            back(filler),
+            many(300..600)
+        );
+        let project = project(&[("001_rows.sql", &text)]);
+        let up = ["up", "postgres", "--url", &database.url()];
+        let outcome = project.run(up.iter().chain(flags)).exits(1);
+        assert!(outcome.mentions("relation \"nowhere\" does not exist"), "{outcome:?}");
+        assert!(outcome.mentions("001_rows.sql:303:13"), "{outcome:?}");
+        let left = "SELECT to_regclass('rows') IS NULL, count(*) FILTER (WHERE state = 'applied') FROM whimbrel_migrations";
+        assert_eq!(database.lines(left), ["t|0"], "{filler}: {outcome:?}");
+    }
 }
 
 // What a file leaves behind

@@ -762,6 +762,23 @@ fn a_script_in_pieces_costs_one_turn_more_and_stays_atomic() {
     );
 }
 
+/// The server keeps the parse trees of a whole message.
+#[test]
+fn a_script_in_pieces_has_short_messages() {
+    let database = Postgres::fresh();
+    let proxy = Proxy::before(&database);
+    let mut target = Target::ready(&proxy.url(&database));
+    let inserts = vec!["INSERT INTO birds VALUES ('curlew')"; 5_000];
+    let pieces =
+        [&["CREATE TABLE birds (note text)"][..], &inserts, &inserts].map(Written::sql).into_iter().collect();
+    proxy.forget();
+    let outcomes = target.outcomes(&mut Script::default().then(target.head(1, Mode::Atomic, 10_001), pieces));
+    assert_eq!(outcomes, [Ok(Done::new(10_001))]);
+    assert_eq!(database.lines("SELECT count(*) FROM birds"), ["10000"]);
+    let lengths: Vec<_> = proxy.messages().iter().map(|message| message.length).collect();
+    assert!(lengths.iter().all(|length| *length <= 17 * 1024), "{lengths:?}");
+}
+
 #[test]
 fn a_stop_takes_the_batch_back_and_ends_the_run() {
     let database = Postgres::fresh();

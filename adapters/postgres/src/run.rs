@@ -35,6 +35,10 @@ mod stepwise;
 /// How many bytes may be under way without an answer: two pieces, with room for what stands around them.
 const UNDER_WAY: usize = 576 * 1024;
 
+/// When there are so many, answers are read until no more than this is under way. What is sent then without a wait fills a
+/// longest message: to send a short one behind every answer would be a turn for each.
+const STILL_UNDER_WAY: usize = UNDER_WAY - 256 * 1024;
+
 /// Runs all of `work`.
 ///
 /// # Errors
@@ -172,8 +176,11 @@ impl Run<'_> {
 
     /// Sends a message, unless something has failed.
     fn send(&mut self, draft: Draft) -> Result<(), Failed> {
-        while !self.sent.is_empty() && self.under_way + draft.len() > UNDER_WAY {
-            self.read_one();
+        let is_too_much = |under_way: usize| under_way + draft.len() > UNDER_WAY;
+        if is_too_much(self.under_way) {
+            while !self.sent.is_empty() && (self.under_way > STILL_UNDER_WAY || is_too_much(self.under_way)) {
+                self.read_one();
+            }
         }
         self.check()?;
         if draft.is_empty() {

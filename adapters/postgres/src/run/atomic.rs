@@ -17,9 +17,13 @@ use super::{Run, copy};
 /// parse trees of a whole message.
 const LONGEST: usize = 256 * 1024;
 
-/// The longest message inside a script that fills several, save for one longer statement. Nobody waits for its answer; the
-/// server needs as long for it, and 0.5 MiB less memory than for a message of 64 KiB.
+/// The longest message inside a script that fills several, save for one longer statement. The server needs as long for it,
+/// and 0.5 MiB less memory than for a message of 64 KiB.
 const LONGEST_PART: usize = 16 * 1024;
+
+/// Refused where the transaction has failed, and the rest of its message with it. Behind an answer that has not been read
+/// yet, a script's ROLLBACK TO would bring the transaction back.
+const STILL_SOUND: &str = "SELECT";
 
 impl Run<'_> {
     /// Composes a transactional batch, and sends what is too long to wait for company.
@@ -84,17 +88,30 @@ impl Run<'_> {
     }
 
     fn statements(&mut self, piece: &Piece<'_>) -> Result<(), Failed> {
+        self.current_mut().bytes += piece.text.len() as u64;
         for span in piece.spans {
+            if !self.draft.begins_outside() {
+                self.begin_part(span.end.saturating_sub(span.start) as usize)?;
+            }
             let mut draft = std::mem::take(&mut self.draft);
             let composed = self.compose(&mut draft, piece, span);
             self.draft = draft;
             composed?;
-            if !self.draft.begins_outside() && self.draft.len() >= LONGEST_PART {
-                self.send_part()?;
-            }
         }
-        self.current_mut().bytes += piece.text.len() as u64;
         if piece.rest == Rest::Follows { self.send_part() } else { self.check() }
+    }
+
+    /// Sends what is in the draft if a statement of this length would make it too long, and puts the guard before the first
+    /// one of the next message.
+    fn begin_part(&mut self, statement: usize) -> Result<(), Failed> {
+        if !self.draft.is_empty() && self.draft.len() + statement > LONGEST_PART {
+            self.send_part()?;
+        }
+        if self.draft.is_empty() {
+            let number = self.current().number;
+            self.draft.push(STILL_SOUND, number, Role::Own);
+        }
+        Ok(())
     }
 
     /// Sends what is in the draft, which begins inside the transaction of the current batch and does not end it.
