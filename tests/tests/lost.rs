@@ -8,14 +8,15 @@ use whimbrel_tests::{Database, Engine, Fault, Loss, Networked, Outcome, Project,
 /// What all of it leaves in the log, once each.
 const LOG: [&str; 5] = ["1", "2", "3", "4", "5"];
 
-/// Returns migrations of every kind: schema, rows, step by step, rows.
-fn project(folder: &str) -> Project {
-    let stepwise = "-- no-transaction\nCREATE TABLE sites (id integer);\nINSERT INTO log VALUES (3);\n\
-                    INSERT INTO log VALUES (4);\n";
+/// Returns migrations of every kind: schema, rows, both with a header, rows.
+fn project(folder: &str, header: &str) -> Project {
+    let both = format!(
+        "{header}CREATE TABLE sites (id integer);\nINSERT INTO log VALUES (3);\nINSERT INTO log VALUES (4);\n"
+    );
     let migrations = [
         ("001_log", "CREATE TABLE log (entry integer);\n"),
         ("002_rows", "INSERT INTO log VALUES (1);\nINSERT INTO log VALUES (2);\n"),
-        ("003_steps", stepwise),
+        ("003_steps", &both),
         ("004_last", "INSERT INTO log VALUES (5);\n"),
     ];
     let file = |project: Project, (id, text): (&str, &str)| {
@@ -91,16 +92,24 @@ fn whatever_turn_is_the_last_the_next_up_is_right(
     #[values(Engine::Postgres, Engine::MariaDb, Engine::MySql)] engine: Engine,
     #[values(&[], &["--batch"])] flags: &[&str],
 ) {
-    let project = project(engine.adapter());
+    lose_each_turn(&project(engine.adapter(), "-- no-transaction\n"), engine, flags);
+}
+
+#[test]
+fn whatever_turn_is_the_last_of_a_single_transaction_the_next_up_is_right() {
+    lose_each_turn(&project("postgres", ""), Engine::Postgres, &["--single-transaction"]);
+}
+
+/// Loses the connection of as many runs as there are ways to lose it.
+fn lose_each_turn(project: &Project, engine: Engine, flags: &[&str]) {
     let undisturbed = engine.fresh();
     let proxy = Proxy::before(undisturbed.as_ref());
-    let _ = up_by_way_of(&proxy, &project, undisturbed.as_ref(), flags).exits(0);
+    let _ = up_by_way_of(&proxy, project, undisturbed.as_ref(), flags).exits(0);
 
     let faults = faults(proxy.turns(), proxy.client_bytes());
     // The next `up` waits a second before it takes a runner for gone: several do so at once.
     thread::scope(|scope| {
         for some in faults.chunks(faults.len().div_ceil(LANES)) {
-            let project = &project;
             scope.spawn(move || some.iter().for_each(|fault| loses(project, engine, flags, fault)));
         }
     });
