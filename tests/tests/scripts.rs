@@ -271,20 +271,22 @@ fn a_setting_that_a_file_leaves_behind_does_not_reach_the_next_one() {
 /// of the same name that it means.
 #[test]
 fn attached_databases_and_temporary_tables_of_a_file_do_not_reach_the_next_one() {
-    let first = "ATTACH 'other.db' AS other;
-CREATE TABLE other.notes (text);
-CREATE TEMP TABLE birds (name);
+    let attached = "ATTACH 'other.db' AS other;\nCREATE TABLE other.notes (text);\n";
+    let temporary = "CREATE TEMP TABLE birds (name);
 CREATE TEMP VIEW \"all \"\"birds\" AS SELECT * FROM birds;
 CREATE TEMP TRIGGER seen AFTER INSERT ON birds BEGIN SELECT 1; END;
 ";
-    for header in ["", "-- no-transaction\n"] {
+    let both = format!("{attached}{temporary}");
+    let firsts = [attached, temporary, both.as_str()];
+    for (header, first) in firsts.into_iter().flat_map(|first| [("", first), ("-- no-transaction\n", first)])
+    {
         let project = one(format!("{header}{first}")).file(
             "migrations/sqlite/002_next.sql",
             "CREATE TABLE left AS SELECT (SELECT count(*) FROM pragma_database_list WHERE name = 'other') AS databases, \
              (SELECT count(*) FROM sqlite_temp_schema) AS objects;\n",
         );
         succeed(&project, &["up"]);
-        assert_eq!(database(&project).lines("SELECT * FROM left"), ["0|0"], "{header}");
+        assert_eq!(database(&project).lines("SELECT * FROM left"), ["0|0"], "{header}{first}");
     }
 }
 

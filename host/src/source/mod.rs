@@ -114,7 +114,7 @@ impl Transaction {
 /// Text that can be opened any number of times, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The file as the user would type it: the place in messages.
+    /// The file as the user would type it: the place in messages, and where [`Content::File`] is opened.
     pub path: PathBuf,
     /// The line of `path` on which the text begins, from 1: a `-- Rollback:` header is not on the first.
     pub first_line: u64,

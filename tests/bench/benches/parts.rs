@@ -212,7 +212,8 @@ mod boundary {
     fn a_hundred_pending_when_linked(bencher: Bencher<'_, '_>, engine: Engine) {
         match engine {
             Engine::Postgres => up(bencher, engine, &whimbrel_adapter_postgres::Postgres),
-            _ => up(bencher, engine, &whimbrel_adapter_sqlite::Sqlite),
+            Engine::Sqlite => up(bencher, engine, &whimbrel_adapter_sqlite::Sqlite),
+            other => unreachable!("{other:?} is not among the arguments"),
         }
     }
 
