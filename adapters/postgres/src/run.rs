@@ -32,12 +32,12 @@ mod copy;
 mod draft;
 mod stepwise;
 
-/// How many bytes may be under way without an answer: two pieces, with room for what stands around them.
-const UNDER_WAY: usize = 576 * 1024;
+/// How many bytes may be under way without an answer: two longest messages, with room for what stands around them.
+const UNDER_WAY: usize = 2 * atomic::LONGEST + 64 * 1024;
 
 /// When there are so many, answers are read until no more than this is under way. What is sent then without a wait fills a
 /// longest message: to send a short one behind every answer would be a turn for each.
-const STILL_UNDER_WAY: usize = UNDER_WAY - 256 * 1024;
+const STILL_UNDER_WAY: usize = UNDER_WAY - atomic::LONGEST;
 
 /// Runs all of `work`.
 ///

@@ -15,7 +15,7 @@ use super::{Run, copy};
 
 /// The longest message, save for one longer statement: the driver's buffers keep their size, and the server keeps the
 /// parse trees of a whole message.
-const LONGEST: usize = 256 * 1024;
+pub(super) const LONGEST: usize = 256 * 1024;
 
 /// The longest message inside a script that fills several, save for one longer statement. The server needs as long for it,
 /// and 0.5 MiB less memory than for a message of 64 KiB.
