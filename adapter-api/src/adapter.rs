@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::codes::codes;
+use crate::codes::words;
 use crate::connection::{Access, Connection};
 use crate::error::Error;
+use crate::quirks::Quirks;
 use crate::value::Secret;
 
 /// A database engine, as the host sees it.
@@ -40,6 +41,11 @@ pub trait Adapter: Send + Sync {
     ///
     /// `InvalidUrl`, `Unreachable`, `NotReady`, `Authentication`, `Tls`, `DatabaseMissing`, or `Other`.
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error>;
+
+    /// Returns what the conformance suite must know of the engine. The host never asks for it.
+    fn quirks(&self) -> Quirks {
+        Quirks::default()
+    }
 }
 
 /// An adapter that can be exported from a library: known by name without running any of its code.
@@ -48,7 +54,7 @@ pub trait Plugin: Adapter + Default {
     const IDENTITY: Identity;
 }
 
-/// What an adapter is called, as constants.
+/// What an adapter is called and can do, as constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The adapter's own name: `postgres`.
@@ -59,6 +65,10 @@ pub struct Identity {
     pub aliases: &'static [&'static str],
     /// The url schemes it serves, without the colon. `file` also stands for a bare path.
     pub schemes: &'static [&'static str],
+    /// What keeps two runners apart.
+    pub fence: Fence,
+    /// What it can do. What is missing here is also refused with `Unsupported`.
+    pub capabilities: &'static [Capability],
 }
 
 /// What an adapter is and can do.
@@ -103,17 +113,17 @@ pub struct PasswordFile {
 }
 
 impl Info {
-    /// Returns the description of an adapter with these abilities.
+    /// Returns the description of an adapter.
     #[must_use]
-    pub fn new(identity: &Identity, fence: Fence, capabilities: &[Capability]) -> Self {
+    pub fn new(identity: &Identity) -> Self {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         Info {
             name: identity.name.to_owned(),
             version: identity.version.to_owned(),
             aliases: owned(identity.aliases),
             schemes: owned(identity.schemes),
-            capabilities: capabilities.iter().copied().collect(),
-            fence,
+            capabilities: identity.capabilities.iter().copied().collect(),
+            fence: identity.fence,
             passwords: Passwords::default(),
         }
     }
@@ -135,41 +145,41 @@ impl Info {
     }
 }
 
-codes! {
+words! {
     /// Something an adapter may or may not be able to do.
     pub enum Capability {
         /// `transaction` and atomic batches.
-        Transactions = 1,
+        Transactions = 1, "transactions";
         /// Schema changes roll back with their transaction.
-        TransactionalDdl = 2,
+        TransactionalDdl = 2, "transactional-ddl";
         /// A `transaction` inside a `transaction`.
-        Savepoints = 3,
+        Savepoints = 3, "savepoints";
         /// A second batch may be sent before the first is answered.
-        Pipelining = 4,
+        Pipelining = 4, "pipelining";
         /// Data inside a script: `COPY … FROM stdin`.
-        CopyFromStdin = 5,
+        CopyFromStdin = 5, "copy-from-stdin";
         /// [`Value::Array`](crate::Value::Array) as parameter and cell.
-        Arrays = 6,
+        Arrays = 6, "arrays";
         /// The canceller reaches a statement that is running.
-        Cancel = 7,
+        Cancel = 7, "cancel";
         /// `alive` can tell whether the server still works for a dead client.
-        Liveness = 8,
+        Liveness = 8, "liveness";
         /// [`Limits::statement`](crate::Limits::statement) ends every statement of a migration, whatever it does. One that is
         /// silent for much longer is then cancelled, and the adapter given up if that does not help; not so in a script with
         /// a [`Class::Setting`](crate::Class::Setting) or [`Class::Outside`](crate::Class::Outside), which may override it.
-        StatementLimit = 9,
+        StatementLimit = 9, "statement-limit";
     }
 }
 
-codes! {
+words! {
     /// What keeps two runners from taking the same position in the history.
     pub enum Fence {
         /// Nothing: runs at once are refused.
-        None = 0,
+        None = 0, "none";
         /// A unique key on the position.
-        UniqueKey = 1,
+        UniqueKey = 1, "unique-key";
         /// Creating a named object fails when it is there.
-        ExclusiveCreate = 2,
+        ExclusiveCreate = 2, "exclusive-create";
     }
 }
 

@@ -44,4 +44,28 @@ macro_rules! codes {
     };
 }
 
-pub(crate) use codes;
+/// Defines an enum whose variants have stable numbers, and stable words for where people may read them.
+macro_rules! words {
+    ($(#[$meta:meta])* pub enum $name:ident { $( $(#[$variant_meta:meta])* $variant:ident = $code:literal, $word:literal; )+ }) => {
+        $crate::codes::codes! {
+            $(#[$meta])*
+            pub enum $name { $( $(#[$variant_meta])* $variant = $code, )+ }
+        }
+
+        impl $name {
+            /// Returns the stable word of this variant.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $( $name::$variant => $word, )+ }
+            }
+
+            /// Returns the variant with this word, or `None` for one that a newer version added.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $( $word => Some($name::$variant), )+ _ => None }
+            }
+        }
+    };
+}
+
+pub(crate) use {codes, words};

@@ -112,6 +112,54 @@ pub trait Connection: Send {
     fn close(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// A session that is lent is a session: what a transaction gives to its body can stand where an owned one does.
+impl Connection for &mut (dyn Connection + '_) {
+    fn execute_raw(&mut self, script: &str) -> Result<(), Error> {
+        (**self).execute_raw(script)
+    }
+
+    fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
+        (**self).query(sql, parameters, rows)
+    }
+
+    fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
+        (**self).read(texts, rows)
+    }
+
+    fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
+        (**self).table_exists(name)
+    }
+
+    fn transaction(
+        &mut self,
+        options: &TransactionOptions,
+        body: &mut TransactionBody<'_>,
+    ) -> Result<(), Error> {
+        (**self).transaction(options, body)
+    }
+
+    fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
+        (**self).run(work, events)
+    }
+
+    fn alive(&mut self, attempt: &str) -> Result<Liveness, Error> {
+        (**self).alive(attempt)
+    }
+
+    fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {
+        (**self).dialect(facts)
+    }
+
+    fn ping(&mut self) -> Result<(), Error> {
+        (**self).ping()
+    }
+
+    /// Its owner closes it.
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 /// What runs inside a transaction.
 pub type TransactionBody<'a> = dyn FnMut(&mut dyn Connection) -> Result<(), BodyFailed> + 'a;
 

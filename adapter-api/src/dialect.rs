@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::codes::codes;
+use crate::codes::{codes, words};
 use crate::connection::TableName;
 use crate::value::Value;
 
@@ -261,30 +261,6 @@ impl<'a> NewRow<'a> {
             applied_by: "",
         }
     }
-}
-
-/// Defines an enum that the history stores as a word.
-macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident { $( $(#[$variant_meta:meta])* $variant:ident = $code:literal, $word:literal; )+ }) => {
-        codes! {
-            $(#[$meta])*
-            pub enum $name { $( $(#[$variant_meta])* $variant = $code, )+ }
-        }
-
-        impl $name {
-            /// Returns the word that the history stores.
-            #[must_use]
-            pub const fn word(self) -> &'static str {
-                match self { $( $name::$variant => $word, )+ }
-            }
-
-            /// Returns the variant for a word of the history, or `None` for one that a newer version wrote.
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $( $word => Some($name::$variant), )+ _ => None }
-            }
-        }
-    };
 }
 
 words! {

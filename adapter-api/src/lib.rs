@@ -17,6 +17,7 @@ pub mod loading {
     pub use crate::abi::{LoadError, adapter_from_symbol};
 }
 pub mod note;
+mod quirks;
 pub mod subject;
 pub mod texts;
 mod value;
@@ -38,6 +39,7 @@ pub use dialect::{
     RowDirection, RowState, Text,
 };
 pub use error::{Error, ErrorKind, Retry, Session};
+pub use quirks::{Comes, Pointing, Quirks, Sample, ValueQuirk};
 pub use value::{Secret, Value, ValueKind};
 pub use work::{
     Commit, Done, Events, Failure, Head, Marking, Mode, Next, Notice, Phase, Piece, PieceKind, Rest, Span,

@@ -1,12 +1,12 @@
 //! The note that tells what a library is before any of its code runs.
 //!
 //! An ELF note in section `.note.whimbrel`: name `Whimbrel`, type 1, and a descriptor of `key=value` lines: `abi`,
-//! `api`, `min_host`, `name`, `version`, `aliases`, `schemes`, `symbol`, `target`. Lists are separated by commas.
+//! `api`, `min_host`, `name`, `version`, `aliases`, `schemes`, `fence`, `capabilities`, `symbol`, `target`. Lists are separated by commas.
 //! It lies in a loaded segment, so it survives `strip`.
 //!
 //! The host reads it from the program headers and refuses a library by it, with the reason, before `dlopen`.
 
-use crate::adapter::Identity;
+use crate::adapter::{Capability, Identity};
 
 /// The number of the ABI that this crate speaks. 0: host and adapter must come from the same build of this crate.
 pub const ABI: u32 = 0;
@@ -38,6 +38,10 @@ pub struct Note {
     pub aliases: Vec<String>,
     /// The url schemes it serves.
     pub schemes: Vec<String>,
+    /// What keeps two runners apart, in a word.
+    pub fence: String,
+    /// What it can do, in words.
+    pub capabilities: Vec<String>,
     /// The symbol that holds the header.
     pub symbol: String,
     /// Architecture and system it was built for.
@@ -63,6 +67,8 @@ impl Note {
                 "version" => value.clone_into(&mut note.version),
                 "aliases" => note.aliases = list(value),
                 "schemes" => note.schemes = list(value),
+                "fence" => value.clone_into(&mut note.fence),
+                "capabilities" => note.capabilities = list(value),
                 "symbol" => value.clone_into(&mut note.symbol),
                 "target" => value.clone_into(&mut note.target),
                 _ => {}
@@ -100,6 +106,8 @@ impl EncodedNote {
             .line("version=", &[identity.version])
             .line("aliases=", identity.aliases)
             .line("schemes=", identity.schemes)
+            .line("fence=", &[identity.fence.word()])
+            .capabilities(identity.capabilities)
             .line("symbol=", &[symbol])
             .line("target=", &[target]);
         let mut name = [0; 12];
@@ -140,6 +148,19 @@ impl Writer {
         writer.text("\n")
     }
 
+    const fn capabilities(self, capabilities: &[Capability]) -> Self {
+        let mut writer = self.text("capabilities=");
+        let mut index = 0;
+        while index < capabilities.len() {
+            if index > 0 {
+                writer = writer.text(",");
+            }
+            writer = writer.text(capabilities[index].word());
+            index += 1;
+        }
+        writer.text("\n")
+    }
+
     const fn text(mut self, text: &str) -> Self {
         let text = text.as_bytes();
         assert!(self.length + text.len() <= CAPACITY, "the adapter's names do not fit into its note");
@@ -156,9 +177,16 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapter::Fence;
 
-    const IDENTITY: Identity =
-        Identity { name: "toy", version: "0.3.1", aliases: &["play", "game"], schemes: &["toy"] };
+    const IDENTITY: Identity = Identity {
+        name: "toy",
+        version: "0.3.1",
+        aliases: &["play", "game"],
+        schemes: &["toy"],
+        fence: Fence::UniqueKey,
+        capabilities: &[Capability::Transactions, Capability::TransactionalDdl],
+    };
 
     #[test]
     fn a_written_note_reads_back() {
@@ -167,6 +195,8 @@ mod tests {
         assert_eq!(note.name, "toy");
         assert_eq!(note.aliases, ["play", "game"]);
         assert_eq!(note.schemes, ["toy"]);
+        assert_eq!(note.fence, "unique-key");
+        assert_eq!(note.capabilities, ["transactions", "transactional-ddl"]);
         assert_eq!(note.symbol, "whimbrel_adapter_v1_toy");
         assert_eq!(note.abi, ABI.to_string());
         assert_eq!(note.target, "x86_64-linux");

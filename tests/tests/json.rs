@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use whimbrel_tests::birds::{database, project};
-use whimbrel_tests::{Database, Outcome, Project};
+use whimbrel_tests::{Database, Outcome, Project, Sqlite, built_file};
 
 /// Returns a document with what differs from run to run replaced.
 fn document(outcome: &Outcome) -> Value {
@@ -320,19 +320,52 @@ fn adapters_are_listed_as_a_document() {
     let listed = document(&project.run(["adapters", "list", "--format", "json"]).exits(0));
     let adapters = listed["adapters"].as_array().expect("a list");
     let sqlite = adapters.iter().find(|adapter| adapter["name"] == "sqlite");
-    let mut sqlite = sqlite.expect("it lies beside the binary").clone();
-    let file = sqlite["file"].take();
-    assert!(file.as_str().is_some_and(|file| file.ends_with("libwhimbrel_adapter_sqlite.so")), "{file}");
+    let listed = sqlite.expect("it lies beside the binary").clone();
+    let file = listed["file"].as_str().expect("a path").to_owned();
+    assert!(file.ends_with("libwhimbrel_adapter_sqlite.so"), "{file}");
+    let inspected = document(&project.run(["adapters", "inspect", &file, "--format", "json"]).exits(0));
+    assert_eq!(inspected, listed);
     assert_eq!(
-        sqlite,
+        listed,
         json!({
             "name": "sqlite",
             "version": "0.1.0",
             "aliases": ["sqlite3"],
             "schemes": ["sqlite", "sqlite3", "file"],
+            "capabilities": ["transactions", "transactional-ddl", "savepoints", "cancel", "liveness"],
+            "fence": "unique-key",
             "abi": "0",
-            "file": null,
+            "api": "1.0.0",
+            "min_host": "1.0.0",
+            "target": format!("{}-linux", std::env::consts::ARCH),
+            "file": file,
             "verdict": "usable",
         })
     );
+}
+
+#[test]
+fn a_tested_adapter_is_a_document_with_every_check() {
+    let project = project();
+    let library = built_file("libwhimbrel_adapter_sqlite.so");
+    let library = library.to_str().expect("a path of cargo's");
+    let arguments = ["adapters", "test", library, "--url", "sqlite:check.db", "--format", "json"];
+    let tested = document(&project.run(arguments).exits(0));
+    let checks = tested["checks"].as_array().expect("a list");
+    let counts = &tested["counts"];
+    assert_eq!((&tested["adapter"], &tested["url"]), (&json!("sqlite"), &json!("sqlite:check.db")));
+    assert_eq!((&counts["failed"], &counts["not_run"]), (&json!(0), &json!(0)));
+    let told = counts["passed"].as_u64().zip(counts["refused"].as_u64());
+    assert_eq!(told.map(|(passed, refused)| passed + refused), Some(checks.len() as u64));
+    assert_eq!(
+        checks[0],
+        json!({
+            "about": "identity",
+            "name": "it says who it is, and says the same again",
+            "verdict": "passed",
+            "why": null,
+        })
+    );
+    // What it created is gone.
+    assert_eq!(Sqlite::at(project.path("check.db")).lines("SELECT count(*) FROM sqlite_schema"), ["0"]);
 }

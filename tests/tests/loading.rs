@@ -301,6 +301,10 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
       file        plugins/libsqlite-of-ours.so
       also called sqlite3
       urls        sqlite, sqlite3, file
+      can         transactions, transactional-ddl, savepoints, cancel, liveness
+      fence       unique-key
+      abi         0, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux
     probe
       file        plugins/libwhimbrel_adapter_probe.so
       but         not an adapter: not an ELF library
@@ -308,14 +312,26 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
       file        [BUILT]/libwhimbrel_adapter_mysql.so
       also called mariadb
       urls        mysql, mariadb
+      can         transactions, savepoints, pipelining, cancel, liveness
+      fence       unique-key
+      abi         0, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux
     postgres 0.1.0
       file        [BUILT]/libwhimbrel_adapter_postgres.so
       also called supabase, postgresql
       urls        postgres, postgresql
+      can         transactions, transactional-ddl, savepoints, pipelining, copy-from-stdin, arrays, cancel, liveness, statement-limit
+      fence       unique-key
+      abi         0, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux
     sqlite 0.1.0
       file        [BUILT]/libwhimbrel_adapter_sqlite.so
       also called sqlite3
       urls        sqlite, sqlite3, file
+      can         transactions, transactional-ddl, savepoints, cancel, liveness
+      fence       unique-key
+      abi         0, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux
       but         not used: plugins/libsqlite-of-ours.so comes first
     --- stderr
     ");
@@ -372,4 +388,44 @@ fn a_pipe_by_the_name_of_a_library_is_passed_over() {
     let _ = project.program("mkfifo", pipe).run().exits(0);
     assert!(project.run(["adapters"]).exits(0).stdout.contains("but         not an adapter: not a file"));
     let _ = project.run(["up", "probe"]).exits(9);
+}
+
+#[test]
+fn an_adapter_that_fails_a_check_is_told_so() {
+    let project = with_library(probe());
+    let library = "plugins/libwhimbrel_adapter_probe.so";
+    let outcome =
+        project.run(["adapters", "test", library, "--url", "probe:check.db?lie=twice", "-q"]).exits(1);
+    let told = "failed   atomic        a script is run whole, with its row: batch 0 is reported as finished, and it is \
+                not under way";
+    assert!(outcome.stdout.lines().any(|line| line == told), "{}", outcome.stdout);
+    assert!(outcome.stdout.lines().all(|line| line.starts_with("failed ") || line.starts_with("probe: ")));
+}
+
+#[test]
+fn what_cannot_be_used_is_neither_inspected_nor_tested_in_silence() {
+    let project = without_library().file("plugins/libwhimbrel_adapter_probe.so", "no library\n");
+    let library = "plugins/libwhimbrel_adapter_probe.so";
+    assert_snapshot!(shown(&project.run(["adapters", "inspect", library])), @r"
+    exit: 9
+    --- stdout
+    probe
+      file        plugins/libwhimbrel_adapter_probe.so
+      but         not an adapter: not an ELF library
+    --- stderr
+    ");
+    assert_snapshot!(shown(&project.run(["adapters", "test", library, "--url", "probe:birds.db"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: this file cannot be used as an adapter
+      looked in  plugins/libwhimbrel_adapter_probe.so      not an adapter: not an ELF library
+    ");
+    assert_snapshot!(shown(&with_library(probe()).run(["adapters", "test", library])), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[usage]: the conformance suite creates and drops tables, so it takes no database but the one it is given
+    hint: name one that nobody else uses with `--url`
+    ");
 }

@@ -13,6 +13,7 @@ use super::convert::{
     text, with_options,
 };
 use super::panics::Slot;
+use super::quirks::import_quirks;
 use super::text::Encoded;
 use super::traits::{
     ABody, ABody_TO, AConnection, AEvents, AEvents_TO, ARowSink, ARowSink_TO, AWork, AWork_TO, AdapterBox,
@@ -21,8 +22,8 @@ use super::traits::{
 use super::types::{ACell, ADone, AFailure, ANext, ANotice, APiece, ARowSet, Code, Lent};
 use crate::{
     Adapter, Canceller, ConnectOptions, Connection, Dialect, Error, Events, Facts, Info, Lexer, Liveness,
-    Opened, ReadError, RowSet, RowSink, Secret, TableName, Text, TransactionBody, TransactionOptions, Value,
-    Wanted, Work,
+    Opened, Quirks, ReadError, RowSet, RowSink, Secret, TableName, Text, TransactionBody, TransactionOptions,
+    Value, Wanted, Work,
 };
 
 /// Asks the adapter for its description once, so that [`Adapter::info`] cannot fail later.
@@ -51,6 +52,11 @@ impl Adapter for ImportedAdapter {
             connection: Box::new(ImportedConnection(opened.connection)),
             canceller: Arc::new(ImportedCanceller(opened.canceller)),
         })
+    }
+
+    /// An adapter that panics here says nothing about its engine.
+    fn quirks(&self) -> Quirks {
+        result(self.adapter.quirks()).map(import_quirks).unwrap_or_default()
     }
 }
 

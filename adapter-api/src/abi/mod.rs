@@ -12,6 +12,7 @@ mod header;
 mod host;
 mod panics;
 mod plugin;
+mod quirks;
 mod text;
 // Public inside a private module, because abi_stable's macros write public items about them.
 #[allow(missing_docs, unreachable_pub, non_local_definitions)]

@@ -13,6 +13,7 @@ use super::convert::{
     import_transaction, lent, text,
 };
 use super::panics::{Contained, Poison, contained};
+use super::quirks::export_quirks;
 use super::text::decode;
 use super::traits::{
     AAdapter, AAdapter_TO, ACanceller, ACanceller_TO, AConnection, AConnection_TO, ADialect, ADialect_TO,
@@ -20,7 +21,7 @@ use super::traits::{
     WorkMut,
 };
 use super::types::{
-    ACell, AConnectOptions, AFacts, AInfo, ALexer, AReadError, ARowSet, ATableName, AText,
+    ACell, AConnectOptions, AFacts, AInfo, ALexer, AQuirks, AReadError, ARowSet, ATableName, AText,
     ATransactionOptions, Bytes, Code, Ext, Lent,
 };
 use crate::{
@@ -46,6 +47,10 @@ impl AAdapter for ExportedAdapter {
 
     fn connect(&self, options: AConnectOptions<'_>) -> Answer<AOpened> {
         answer(flat(|| self.0.connect(&import_options(&options)?).map(export_opened)))
+    }
+
+    fn quirks(&self) -> Answer<AQuirks> {
+        answer(contained(|| export_quirks(self.0.quirks())))
     }
 }
 

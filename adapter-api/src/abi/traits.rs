@@ -11,7 +11,7 @@ use abi_stable::std_types::{RArc, RBox, ROption, RResult, RSlice, RVec};
 use abi_stable::{StableAbi, package_version_strings, sabi_trait};
 
 use super::types::{
-    ACell, AConnectOptions, ADone, AError, AFacts, AFailure, AInfo, ALexer, ANext, ANotice, APiece,
+    ACell, AConnectOptions, ADone, AError, AFacts, AFailure, AInfo, ALexer, ANext, ANotice, APiece, AQuirks,
     AReadError, ARowSet, ATableName, AText, ATransactionOptions, Bytes, Code, Ext, Lent,
 };
 
@@ -56,8 +56,9 @@ impl RootModule for RootRef {
 pub trait AAdapter: Send + Sync {
     fn info(&self) -> Answer<AInfo>;
     fn check_url(&self, url: Lent<'_>) -> Answer<()>;
-    #[sabi(last_prefix_field)]
     fn connect(&self, options: AConnectOptions<'_>) -> Answer<AOpened>;
+    #[sabi(last_prefix_field)]
+    fn quirks(&self) -> Answer<AQuirks>;
 }
 
 // Not `Send`: abi_stable would demand `Sync` of the object that is lent to the body of a transaction.

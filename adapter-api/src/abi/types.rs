@@ -58,6 +58,28 @@ pub struct AInfo {
     pub ext: Ext,
 }
 
+/// What the conformance suite must know: its texts are all in `ext`, see `quirks::key`.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct AQuirks {
+    pub values: RVec<AValueQuirk>,
+    pub ext: Ext,
+}
+
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct AValueQuirk {
+    pub sample: Code,
+    pub through: Bytes,
+    pub comes: Code,
+    /// What it comes as, in the parts of an [`ACell`].
+    pub kind: Code,
+    pub type_kind: Code,
+    pub number: u64,
+    pub bytes: Bytes,
+    pub ext: Ext,
+}
+
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct AConnectOptions<'a> {

@@ -9,6 +9,7 @@ mod connection;
 mod dialect;
 mod error;
 mod lexer;
+mod quirks;
 mod run;
 mod statement;
 mod tls;
@@ -23,7 +24,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Opts};
 use whimbrel_adapter_api::{
     Adapter, Canceller, Capability, ConnectOptions, Error, ErrorKind, Fence, Identity, Info, Opened, Plugin,
-    Secret,
+    Quirks, Secret,
 };
 
 use crate::connection::MySqlConnection;
@@ -39,6 +40,14 @@ impl Plugin for MySql {
         version: env!("CARGO_PKG_VERSION"),
         aliases: &["mariadb"],
         schemes: &["mysql", "mariadb"],
+        fence: Fence::UniqueKey,
+        capabilities: &[
+            Capability::Transactions,
+            Capability::Savepoints,
+            Capability::Pipelining,
+            Capability::Cancel,
+            Capability::Liveness,
+        ],
     };
 }
 
@@ -46,14 +55,7 @@ whimbrel_adapter_api::export_adapter!(MySql);
 
 impl Adapter for MySql {
     fn info(&self) -> Info {
-        let capabilities = [
-            Capability::Transactions,
-            Capability::Savepoints,
-            Capability::Pipelining,
-            Capability::Cancel,
-            Capability::Liveness,
-        ];
-        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities).with_password_variable("MYSQL_PWD")
+        Info::new(&Self::IDENTITY).with_password_variable("MYSQL_PWD")
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
@@ -71,6 +73,10 @@ impl Adapter for MySql {
             KillQuery { options: used, session: handle.connection_id(), closed: Arc::clone(&closed) };
         let connection = MySqlConnection::new(handle, closed, options.lock_limit);
         Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
+    }
+
+    fn quirks(&self) -> Quirks {
+        quirks::quirks()
     }
 }
 

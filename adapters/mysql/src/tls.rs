@@ -104,6 +104,8 @@ fn options(settings: &Settings, application: &str) -> OptsBuilder {
         // The driver would ask the server for its socket and move there, past a proxy and past TLS.
         .prefer_socket(false)
         .max_allowed_packet(Some(LARGEST_ANSWER))
+        // A statement that was prepared before keeps the types of its first parameters, and MySQL casts later ones to them.
+        .stmt_cache_size(0)
         .tcp_connect_timeout(Some(settings.connect_timeout))
         .read_timeout(Some(settings.connect_timeout))
         .write_timeout(Some(settings.connect_timeout))

@@ -14,6 +14,7 @@ mod error;
 mod lexer;
 mod message;
 mod pgpass;
+mod quirks;
 mod run;
 mod session;
 mod tls;
@@ -24,7 +25,7 @@ mod values;
 use std::sync::Arc;
 
 use whimbrel_adapter_api::{
-    Adapter, Capability, ConnectOptions, Error, Fence, Identity, Info, Opened, Plugin, Secret,
+    Adapter, Capability, ConnectOptions, Error, Fence, Identity, Info, Opened, Plugin, Quirks, Secret,
 };
 
 whimbrel_adapter_api::export_adapter!(Postgres);
@@ -39,12 +40,8 @@ impl Plugin for Postgres {
         version: env!("CARGO_PKG_VERSION"),
         aliases: &["supabase", "postgresql"],
         schemes: &["postgres", "postgresql"],
-    };
-}
-
-impl Adapter for Postgres {
-    fn info(&self) -> Info {
-        let capabilities = [
+        fence: Fence::UniqueKey,
+        capabilities: &[
             Capability::Transactions,
             Capability::TransactionalDdl,
             Capability::Savepoints,
@@ -54,8 +51,13 @@ impl Adapter for Postgres {
             Capability::Cancel,
             Capability::Liveness,
             Capability::StatementLimit,
-        ];
-        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
+        ],
+    };
+}
+
+impl Adapter for Postgres {
+    fn info(&self) -> Info {
+        Info::new(&Self::IDENTITY)
             .with_password_variable("PGPASSWORD")
             .with_password_file("PGPASSFILE", ".pgpass")
     }
@@ -74,5 +76,9 @@ impl Adapter for Postgres {
         let (session, cancel) = session::open(settings)?;
         let connection = connection::PostgresConnection::new(session, application, options.lock_limit);
         Ok(Opened { connection: Box::new(connection), canceller: Arc::new(cancel) })
+    }
+
+    fn quirks(&self) -> Quirks {
+        quirks::quirks()
     }
 }

@@ -105,8 +105,10 @@ impl<C: BorrowMut<Handle> + Send> Connection for SqliteConnection<C> {
     }
 
     fn alive(&mut self, _attempt: &str) -> Result<Liveness, Error> {
-        // Work ends with its process, and a statement at work holds the write lock.
-        match execute(self.handle(), "BEGIN IMMEDIATE; ROLLBACK") {
+        // Work ends with its process, and a statement at work holds the write lock. To wait for it would be to be told of
+        // the time after.
+        let answer = without_waiting(self.handle(), "BEGIN IMMEDIATE; ROLLBACK")?;
+        match answer {
             Ok(_) => Ok(Liveness::Gone),
             Err(error) if error.kind == ErrorKind::LockTimeout => Ok(Liveness::Alive),
             Err(error) if error.kind == ErrorKind::ReadOnly => Ok(Liveness::Unknown),
@@ -126,6 +128,16 @@ impl<C: BorrowMut<Handle> + Send> Connection for SqliteConnection<C> {
         // Dropping an owned handle closes it; a borrowed one stays open for its owner.
         Ok(())
     }
+}
+
+/// Runs a script that fails at once where it would wait for a lock.
+fn without_waiting(handle: &Handle, script: &str) -> Result<Result<u64, Error>, Error> {
+    let before: i64 =
+        handle.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).map_err(|error| from_driver(&error))?;
+    execute(handle, "PRAGMA busy_timeout = 0")?;
+    let answer = execute(handle, script);
+    execute(handle, &format!("PRAGMA busy_timeout = {before}"))?;
+    Ok(answer)
 }
 
 fn columns(statement: &Statement<'_>, set: u32, rows: &mut dyn RowSink) -> usize {

@@ -9,6 +9,7 @@ mod connection;
 mod dialect;
 mod error;
 mod lexer;
+mod quirks;
 mod run;
 mod traces;
 mod url;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use rusqlite::InterruptHandle;
 use whimbrel_adapter_api::{
     Access, Adapter, Canceller, Capability, ConnectOptions, Error, Fence, Identity, Info, Opened, Plugin,
-    Secret,
+    Quirks, Secret,
 };
 
 pub use connection::SqliteConnection;
@@ -36,19 +37,20 @@ impl Plugin for Sqlite {
         version: env!("CARGO_PKG_VERSION"),
         aliases: &["sqlite3"],
         schemes: &["sqlite", "sqlite3", "file"],
-    };
-}
-
-impl Adapter for Sqlite {
-    fn info(&self) -> Info {
-        let capabilities = [
+        fence: Fence::UniqueKey,
+        capabilities: &[
             Capability::Transactions,
             Capability::TransactionalDdl,
             Capability::Savepoints,
             Capability::Cancel,
             Capability::Liveness,
-        ];
-        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
+        ],
+    };
+}
+
+impl Adapter for Sqlite {
+    fn info(&self) -> Info {
+        Info::new(&Self::IDENTITY)
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
@@ -63,6 +65,10 @@ impl Adapter for Sqlite {
         }?;
         let canceller = Interrupt(handle.get_interrupt_handle());
         Ok(Opened { connection: Box::new(SqliteConnection::over(handle)), canceller: Arc::new(canceller) })
+    }
+
+    fn quirks(&self) -> Quirks {
+        quirks::quirks()
     }
 }
 

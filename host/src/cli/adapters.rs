@@ -1,13 +1,75 @@
 //! `whimbrel adapters`.
 
-use super::target::{Context, Wishes};
-use crate::error::Result;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use whimbrel_adapter_api::Access;
+use whimbrel_conformance::{Suite, Victim, act};
+
+use super::args::Library;
+use super::target::{Context, Wishes, say_choice};
+use crate::error::{Name, Problem, Result};
 use crate::factory::AdapterFactory;
 use crate::output::Output;
+use crate::plugin::{Found, Search};
 
 /// Shows the adapters that were found, without loading any.
 pub(super) fn list(context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let config = context.config(Wishes::default())?;
     output.adapters(&AdapterFactory::from_config(&config).inventory());
+    Ok(0)
+}
+
+/// Shows what a library says of itself, without loading it.
+pub(super) fn inspect(library: &Library, output: &mut Output) -> Result<u8> {
+    let found = Found::at(&library.file);
+    output.library(&found);
+    Ok(if found.is_usable() { 0 } else { Name::AdapterNotLoaded.exit_code() })
+}
+
+/// Puts the conformance suite to a library.
+pub(super) fn test(library: &Library, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    if context.common.url.is_none() {
+        let message =
+            "the conformance suite creates and drops tables, so it takes no database but the one it is given";
+        let hint = "name one that nobody else uses with `--url`";
+        return Err(Problem::new(Name::Usage, message).hint(hint).into());
+    }
+    let found = Found::at(&library.file);
+    found.require()?;
+    let config = context.config(Wishes::default())?;
+    let database = config.database(Some(&found.name))?;
+    let choice =
+        AdapterFactory::new(Search::nowhere().library(&found.name, &found.path)).choose(&database)?;
+    say_choice(&choice, output);
+    let options = choice.options(Access::ReadWrite);
+    let suite = Suite::new(choice.adapter, options);
+    let suite = match killable(&found.path) {
+        Some(victim) => suite.with_victim(victim),
+        None => suite,
+    };
+    let report = suite.run(&mut |checked| output.checked(checked));
+    output.tested(&found, &report);
+    Ok(if report.is_passed() { 0 } else { FAILED })
+}
+
+/// The answer is no.
+const FAILED: u8 = 1;
+
+/// Returns how this program starts itself to be killed, unless it cannot find its own file.
+fn killable(library: &Path) -> Option<Victim> {
+    let program = std::env::current_exe().ok()?;
+    let library: PathBuf = library.to_owned();
+    Some(Victim::new(move || {
+        let mut command = Command::new(&program);
+        command.args(["adapters", "victim"]).arg(&library);
+        command
+    }))
+}
+
+/// Is the program that is started to be killed.
+pub(super) fn victim(library: &Library, output: &mut Output) -> Result<u8> {
+    let adapter = Found::at(&library.file).load()?;
+    act(adapter.as_ref(), &mut std::io::stdin().lock(), &mut output.stream());
     Ok(0)
 }

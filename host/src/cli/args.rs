@@ -290,6 +290,24 @@ pub(crate) struct Adapters {
 pub(crate) enum AdaptersCommand {
     /// Shows the adapters that were found, and where
     List,
+    /// Shows what a library says of itself, without running any of it
+    Inspect(Library),
+    /// Puts the conformance suite to a library, on a database where it may create and drop tables
+    #[command(after_help = "Examples:
+  whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db
+  whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --format json")]
+    Test(Library),
+    /// Is killed by the suite in the middle of its work
+    #[command(hide = true)]
+    Victim(Library),
+}
+
+/// A library.
+#[derive(Debug, Args)]
+pub(crate) struct Library {
+    /// The library
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// Reads a number of migrations.

@@ -69,8 +69,11 @@ fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output)
         Command::Repair(repair) => change::repair(repair, context, output),
         Command::Baseline(baseline) => change::baseline(baseline, context, output),
         Command::New(new) => new::new(new, context, output),
-        Command::Adapters(adapters) => match adapters.command {
+        Command::Adapters(adapters) => match &adapters.command {
             Some(AdaptersCommand::List) | None => adapters::list(context, output),
+            Some(AdaptersCommand::Inspect(library)) => adapters::inspect(library, output),
+            Some(AdaptersCommand::Test(library)) => adapters::test(library, context, output),
+            Some(AdaptersCommand::Victim(library)) => adapters::victim(library, output),
         },
         Command::Completions { shell } => {
             let mut script = Vec::new();

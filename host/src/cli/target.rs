@@ -235,7 +235,7 @@ fn grouping(mode: Mode) -> Grouping {
     }
 }
 
-fn say_choice(choice: &Choice, output: &mut Output) {
+pub(super) fn say_choice(choice: &Choice, output: &mut Output) {
     let info = choice.adapter.info();
     let url = redact(choice.url.value.reveal());
     output.adapter(&info.name, &url);

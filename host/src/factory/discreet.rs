@@ -11,7 +11,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use whimbrel_adapter_api::{
     Adapter, BodyFailed, Canceller, ConnectOptions, Connection, Dialect, Done, Error, Events, Failure, Info,
-    Liveness, Notice, Opened, ReadError, RowSet, RowSink, Secret, TableName, TransactionBody,
+    Liveness, Notice, Opened, Quirks, ReadError, RowSet, RowSink, Secret, TableName, TransactionBody,
     TransactionOptions, Value, Work,
 };
 
@@ -107,6 +107,10 @@ impl Adapter for Discreet {
             connection: Box::new(DiscreetConnection { session: opened.connection, hidden }),
         })
     }
+
+    fn quirks(&self) -> Quirks {
+        self.adapter.quirks()
+    }
 }
 
 struct DiscreetCanceller {
@@ -120,56 +124,28 @@ impl Canceller for DiscreetCanceller {
     }
 }
 
-struct DiscreetConnection<S> {
-    session: S,
+struct DiscreetConnection<'a> {
+    /// One of its own, or one that a transaction lends.
+    session: Box<dyn Connection + 'a>,
     hidden: Arc<Hidden>,
 }
 
-/// A session of one's own, or one that a transaction lends.
-trait Session: Send {
-    fn connection(&mut self) -> &mut dyn Connection;
-    fn close(self) -> Result<(), Error>;
-}
-
-impl Session for Box<dyn Connection> {
-    fn connection(&mut self) -> &mut dyn Connection {
-        self.as_mut()
-    }
-
-    fn close(self) -> Result<(), Error> {
-        Connection::close(self)
-    }
-}
-
-struct Lent<'a>(&'a mut dyn Connection);
-
-impl Session for Lent<'_> {
-    fn connection(&mut self) -> &mut dyn Connection {
-        self.0
-    }
-
-    fn close(self) -> Result<(), Error> {
-        // Its owner closes it.
-        Ok(())
-    }
-}
-
-impl<S: Session> Connection for DiscreetConnection<S> {
+impl Connection for DiscreetConnection<'_> {
     fn execute_raw(&mut self, script: &str) -> Result<(), Error> {
-        self.hidden.answer(self.session.connection().execute_raw(script))
+        self.hidden.answer(self.session.execute_raw(script))
     }
 
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
-        self.hidden.answer(self.session.connection().query(sql, parameters, rows))
+        self.hidden.answer(self.session.query(sql, parameters, rows))
     }
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
-        let answer = self.session.connection().read(texts, rows);
+        let answer = self.session.read(texts, rows);
         answer.map_err(|failed| ReadError { set: failed.set, error: self.hidden.error(failed.error) })
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
-        self.hidden.answer(self.session.connection().table_exists(name))
+        self.hidden.answer(self.session.table_exists(name))
     }
 
     fn transaction(
@@ -179,26 +155,26 @@ impl<S: Session> Connection for DiscreetConnection<S> {
     ) -> Result<(), Error> {
         let hidden = Arc::clone(&self.hidden);
         let mut body = |connection: &mut dyn Connection| -> Result<(), BodyFailed> {
-            body(&mut DiscreetConnection { session: Lent(connection), hidden: Arc::clone(&hidden) })
+            body(&mut DiscreetConnection { session: Box::new(connection), hidden: Arc::clone(&hidden) })
         };
-        self.hidden.answer(self.session.connection().transaction(options, &mut body))
+        self.hidden.answer(self.session.transaction(options, &mut body))
     }
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
         let mut events = DiscreetEvents { events, hidden: &self.hidden };
-        self.hidden.answer(self.session.connection().run(work, &mut events))
+        self.hidden.answer(self.session.run(work, &mut events))
     }
 
     fn alive(&mut self, attempt: &str) -> Result<Liveness, Error> {
-        self.hidden.answer(self.session.connection().alive(attempt))
+        self.hidden.answer(self.session.alive(attempt))
     }
 
     fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {
-        self.hidden.answer(self.session.connection().dialect(facts))
+        self.hidden.answer(self.session.dialect(facts))
     }
 
     fn ping(&mut self) -> Result<(), Error> {
-        self.hidden.answer(self.session.connection().ping())
+        self.hidden.answer(self.session.ping())
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {

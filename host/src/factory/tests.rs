@@ -11,12 +11,18 @@ use crate::plugin::tests::Library;
 /// An adapter that is linked in, for a database that nobody has.
 struct Toy;
 
-const TOY: Identity =
-    Identity { name: "toy", version: "0.1.0", aliases: &["game"], schemes: &["toy", "file"] };
+const TOY: Identity = Identity {
+    name: "toy",
+    version: "0.1.0",
+    aliases: &["game"],
+    schemes: &["toy", "file"],
+    fence: Fence::None,
+    capabilities: &[],
+};
 
 impl Adapter for Toy {
     fn info(&self) -> Info {
-        Info::new(&TOY, Fence::None, &[])
+        Info::new(&TOY)
     }
 
     fn check_url(&self, url: &Secret) -> std::result::Result<(), AdapterError> {

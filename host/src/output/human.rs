@@ -2,13 +2,16 @@
 
 use std::io::{IsTerminal, Read};
 
+use whimbrel_adapter_api::note::Note;
+use whimbrel_conformance::{Checked, Report as Suite, Verdict as Came};
+
 use super::clean::Mark;
 use super::{Colour, Subject};
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::History;
 use crate::migrator::Preview;
 use crate::plan::Direction;
-use crate::plugin::{Inventory, Verdict};
+use crate::plugin::{Found, Inventory, Verdict};
 use crate::report::{MigrationState, Report, Settled, Status};
 use crate::runner::Job;
 use crate::source::Id;
@@ -220,28 +223,7 @@ pub(super) fn baselined(taken: &[Id], subject: &Subject) -> String {
 
 /// Returns the adapters that were found, and the places that were searched.
 pub(super) fn adapters(inventory: &Inventory, style: Style) -> String {
-    let mut text = String::new();
-    for found in &inventory.found {
-        let (version, also, schemes) = found.note.as_ref().map_or_else(
-            || (String::new(), String::new(), String::new()),
-            |note| (note.version.clone(), note.aliases.join(", "), note.schemes.join(", ")),
-        );
-        text.push_str(format!("{} {version}", style.strong(&found.name)).trim_end());
-        text.push('\n');
-        let verdict = match found.verdict {
-            Verdict::Usable => String::new(),
-            _ => style.error(&found.verdict.to_string()),
-        };
-        let lines = [
-            ("file", found.path.display().to_string()),
-            ("also called", also),
-            ("urls", schemes),
-            ("but", verdict),
-        ];
-        for (label, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-            text.push_str(&format!("  {label:<12}{value}\n"));
-        }
-    }
+    let mut text: String = inventory.found.iter().map(|found| library(found, style)).collect();
     if inventory.found.is_empty() {
         text.push_str("no adapters were found; these places were searched\n");
         for searched in &inventory.directories {
@@ -249,4 +231,52 @@ pub(super) fn adapters(inventory: &Inventory, style: Style) -> String {
         }
     }
     text
+}
+
+/// Returns what a library says of itself.
+pub(super) fn library(found: &Found, style: Style) -> String {
+    let said = |of: fn(&Note) -> String| found.note.as_ref().map(of).unwrap_or_default();
+    let version = said(|note| note.version.clone());
+    let verdict = match found.verdict {
+        Verdict::Usable => String::new(),
+        _ => style.error(&found.verdict.to_string()),
+    };
+    let title = format!("{} {version}", style.strong(&found.name));
+    let mut text = match title.trim() {
+        "" => String::new(),
+        title => format!("{title}\n"),
+    };
+    let lines = [
+        ("file", found.path.display().to_string()),
+        ("also called", said(|note| note.aliases.join(", "))),
+        ("urls", said(|note| note.schemes.join(", "))),
+        ("can", said(|note| note.capabilities.join(", "))),
+        ("fence", said(|note| note.fence.clone())),
+        ("abi", said(|note| format!("{}, by whimbrel-adapter-api {}", note.abi, note.api))),
+        ("target", said(|note| note.target.clone())),
+        ("but", verdict),
+    ];
+    for (label, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        text.push_str(&format!("  {label:<12}{value}\n"));
+    }
+    text
+}
+
+/// Returns what came of one check of the conformance suite.
+pub(super) fn checked(checked: &Checked, style: Style) -> String {
+    let line = checked.to_string();
+    let word = checked.verdict.word();
+    let coloured = match checked.verdict {
+        Came::Failed(_) => style.error(word),
+        Came::NotRun(_) => style.warning(word),
+        _ => word.to_owned(),
+    };
+    format!("{}\n", line.replacen(word, &coloured, 1))
+}
+
+/// Returns what came of the conformance suite, in a line.
+pub(super) fn tested(found: &Found, report: &Suite, style: Style) -> String {
+    let counts = report.summary();
+    let counts = if report.is_passed() { style.good(&counts) } else { style.error(&counts) };
+    format!("{}: {counts}\n", found.name)
 }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
+use whimbrel_conformance::{Checked, Report as Suite};
 
 use super::{Subject, human};
 use crate::error::{Error, Problem, Result};
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
 use crate::plan::Direction;
-use crate::plugin::Inventory;
+use crate::plugin::{Found, Inventory};
 use crate::report::{MigrationState, Settled, Status};
 use crate::runner::Job;
 use crate::source::Id;
@@ -203,17 +204,47 @@ pub(super) fn created(files: &[PathBuf]) -> Value {
 
 /// Returns the adapters that were found.
 pub(super) fn adapters(inventory: &Inventory) -> Value {
-    let adapter = |found: &crate::plugin::Found| {
-        let note = found.note.as_ref();
-        json!({
-            "name": found.name,
-            "version": note.map(|note| &note.version),
-            "aliases": note.map(|note| &note.aliases),
-            "schemes": note.map(|note| &note.schemes),
-            "abi": note.map(|note| &note.abi),
-            "file": found.path.display().to_string(),
-            "verdict": found.verdict.to_string(),
-        })
-    };
-    json!({ "adapters": inventory.found.iter().map(adapter).collect::<Vec<_>>() })
+    json!({ "adapters": inventory.found.iter().map(library).collect::<Vec<_>>() })
+}
+
+/// Returns what a library says of itself.
+pub(super) fn library(found: &Found) -> Value {
+    let note = found.note.as_ref();
+    json!({
+        "name": found.name,
+        "version": note.map(|note| &note.version),
+        "aliases": note.map(|note| &note.aliases),
+        "schemes": note.map(|note| &note.schemes),
+        "capabilities": note.map(|note| &note.capabilities),
+        "fence": note.map(|note| &note.fence),
+        "abi": note.map(|note| &note.abi),
+        "api": note.map(|note| &note.api),
+        "min_host": note.map(|note| &note.min_host),
+        "target": note.map(|note| &note.target),
+        "file": found.path.display().to_string(),
+        "verdict": found.verdict.to_string(),
+    })
+}
+
+/// Returns what came of one check of the conformance suite.
+pub(super) fn checked(checked: &Checked) -> Value {
+    let Checked { about, name, verdict } = checked;
+    json!({ "about": about, "name": name, "verdict": verdict.word(), "why": verdict.reason() })
+}
+
+/// Returns what came of the conformance suite.
+pub(super) fn tested(found: &Found, report: &Suite, subject: &Subject) -> Value {
+    json!({
+        "adapter": found.name,
+        "version": found.note.as_ref().map(|note| &note.version),
+        "file": found.path.display().to_string(),
+        "url": subject.url,
+        "checks": report.checks.iter().map(checked).collect::<Vec<_>>(),
+        "counts": {
+            "passed": report.count("passed"),
+            "refused": report.count("refused"),
+            "failed": report.count("failed"),
+            "not_run": report.count("not run"),
+        },
+    })
 }

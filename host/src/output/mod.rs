@@ -14,11 +14,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use whimbrel_conformance::{Checked, Report as Suite, Verdict};
+
 use self::progress::Progress;
 use crate::error::{Error, Name, Problem, Result};
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
-use crate::plugin::Inventory;
+use crate::plugin::{Found, Inventory};
 use crate::report::{Report, Status};
 use crate::runner::Observer;
 use crate::source::Id;
@@ -243,6 +245,39 @@ impl Output {
             Format::Human => self.to_stdout(&human::adapters(inventory, self.stdout_style())),
             _ => self.document("adapters", &json::adapters(inventory)),
         }
+    }
+
+    /// Shows what a library says of itself.
+    pub fn library(&self, found: &Found) {
+        match self.format {
+            Format::Human => self.to_stdout(&human::library(found, self.stdout_style())),
+            _ => self.document("library", &json::library(found)),
+        }
+    }
+
+    /// Shows what came of one check of the conformance suite.
+    pub fn checked(&self, checked: &Checked) {
+        let is_quiet = self.verbosity == Verbosity::Quiet && !matches!(checked.verdict, Verdict::Failed(_));
+        match self.format {
+            Format::Human if is_quiet => {}
+            Format::Human => self.to_stdout(&human::checked(checked, self.stdout_style())),
+            Format::JsonLines => self.document("check", &json::checked(checked)),
+            Format::Json => {}
+        }
+    }
+
+    /// Shows what came of the conformance suite.
+    pub fn tested(&self, found: &Found, report: &Suite) {
+        match self.format {
+            Format::Human => self.to_stdout(&human::tested(found, report, self.stdout_style())),
+            _ => self.document("test", &json::tested(found, report, &self.subject)),
+        }
+    }
+
+    /// Returns standard output, for a protocol of its own.
+    #[must_use]
+    pub fn stream(&self) -> impl Write + use<> {
+        io::stdout()
     }
 
     /// Writes bytes to standard output as they are.

@@ -326,6 +326,37 @@ impl Inventory {
 }
 
 impl Found {
+    /// Judges one file, wherever it lies.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        let (note, verdict) = judge(path);
+        let name = note.as_ref().map(|note| note.name.as_str()).or_else(|| name_in_file_name(path));
+        let name = name.unwrap_or_default().to_owned();
+        Found { name, path: path.to_owned(), shelf: Shelf::Explicit, note, verdict }
+    }
+
+    /// Returns whether it can be used, as far as can be known before it is loaded.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.verdict == Verdict::Usable
+    }
+
+    /// Refuses a file that cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// `abi-mismatch`, or `adapter-not-loaded` with the reason.
+    pub fn require(&self) -> Result<()> {
+        if self.is_usable() {
+            return Ok(());
+        }
+        let refused = || {
+            Problem::new(Name::AdapterNotLoaded, "this file cannot be used as an adapter")
+                .looked_in([(shown(&self.path), self.verdict.to_string())])
+        };
+        Err(self.abi_mismatch().unwrap_or_else(refused).into())
+    }
+
     /// Loads the library.
     ///
     /// # Errors

@@ -44,19 +44,20 @@ impl Plugin for Probe {
         version: env!("CARGO_PKG_VERSION"),
         aliases: &["sonde"],
         schemes: &["probe"],
-    };
-}
-
-impl Adapter for Probe {
-    fn info(&self) -> Info {
-        let capabilities = [
+        fence: Fence::UniqueKey,
+        capabilities: &[
             Capability::Transactions,
             Capability::TransactionalDdl,
             Capability::Savepoints,
             Capability::Cancel,
             Capability::StatementLimit,
-        ];
-        Info::new(&Self::IDENTITY, Fence::UniqueKey, &capabilities)
+        ],
+    };
+}
+
+impl Adapter for Probe {
+    fn info(&self) -> Info {
+        Info::new(&Self::IDENTITY)
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {

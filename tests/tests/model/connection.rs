@@ -23,17 +23,25 @@ use crate::server::{Kind, SessionId};
 use crate::statement::Statement;
 use crate::world::{Answer, Request, World};
 
-const IDENTITY: Identity = Identity { name: "model", version: "0.0.0", aliases: &[], schemes: &["model"] };
+const IDENTITY: Identity = Identity {
+    name: "model",
+    version: "0.0.0",
+    aliases: &[],
+    schemes: &["model"],
+    fence: Fence::UniqueKey,
+    capabilities: &[Capability::Transactions, Capability::Liveness],
+};
 
 /// Returns what an adapter for this kind of engine says of itself.
 pub(crate) fn info(kind: Kind) -> Info {
-    let transactional = match kind {
-        Kind::ImplicitCommits => None,
-        Kind::Embedded | Kind::Transactional => Some(Capability::TransactionalDdl),
-    };
-    let capabilities: Vec<Capability> =
-        [Capability::Transactions, Capability::Liveness].into_iter().chain(transactional).collect();
-    Info::new(&IDENTITY, Fence::UniqueKey, &capabilities)
+    let mut info = Info::new(&IDENTITY);
+    match kind {
+        Kind::ImplicitCommits => {}
+        Kind::Embedded | Kind::Transactional => {
+            info.capabilities.insert(Capability::TransactionalDdl);
+        }
+    }
+    info
 }
 
 /// A session.

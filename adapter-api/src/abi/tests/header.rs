@@ -13,7 +13,7 @@ use abi_stable::sabi_types::VersionStrings;
 use super::toy::Part;
 use crate::abi::header::{LoadError, adapter_from_symbol, header};
 use crate::note::API_VERSION;
-use crate::{Adapter, ConnectOptions, Error, Fence, Identity, Info, Opened, Plugin, Secret};
+use crate::{Adapter, ConnectOptions, Error, Identity, Info, Opened, Plugin, Secret};
 
 fn refusal(symbol: *const c_void) -> LoadError {
     // SAFETY: every caller passes null or a static of this file, all of them longer than 40 bytes.
@@ -48,7 +48,7 @@ impl Plugin for Unmade {
 
 impl Adapter for Unmade {
     fn info(&self) -> Info {
-        Info::new(&Self::IDENTITY, Fence::None, &[])
+        Info::new(&Self::IDENTITY)
     }
 
     fn check_url(&self, _: &Secret) -> Result<(), Error> {

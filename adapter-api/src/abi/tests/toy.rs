@@ -62,14 +62,20 @@ impl Drop for Part {
 }
 
 impl Plugin for Part {
-    const IDENTITY: Identity =
-        Identity { name: "toy", version: "0.3.1", aliases: &["play"], schemes: &["toy", "file"] };
+    const IDENTITY: Identity = Identity {
+        name: "toy",
+        version: "0.3.1",
+        aliases: &["play"],
+        schemes: &["toy", "file"],
+        fence: Fence::UniqueKey,
+        capabilities: Capability::ALL,
+    };
 }
 
 impl Adapter for Part {
     fn info(&self) -> Info {
         self.0.enter("info", String::new());
-        Info::new(&Self::IDENTITY, Fence::UniqueKey, Capability::ALL)
+        Info::new(&Self::IDENTITY)
             .with_password_variable("TOYPASSWORD")
             .with_password_file("TOYPASSFILE", ".toypass")
     }

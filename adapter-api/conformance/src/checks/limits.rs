@@ -1,0 +1,78 @@
+//! How long a statement may wait and run.
+
+use std::time::{Duration, Instant};
+
+use whimbrel_adapter_api::{Capability, ErrorKind, Limits, Mode, Phase, Text};
+
+use super::{Check, Outcome, check};
+use crate::bench::{Bench, insert};
+use crate::finding::{Finding, agree, holds};
+use crate::report::Verdict;
+use crate::work::Script;
+
+pub(super) const CHECKS: &[Check] = &[
+    check("a statement does not wait for a lock beyond its limit", locks),
+    check("a statement does not run beyond its limit", statements),
+];
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Even on a machine that is busy with something else. The engines' own limits are longer.
+const FAR_TOO_LONG: Duration = Duration::from_millis(4_500);
+
+/// Another transaction holds the row that a batch wants to write.
+fn locks(bench: &Bench) -> Outcome {
+    let limits = Limits { lock: Some(SHORT), statement: None };
+    if !bench.can(Capability::Transactions) || !bench.has_keys() {
+        return Ok(Verdict::Refused);
+    }
+    let mut client = bench.ready()?;
+    if client.dialect.text(&Text::Begin { limits: &limits }).is_none() {
+        return Ok(Verdict::Refused);
+    }
+    let table = bench.table(&mut client)?;
+    let mut holder = bench.beside(&client)?;
+    for text in holder.text(&Text::Begin { limits: &Limits::default() })? {
+        holder.execute(&text)?;
+    }
+    holder.execute(&insert(&table, 1, "wren"))?;
+    let head = client.limited_head(1, Mode::Atomic, 1, &limits)?;
+    let began = Instant::now();
+    let outcome = client.run(Script::of(head, &[&insert(&table, 1, "kite")]))?.single()?;
+    let waited = began.elapsed();
+    let Err(failure) = outcome else { return Err(Finding::new("a lock that another holds was granted")) };
+    // Where one lock is for the whole database, the batch cannot even begin.
+    let expected = match failure.phase {
+        Phase::Opening => ErrorKind::FenceTaken,
+        _ => ErrorKind::LockTimeout,
+    };
+    agree("the kind of error", failure.error.kind, expected)?;
+    holds(waited < FAR_TOO_LONG, format!("it waited {waited:?}, and its limit is {SHORT:?}"))?;
+    holder.execute("ROLLBACK")?;
+    agree("what is left", client.names(&table)?, [""; 0])?;
+    Ok(Verdict::Passed)
+}
+
+fn statements(bench: &Bench) -> Outcome {
+    let limits = Limits { lock: None, statement: Some(SHORT) };
+    let mut client = bench.ready()?;
+    let mode = if bench.can(Capability::Transactions) { Mode::Atomic } else { Mode::Stepwise };
+    let text = match mode {
+        Mode::Atomic => client.dialect.text(&Text::Begin { limits: &limits }),
+        _ => client.dialect.text(&Text::Limit { limits: &limits }),
+    };
+    if !bench.can(Capability::StatementLimit) {
+        return Ok(Verdict::Refused);
+    }
+    holds(text.is_some(), "there is no text that limits a statement, and it says that there is a limit")?;
+    let table = bench.table(&mut client)?;
+    let head = client.limited_head(1, mode, 1, &limits)?;
+    let outcome = client.run(Script::of(head, &[&bench.pause(30, &table)?]))?.single()?;
+    let Err(failure) = outcome else { return Err(Finding::new("it ran beyond its limit")) };
+    agree("the kind of error", failure.error.kind, ErrorKind::StatementTimeout)?;
+    let head = client.head(2, mode, 0)?;
+    let _ = client.run(Script::of(head, &[]))?;
+    // The limit was the batch's alone.
+    client.execute(&bench.pause(1, &table)?)?;
+    Ok(Verdict::Passed)
+}
