@@ -14,7 +14,8 @@ use crate::work::{Events, Work};
 /// texts of that dialect, `dialect` with the facts that were read, then [`run`](Connection::run) any number of times,
 /// and [`close`](Connection::close). Applications that use an adapter for its own sake call the rest as they please.
 ///
-/// No method prints, retries or changes what it was given to run. After an error whose session is
+/// No method prints, or changes what it was given to run. What a server refuses for the moment, before it has done anything
+/// of it, may be sent again. After an error whose session is
 /// [`Lost`](crate::Session::Lost) only `close` is called.
 pub trait Connection: Send {
     /// Runs a script of any number of statements, as the engine's own client would. Rows are thrown away.

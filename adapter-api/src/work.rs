@@ -42,7 +42,7 @@
 //! returned, reaches into memory that is somebody else's by then; the host can neither see nor survive that.
 //!
 //! [`Stop`] from either call: send no more of this batch, roll it back if it is atomic, report it as failed with kind
-//! `Stopped`, and return.
+//! `Stopped`. There is no other batch behind it, whether that is asked for or not.
 
 use crate::codes::codes;
 use crate::error::Error;

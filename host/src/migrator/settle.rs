@@ -1,6 +1,6 @@
 //! Changes the history without running a migration: `repair` and `baseline`. Both add rows and take none out.
 
-use whimbrel_adapter_api::{Connection, NewRow, RowDirection, RowState};
+use whimbrel_adapter_api::{Capability, Connection, Mode, NewRow, RowDirection, RowState};
 
 use super::{Alive, Migrator, Options, Run, is_alive, prepare};
 use crate::error::{Error, Name, Problem, Result};
@@ -72,12 +72,22 @@ impl Migrator {
                 new.statement_checksums = stored.statement_checksums.as_deref();
                 new.down_script = stored.down.as_deref().filter(|_| settlement != Settlement::Reverted);
                 let abandoned = history.last_row(&id.0).filter(|row| row.runner == Runner::Gone);
-                if runner::record(&[new], abandoned, &mut session, run.observer)? == Recorded::Yes {
+                if runner::record(&[new], abandoned, self.recording(), &mut session, run.observer)?
+                    == Recorded::Yes
+                {
                     return Ok(());
                 }
             }
             run.give_way()?;
             history = session.read_history()?;
+        }
+    }
+
+    /// Returns how rows are added that belong together.
+    fn recording(&self) -> Mode {
+        match self.options.adapter.capabilities.contains(&Capability::Transactions) {
+            true => Mode::Atomic,
+            false => Mode::Stepwise,
         }
     }
 
@@ -109,7 +119,8 @@ impl Migrator {
                     pending.iter().map(|migration| Stored::of(migration, &mut session, &self.options));
                 let stored = stored.collect::<Result<Vec<_>>>()?;
                 let rows = baseline_rows(&pending, &stored, &history, &self.options.applied_by);
-                if runner::record(&rows, None, &mut session, run.observer)? == Recorded::Yes {
+                if runner::record(&rows, None, self.recording(), &mut session, run.observer)? == Recorded::Yes
+                {
                     return Ok(pending.iter().map(|migration| migration.id.clone()).collect());
                 }
             }

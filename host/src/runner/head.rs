@@ -165,18 +165,19 @@ fn has_implicit_commits(session: &Session<'_>) -> bool {
 pub(super) fn of_records(
     rows: &[NewRow<'_>],
     abandoned: Option<&HistoryRow>,
+    mode: Mode,
     session: &Session<'_>,
 ) -> Result<Head, Problem> {
     let position = rows.first().map_or(0, |row| row.position);
-    let mut head = Head::new(attempt_name(session, position), Mode::Atomic, 0);
-    head.opening = texts(session, &Text::Begin { limits: &Limits::default() })?;
+    let mut head = Head::new(attempt_name(session, position), mode, 0);
+    let mut changes = Vec::new();
     for row in rows {
-        head.opening.extend(texts(session, &Text::Record { history: &session.table, row })?);
+        changes.extend(texts(session, &Text::Record { history: &session.table, row })?);
     }
     if let Some(row) = abandoned {
-        head.opening.extend(give_up(row.position, row.statements_done, session)?);
+        changes.extend(give_up(row.position, row.statements_done, session)?);
     }
-    head.closing = texts(session, &Text::Commit)?;
+    bracket(&mut head, session, changes)?;
     Ok(head)
 }
 

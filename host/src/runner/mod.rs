@@ -188,7 +188,8 @@ pub fn create_history(
     }
 }
 
-/// Adds rows to the history without running anything, and settles the row of a runner that is gone.
+/// Adds rows to the history without running anything, and settles the row of a runner that is gone: all of it or nothing,
+/// where `mode` is one transaction, else one after the other.
 ///
 /// # Errors
 ///
@@ -196,10 +197,11 @@ pub fn create_history(
 pub fn record(
     rows: &[NewRow<'_>],
     abandoned: Option<&HistoryRow>,
+    mode: Mode,
     session: &mut Session<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Recorded> {
-    let head = head::of_records(rows, abandoned, session)?;
+    let head = head::of_records(rows, abandoned, mode, session)?;
     observer.recording(&[head.opening.clone(), head.closing.clone()].concat());
     match feed::run_one(head, None, session) {
         Ok(()) => Ok(Recorded::Yes),
