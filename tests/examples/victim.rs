@@ -8,6 +8,7 @@ use whimbrel_adapter_api::Adapter;
 fn main() {
     let name = env::args().nth(1).unwrap_or_default();
     let adapter: &dyn Adapter = match name.as_str() {
+        "clickhouse" => &whimbrel_adapter_clickhouse::ClickHouse,
         "sqlite" => &whimbrel_adapter_sqlite::Sqlite,
         "postgres" => &whimbrel_adapter_postgres::Postgres,
         "mysql" => &whimbrel_adapter_mysql::MySql,

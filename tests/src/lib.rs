@@ -8,6 +8,7 @@
 //! do its work, with a sentence that says why, because that is how a test fails.
 
 pub mod birds;
+mod clickhouse;
 mod database;
 mod late;
 mod mysql;
@@ -24,6 +25,7 @@ mod sqlite;
 mod wait;
 mod wire;
 
+pub use clickhouse::ClickHouse;
 pub use database::{Database, Engine, Networked, Row, encoded};
 pub use late::LatePostgres;
 pub use mysql::{MySqlDatabase, Product};

@@ -22,6 +22,10 @@ pub struct Servers {
     pub mariadb: Server,
     /// MySQL.
     pub mysql: Server,
+    /// ClickHouse.
+    pub clickhouse: Server,
+    /// The same with TLS.
+    pub clickhouse_tls: Server,
     /// PgBouncer in transaction mode.
     pub pooler_transaction: Server,
     /// PgBouncer in transaction mode, all clients of a database on one server connection.

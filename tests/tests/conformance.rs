@@ -12,10 +12,11 @@ use rstest::rstest;
 use whimbrel_adapter_api::{Adapter, ConnectOptions, Secret};
 use whimbrel_conformance::fakes::{Defect, Misbehaving};
 use whimbrel_conformance::{Report, Suite, Victim};
-use whimbrel_tests::{Database, Engine, Pool, Postgres, Project, Sqlite, built_file};
+use whimbrel_tests::{ClickHouse, Database, Engine, Pool, Postgres, Project, Sqlite, built_file};
 
 fn linked(name: &str) -> Arc<dyn Adapter> {
     match name {
+        "clickhouse" => Arc::new(whimbrel_adapter_clickhouse::ClickHouse),
         "sqlite" => Arc::new(whimbrel_adapter_sqlite::Sqlite),
         "postgres" => Arc::new(whimbrel_adapter_postgres::Postgres),
         _ => Arc::new(whimbrel_adapter_mysql::MySql),
@@ -96,6 +97,37 @@ fn mysql_passes(#[values(Engine::MariaDb, Engine::MySql)] engine: Engine) {
     refused  atomic        data inside a script is taken in, or refused: as it declares
     refused  limits        a statement does not run beyond its limit: as it declares
     69 passed, 4 refused
+    ");
+}
+
+#[test]
+fn clickhouse_passes() {
+    assert_snapshot!(passes("clickhouse", &ClickHouse::fresh().url()), @r"
+    refused  sessions      an open transaction of a session that is dropped is taken back: as it declares
+    refused  transactions  a transaction keeps or takes back what its body did: as it declares
+    refused  transactions  a panic in the body is taken back and goes on: as it declares
+    refused  transactions  a transaction inside another is taken back alone: as it declares
+    refused  transactions  a failed statement in the body is not committed in silence: as it declares
+    refused  transactions  a reading transaction takes no writes: as it declares
+    refused  transactions  schema changes roll back with their transaction, if it says so: as it declares
+    refused  history       the short form tells the same as the long one: as it declares
+    refused  atomic        a script is run whole, with its row: as it declares
+    refused  atomic        an empty script leaves its row: as it declares
+    refused  atomic        a failure at any statement leaves nothing behind: as it declares
+    refused  atomic        a failure says where in its statement, in bytes: as it declares
+    refused  atomic        a large script in pieces is all or nothing: as it declares
+    refused  atomic        a stop takes everything back: as it declares
+    refused  atomic        a text before the script that fails keeps it from running: as it declares
+    refused  atomic        a batch whose row is gone is not taken for settled: as it declares
+    refused  atomic        data inside a script is taken in, or refused: as it declares
+    refused  stepwise      marks may share the transaction of their statements: as it declares
+    refused  batches       batches that may be sent at once are run in order too: as it declares
+    refused  batches       batches that share a transaction are all or nothing: as it declares
+    refused  fence         a position with none before it is told as taken: as it declares
+    refused  limits        a statement does not wait for a lock beyond its limit: as it declares
+    refused  limits        a statement does not run beyond its limit: as it declares
+    refused  kills         a transaction whose process is killed leaves nothing: as it declares
+    49 passed, 24 refused
     ");
 }
 

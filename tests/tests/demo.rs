@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rstest::rstest;
 use whimbrel_tests::Product::{MariaDb, MySql};
-use whimbrel_tests::{Database, Pool, Postgres, Product, Project, Sqlite};
+use whimbrel_tests::{ClickHouse, Database, Pool, Postgres, Product, Project, Sqlite};
 
 /// Returns a project with one of the demo folders.
 fn demo(folder: &str) -> Project {
@@ -88,4 +88,33 @@ fn the_demo_goes_up_down_and_up_on_postgres_through_a_transaction_pooler() {
 fn the_demo_goes_up_down_and_up_on_mysql_with_verified_tls(#[values(MariaDb, MySql)] server: Product) {
     let (database, untouched) = (server.fresh(), server.fresh());
     goes_up_down_and_up(&database, &database.url_tls(), (&untouched, &untouched.url_tls()), "mysql");
+}
+
+#[test]
+fn the_demo_goes_up_down_and_up_on_clickhouse_with_verified_tls() {
+    let database = ClickHouse::fresh();
+    let project = demo("clickhouse");
+    let run = |command: &[&str]| {
+        let url = database.url_tls();
+        let arguments = command.iter().copied().chain(["clickhouse", "--url", &url]);
+        project.run(arguments).exits(0)
+    };
+    let schema = || {
+        database.lines(
+            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name NOT LIKE 'whimbrel%' \
+             ORDER BY name",
+        )
+    };
+    let _ = run(&["up"]);
+    let after_up = schema();
+    assert_eq!(after_up.len(), 3, "{after_up:?}");
+    let counts = "SELECT species, day, sum(individuals) FROM daily_counts GROUP BY ALL ORDER BY ALL";
+    let counted =
+        ["curlew|2025-09-02|3", "curlew|2025-09-03|3", "whimbrel|2025-09-01|14", "whimbrel|2025-09-02|14"];
+    assert_eq!(database.lines(counts), counted);
+    let _ = run(&["down", "--to", "0"]);
+    assert_eq!(schema(), [""; 0]);
+    let _ = run(&["up"]);
+    assert_eq!(schema(), after_up);
+    let _ = run(&["verify"]);
 }

@@ -42,7 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// What may stand in some files only: what is sought, where it is sought, where it may stand, and why.
 const CONFINED: &[(&str, &[&str], &[&str], &str)] = &[
     (
-        r"(?i)\b(postgres|postgresql|mysql|mariadb|sqlite|supabase)\b",
+        r"(?i)\b(postgres|postgresql|mysql|mariadb|sqlite|supabase|clickhouse)\b",
         &["host/src"],
         &["host/src/cli/args.rs"],
         "the host knows no database; only the examples of `--help` name some",

@@ -98,7 +98,7 @@ fn a_missing_library_is_said_with_every_place() {
     --- stderr
     error[adapter-not-found]: no adapter named `probe`
       looked in  plugins      no such folder
-                 [BUILT]      `mysql`, `postgres`, `sqlite`
+                 [BUILT]      `clickhouse`, `mysql`, `postgres`, `sqlite`
                  [LIB]/whimbrel      [NOT THERE]
                  /usr/local/lib/whimbrel      [NOT THERE]
                  /usr/lib/whimbrel      [NOT THERE]
@@ -308,6 +308,14 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
     probe
       file        plugins/libwhimbrel_adapter_probe.so
       but         not an adapter: not an ELF library
+    clickhouse 0.1.0
+      file        [BUILT]/libwhimbrel_adapter_clickhouse.so
+      also called ch
+      urls        clickhouse
+      can         arrays, cancel, liveness
+      fence       exclusive-create
+      abi         0, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux
     mysql 0.1.0
       file        [BUILT]/libwhimbrel_adapter_mysql.so
       also called mariadb
@@ -348,7 +356,7 @@ fn an_adapter_that_nobody_knows_is_named_with_the_nearest() {
     --- stderr
     error[adapter-not-found]: no adapter named `sqlte`
       --> plugins.toml:2:11  database `probe`
-      looked in  [BUILT]      `mysql`, `postgres`, `sqlite`
+      looked in  [BUILT]      `clickhouse`, `mysql`, `postgres`, `sqlite`
                  [LIB]/whimbrel      [NOT THERE]
                  /usr/local/lib/whimbrel      [NOT THERE]
                  /usr/lib/whimbrel      [NOT THERE]

@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
+mod chdb;
 mod checks;
 mod fuzz;
 mod packages;

@@ -49,19 +49,24 @@ pub(crate) fn install_missing(programs: &[Program]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages = missing.join(" ");
-    if !geteuid().is_root() {
-        bail!(
-            "these Debian packages are needed: {packages}\n\
-             install them with `sudo apt-get install --no-install-recommends {packages}`"
-        );
-    }
-    announce(&format!("installing missing packages: {packages}"));
-    install(&missing)?;
+    install_for("the tests", &missing)?;
     for program in programs {
         path_of(program.name)?;
     }
     Ok(())
+}
+
+/// Installs packages, or names them where that is not ours to do.
+pub(crate) fn install_for(whom: &str, missing: &[&str]) -> Result<()> {
+    let packages = missing.join(" ");
+    if !geteuid().is_root() {
+        bail!(
+            "these Debian packages are needed for {whom}: {packages}\n\
+             install them with `sudo apt-get install --no-install-recommends {packages}`"
+        );
+    }
+    announce(&format!("installing missing packages: {packages}"));
+    install(missing)
 }
 
 /// Returns the full path of a program, or an error that names its package.

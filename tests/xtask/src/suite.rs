@@ -11,6 +11,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::chdb::Chdb;
 use crate::servers::{Durability, Servers};
 use crate::signals::Interrupts;
 use crate::unpacked::MySql;
@@ -56,12 +57,15 @@ fn with_servers(build: &[&str], durability: Durability, commands: Vec<Command>) 
     packages::install_missing(&packages::TESTING)?;
     // The build leaves the network alone, mostly.
     let mysql = thread::spawn(MySql::get);
+    let chdb = thread::spawn(Chdb::get);
     announce("building");
     succeed(cargo().args(build))?;
     let mysql = mysql.join().map_err(|_| anyhow!("fetching MySQL panicked"))??;
+    let chdb = chdb.join().map_err(|_| anyhow!("fetching ClickHouse's engine panicked"))??;
 
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start(&mysql, durability)?;
+    let servers = Servers::start(&mysql, &chdb, durability)?;
+    announce("not run: ON CLUSTER on ClickHouse, whose engine is a single node here");
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     let mut code = ExitCode::SUCCESS;
     for mut command in commands {
@@ -83,9 +87,9 @@ fn with_servers(build: &[&str], durability: Durability, commands: Vec<Command>) 
 #[expect(clippy::print_stdout, reason = "where the servers are is this command's result")]
 pub(crate) fn serve() -> Result<ExitCode> {
     packages::install_missing(&packages::TESTING)?;
-    let mysql = MySql::get()?;
+    let (mysql, chdb) = (MySql::get()?, Chdb::get()?);
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start(&mysql, Durability::Waived)?;
+    let servers = Servers::start(&mysql, &chdb, Durability::Waived)?;
     for url in servers.urls() {
         println!("{url}");
     }

@@ -89,7 +89,7 @@ impl MySql {
 }
 
 /// Returns the folder of folders: the target directory's, or where the servers' user may not enter that, one of root's.
-fn place() -> Result<PathBuf> {
+pub(crate) fn place() -> Result<PathBuf> {
     let tools = target_directory()?.join("tools");
     let open = |directory: &Path| {
         fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
@@ -256,7 +256,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Runs a command and returns what it printed; anything but success is an error that shows what it said.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         let program = command.get_program().to_string_lossy().into_owned();

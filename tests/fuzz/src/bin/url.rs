@@ -14,11 +14,12 @@ use whimbrel::factory::redact;
 use whimbrel_adapter_api::{Adapter, Secret};
 use whimbrel_fuzz::{MARK, PASSWORD, assert_hidden, can_hide};
 
-static ADAPTERS: LazyLock<[Arc<dyn Adapter>; 3]> = LazyLock::new(|| {
+static ADAPTERS: LazyLock<[Arc<dyn Adapter>; 4]> = LazyLock::new(|| {
     [
         Arc::new(whimbrel_adapter_sqlite::Sqlite),
         Arc::new(whimbrel_adapter_postgres::Postgres),
         Arc::new(whimbrel_adapter_mysql::MySql),
+        Arc::new(whimbrel_adapter_clickhouse::ClickHouse),
     ]
 });
 
@@ -44,7 +45,7 @@ fn said(url: &str) -> String {
     let flags = Flags { url: Some(Secret::new(url)), ..Flags::default() };
     let config = Config::from_flags(&flags).expect("a url is no setting");
     let mut said = String::new();
-    for name in ["sqlite", "postgres", "mysql", "elsewhere"] {
+    for name in ["sqlite", "postgres", "mysql", "clickhouse", "elsewhere"] {
         let database = config.database(Some(name)).expect("a plain name");
         said += &match factory.choose(&database) {
             Ok(choice) => format!("{choice:?}{}", choice.needs_password()),

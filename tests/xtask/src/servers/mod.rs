@@ -1,4 +1,4 @@
-//! PostgreSQL, MariaDB, MySQL and PgBouncer for one test run.
+//! PostgreSQL, MariaDB, MySQL, PgBouncer and ClickHouse's engine for one test run.
 //!
 //! Each server listens on a free port of 127.0.0.1, keeps its data in a private directory below the system's
 //! temporary one, asks for a password and offers TLS. What a test must know to connect stands in a JSON file.
@@ -15,14 +15,17 @@ use tempfile::TempDir;
 
 use account::Account;
 use certificates::Certificates;
+use clickhouse::ClickHouse;
 use mysql::{MySql, Product};
 use pgbouncer::{PgBouncer, Pooling};
 use postgres::Postgres;
 
+use crate::chdb::Chdb;
 use crate::unpacked;
 
 mod account;
 mod certificates;
+mod clickhouse;
 mod mysql;
 mod pgbouncer;
 mod postgres;
@@ -51,6 +54,7 @@ pub(crate) struct Servers {
     postgres: Postgres,
     mariadb: MySql,
     mysql: MySql,
+    clickhouse: ClickHouse,
     directory: TempDir,
 }
 
@@ -74,7 +78,7 @@ struct Ground {
 
 impl Servers {
     /// Starts all servers and waits until they answer.
-    pub(crate) fn start(unpacked: &unpacked::MySql, durability: Durability) -> Result<Self> {
+    pub(crate) fn start(unpacked: &unpacked::MySql, chdb: &Chdb, durability: Durability) -> Result<Self> {
         let account = Account::for_servers()?;
         let directory = tempfile::Builder::new().prefix("whimbrel-servers-").tempdir()?;
         account.own(directory.path())?;
@@ -83,6 +87,7 @@ impl Servers {
 
         // All prepare their data directories at the same time, which is most of the wait; and MySQL, which is ready for it
         // first, starts meanwhile.
+        let clickhouse = clickhouse::launch(&ground, chdb)?;
         let mysql = mysql::Prepared::start(&ground, Product::MySql(unpacked))?;
         let mariadb = mysql::Prepared::start(&ground, Product::MariaDb)?;
         let postgres = postgres::Prepared::start(&ground)?;
@@ -90,12 +95,13 @@ impl Servers {
         let postgres = postgres.launch(&ground)?;
         let mariadb = mariadb.launch(&ground)?.until_it_answers()?;
         let mysql = mysql.until_it_answers()?;
+        let clickhouse = clickhouse.until_it_answers()?;
         let poolers = [
             PgBouncer::start(&ground, &postgres, Pooling::Transaction)?,
             PgBouncer::start(&ground, &postgres, Pooling::SingleTransaction)?,
             PgBouncer::start(&ground, &postgres, Pooling::Session)?,
         ];
-        let servers = Self { poolers, postgres, mariadb, mysql, directory };
+        let servers = Self { poolers, postgres, mariadb, mysql, clickhouse, directory };
         servers.write_facts(&ground, unpacked)?;
         Ok(servers)
     }
@@ -123,6 +129,7 @@ impl Servers {
             format!("PgBouncer, session     {}", url("postgres", session.port, "postgres")),
             format!("MariaDB                {}", url("mysql", self.mariadb.port, "mysql")),
             format!("MySQL                  {}", url("mysql", self.mysql.port, "mysql")),
+            format!("ClickHouse             {}", url("clickhouse", self.clickhouse.port, "default")),
             format!(
                 "authority of the certificates: {}",
                 Certificates::authority(self.directory.path()).display()
@@ -147,6 +154,8 @@ impl Servers {
             "postgres": server(self.postgres.port, Some(&self.postgres.socket_directory)),
             "mariadb": server(self.mariadb.port, Some(&self.mariadb.socket)),
             "mysql": server(self.mysql.port, Some(&self.mysql.socket)),
+            "clickhouse": server(self.clickhouse.port, None),
+            "clickhouse_tls": server(self.clickhouse.tls_port, None),
             "pooler_transaction": server(transaction.port, None),
             "pooler_single": server(single.port, None),
             "pooler_session": server(session.port, None),

@@ -1,0 +1,152 @@
+//! Splits a script as the engine's own client does, and finds the placeholders of a statement.
+//!
+//! For applications that hand over a script as it stands; the host splits by the [`lexer`](crate::lexer).
+
+use std::ops::Range;
+
+/// Returns where the statements of a script are, without their delimiters.
+pub(crate) fn split(script: &str) -> Vec<Range<usize>> {
+    let mut statements = Vec::new();
+    let (mut start, mut end) = (None, 0);
+    for part in Parts::of(script) {
+        match part.kind {
+            Kind::Blank => {}
+            Kind::Delimiter => statements.extend(start.take().map(|start| start..end)),
+            Kind::Placeholder | Kind::Text => {
+                start = start.or(Some(part.range.start));
+                end = part.range.end;
+            }
+        }
+    }
+    statements.extend(start.map(|start| start..end));
+    statements
+}
+
+/// Returns a statement with its `?` replaced one after the other, or `None` if there are not as many.
+pub(crate) fn fill(statement: &str, literals: &[String]) -> Option<String> {
+    let mut filled = String::with_capacity(statement.len());
+    let mut literals = literals.iter();
+    for part in Parts::of(statement) {
+        match part.kind {
+            Kind::Placeholder => filled.push_str(literals.next()?),
+            _ => filled.push_str(&statement[part.range]),
+        }
+    }
+    literals.next().is_none().then_some(filled)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// White space and comments.
+    Blank,
+    /// `;`
+    Delimiter,
+    /// `?`
+    Placeholder,
+    /// All else, a string or a quoted name as one.
+    Text,
+}
+
+struct Part {
+    kind: Kind,
+    range: Range<usize>,
+}
+
+struct Parts<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Self {
+        Parts { text, at: 0 }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        let rest = &self.text[self.at..];
+        let first = rest.chars().next()?;
+        let to = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
+        let (kind, length) = match first {
+            ';' => (Kind::Delimiter, 1),
+            '?' => (Kind::Placeholder, 1),
+            '\'' | '"' | '`' => (Kind::Text, quoted(rest, first)),
+            '$' => (Kind::Text, heredoc(rest).unwrap_or(1)),
+            '-' if rest.starts_with("--") => (Kind::Blank, to("\n")),
+            '#' if rest.starts_with("# ") || rest.starts_with("#!") => (Kind::Blank, to("\n")),
+            '/' if rest.starts_with("/*") => (Kind::Blank, comment(rest)),
+            space if space.is_whitespace() => (Kind::Blank, space.len_utf8()),
+            other => (Kind::Text, other.len_utf8()),
+        };
+        let range = self.at..self.at + length;
+        self.at = range.end;
+        Some(Part { kind, range })
+    }
+}
+
+/// Returns the length of a string or quoted name, to the end of the text if it never ends.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        match character {
+            // A doubled quote begins the next string, which is as good as one that goes on.
+            character if character == quote && !escaped => return at + 1,
+            character => escaped = character == '\\' && !escaped,
+        }
+    }
+    text.len()
+}
+
+/// Returns the length of a comment, in which others may stand.
+fn comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        let rest = &text[at..];
+        at += match rest.get(..2) {
+            Some("/*") => {
+                depth += 1;
+                2
+            }
+            Some("*/") if depth == 1 => return at + 2,
+            Some("*/") => {
+                depth -= 1;
+                2
+            }
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+    }
+    text.len()
+}
+
+/// Returns the length of `$tag$…$tag$`.
+fn heredoc(text: &str) -> Option<usize> {
+    let end = 1 + text[1..].find('$')?;
+    let tag = &text[..=end];
+    let is_tag = tag[1..end].chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    let close = text[end + 1..].find(tag).filter(|_| is_tag)?;
+    Some(end + 1 + close + tag.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delimiters_in_strings_names_and_comments_are_none() {
+        let script = "SELECT 'a;\\';b''c;', \"d;\", `e;` -- f;\n# g;\n/* h; /* i */ ; */ ;; SELECT $x$;$x$, 5$ ; -- end";
+        let found: Vec<&str> = split(script).into_iter().map(|range| &script[range]).collect();
+        assert_eq!(found, ["SELECT 'a;\\';b''c;', \"d;\", `e;`", "SELECT $x$;$x$, 5$"]);
+        assert!(split(" -- nothing\n;;").is_empty());
+    }
+
+    #[test]
+    fn placeholders_in_strings_are_none() {
+        let literals = ["1".to_owned(), "'?'".to_owned()];
+        assert_eq!(fill("SELECT ?, '?', ? -- ?", &literals).as_deref(), Some("SELECT 1, '?', '?' -- ?"));
+        assert_eq!(fill("SELECT ?", &literals), None);
+        assert_eq!(fill("SELECT ?, ?, ?", &literals), None);
+    }
+}

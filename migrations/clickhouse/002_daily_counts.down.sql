@@ -1,0 +1,2 @@
+DROP VIEW daily_counts_feed;
+DROP TABLE daily_counts;

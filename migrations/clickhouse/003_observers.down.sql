@@ -1,0 +1,1 @@
+ALTER TABLE sightings DROP INDEX sightings_by_observer, DROP COLUMN observer;

@@ -1,0 +1,413 @@
+//! Whole runs on ClickHouse, which takes nothing back and knows no unique key.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use insta::assert_snapshot;
+use whimbrel_tests::{ClickHouse, Project, Running, servers, until};
+
+const TABLE: &str = "CREATE TABLE birds (id Int64, name String) ENGINE = MergeTree ORDER BY id;\n";
+
+/// A project with a folder for ClickHouse.
+struct Stage {
+    project: Project,
+    database: ClickHouse,
+}
+
+impl Stage {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let write = |project: Project, (name, text): &(&str, &str)| {
+            project.file(&format!("migrations/clickhouse/{name}"), text)
+        };
+        let (project, database) = (files.iter().fold(Project::new(), write), ClickHouse::fresh());
+        let project = project
+            .plugins_toml("default = \"clickhouse\"\n\n[databases.clickhouse]\nurl = \"${CLICKHOUSE_URL}\"\n")
+            .env("CLICKHOUSE_URL", database.url());
+        Stage { project, database }
+    }
+
+    fn shown(&self, command: &[&str]) -> String {
+        self.project.run(command).redacted_with(&[(r"'[0-9a-f]{32}:", "'[SESSION]:")])
+    }
+
+    /// Returns what the history says, version by version.
+    fn versions(&self) -> Vec<String> {
+        self.database.lines(
+            "SELECT position, migration, direction, state, statements_done, statements_total \
+             FROM whimbrel_migrations ORDER BY version",
+        )
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.database.lines("SELECT name FROM birds ORDER BY id")
+    }
+}
+
+#[test]
+fn a_failed_folder_is_mended_and_gone_on_with() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        (
+            "002_names.sql",
+            "INSERT INTO birds VALUES (1, 'wren; small');\nINSERT INTO bird VALUES (2, 'kite');\n\
+             INSERT INTO birds VALUES (3, 'rook');\n",
+        ),
+        ("003_seen.sql", "ALTER TABLE birds ADD COLUMN seen Date;\n"),
+    ]);
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 5
+    --- stdout
+    applied  001_birds  [N] ms
+    --- stderr
+    error[partly-applied]: `002_names` stopped after 1 of 3 statements, and they cannot be undone
+      --> migrations/clickhouse/002_names.sql:2:1
+      2 | INSERT INTO bird VALUES (2, 'kite');
+        | ^
+      caused by: Table [DATABASE].bird does not exist. Maybe you meant [DATABASE].birds?. (UNKNOWN_TABLE)
+    state: statement 1 of `002_names` is in the database; nothing else runs until it is settled; `001_birds` was applied in this run and stays
+    hint: fix statement 2 and run `whimbrel up clickhouse` again, which goes on there; or settle it by hand and say so: `whimbrel repair clickhouse 002_names --applied` or `--reverted`
+    ");
+    assert_snapshot!(stage.shown(&["status"]), @r"
+    exit: 0
+    --- stdout
+    applied  001_birds  [TIME]  [N] ms
+    started  002_names  [TIME]  [N] ms
+    pending  003_seen
+    clickhouse: 1 pending, 1 applied, 1 started
+    --- stderr
+    ");
+    stage.project.write(
+        "migrations/clickhouse/002_names.sql",
+        "INSERT INTO birds VALUES (1, 'wren; small');\nINSERT INTO birds VALUES (2, 'kite');\n\
+         INSERT INTO birds VALUES (3, 'rook');\n",
+    );
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 0
+    --- stdout
+    applied  002_names  [N] ms
+    applied  003_seen  [N] ms
+    2 migrations applied to clickhouse, now at 003_seen
+    --- stderr
+    note: 002_names, goes on at statement 2 of 3: those before it are in the database
+    ");
+    assert_snapshot!(stage.shown(&["status"]), @r"
+    exit: 0
+    --- stdout
+    applied  001_birds  [TIME]  [N] ms
+    applied  002_names  [TIME]  [N] ms
+    applied  003_seen   [TIME]  [N] ms
+    clickhouse: 3 applied
+    --- stderr
+    ");
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 0
+    --- stdout
+    clickhouse is up to date, at 003_seen
+    --- stderr
+    ");
+    assert_eq!(stage.names(), ["wren; small", "kite", "rook"]);
+    assert_snapshot!(stage.versions().join("\n"), @r"
+    1|001_birds|up|started|0|1
+    1|001_birds|up|started|1|1
+    1|001_birds|up|applied|1|1
+    2|002_names|up|started|0|3
+    2|002_names|up|started|1|3
+    2|002_names|up|failed|1|3
+    3|002_names|up|started|1|3
+    3|002_names|up|started|2|3
+    3|002_names|up|started|3|3
+    3|002_names|up|applied|3|3
+    4|003_seen|up|started|0|1
+    4|003_seen|up|started|1|1
+    4|003_seen|up|applied|1|1
+    ");
+    assert_snapshot!(stage.shown(&["verify"]), @r"
+    exit: 0
+    --- stdout
+    clickhouse: files and history agree
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_step_back_and_forth_leaves_what_was_before() {
+    let stage = Stage::new(&[("001_birds.sql", TABLE), ("001_birds.down.sql", "DROP TABLE birds;\n")]);
+    let _ = stage.project.run(["up"]).exits(0);
+    let _ = stage.project.run(["redo"]).exits(0);
+    let _ = stage.project.run(["down"]).exits(0);
+    let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name";
+    assert_eq!(stage.database.lines(tables), ["whimbrel_migrations", "whimbrel_migrations_fence"]);
+    assert_snapshot!(stage.shown(&["history"]), @r"
+    exit: 0
+    --- stdout
+       1  [TIME]  up   applied   001_birds  1/1  [N] ms  [USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0
+       2  [TIME]  down reverted  001_birds  1/1  [N] ms  [USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0
+       3  [TIME]  up   applied   001_birds  1/1  [N] ms  [USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0
+       4  [TIME]  down reverted  001_birds  1/1  [N] ms  [USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0
+    --- stderr
+    ");
+}
+
+#[test]
+fn reading_writes_nothing() {
+    let stage = Stage::new(&[("001_birds.sql", TABLE)]);
+    for command in [&["status"][..], &["plan"], &["history"], &["verify"], &["up", "--dry-run"]] {
+        let _ = stage.project.run(command);
+    }
+    let tables = stage.database.lines("SELECT count() FROM system.tables WHERE database = currentDatabase()");
+    assert_eq!(tables, ["0"]);
+}
+
+#[test]
+fn ten_runs_at_once_apply_each_migration_once() {
+    let files: Vec<(String, String)> = (2..=6)
+        .map(|number| {
+            (format!("{number:03}_bird.sql"), format!("INSERT INTO birds VALUES ({number}, 'bird');\n"))
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let stage = Stage::new(&[&[("001_birds.sql", TABLE)], files.as_slice()].concat());
+    let runs: Vec<Running> =
+        (0..10).map(|_| stage.project.spawn(["up", "--wait-for-runner", "100s"])).collect();
+    for run in runs {
+        let _ = run.wait().exits(0);
+    }
+    assert_eq!(stage.database.lines("SELECT id FROM birds ORDER BY id"), ["2", "3", "4", "5", "6"]);
+    let applied = stage.versions().into_iter().filter(|version| version.contains("|applied|"));
+    assert_eq!(applied.collect::<BTreeSet<_>>().len(), 6);
+}
+
+/// The statement outlives its runner. The lease is taken for over, as after half a minute.
+#[test]
+fn a_run_that_was_killed_is_gone_on_with_when_the_server_is_done() {
+    let slow = "INSERT INTO birds SELECT 2, 'slow' || toString(sleepEachRow(1)) FROM numbers(4) \
+                SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 100000000;\n";
+    let script =
+        format!("INSERT INTO birds VALUES (1, 'wren');\n{slow}INSERT INTO birds VALUES (3, 'kite');\n");
+    let stage = Stage::new(&[("001_birds.sql", TABLE), ("002_slow.sql", &script)]);
+    let running = stage.project.spawn(["up"]);
+    let at_work = "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], 'whimbrel:') \
+         AND query LIKE '%sleepEachRow%' AND current_database = currentDatabase()";
+    until("the slow statement is at work", || stage.database.lines(at_work) == ["1"]);
+    running.kill();
+    stage.database.execute(
+        "INSERT INTO whimbrel_migrations SELECT * REPLACE (subtractSeconds(lease_until, 60) AS lease_until, \
+         version + 1 AS version) FROM whimbrel_migrations WHERE position = 2 AND state = 'started' \
+         ORDER BY version DESC LIMIT 1",
+    );
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    waiting for another run ([USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0)
+    error[partly-applied]: the run that was at work on statement 2 of `002_slow` is gone
+      --> migrations/clickhouse/002_slow.sql:2:1
+      2 | INSERT INTO birds SELECT 2, 'slow' || toString(sleepEachRow(1)) FROM numbers(4) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 100000000;
+        | ^
+    state: statement 1 of `002_slow` is in the database; statement 2 may be in the database or not
+    hint: look whether it is in, then say so: `whimbrel repair clickhouse 002_slow --resume-at 3` if it is, `--resume-at 2` if it is not; then go on with `whimbrel up clickhouse`
+    ");
+    assert_snapshot!(stage.shown(&["repair", "002_slow", "--resume-at", "3"]), @r"
+    exit: 0
+    --- stdout
+    recorded 002_slow as half done, to go on at statement 3; no SQL of it was run
+    --- stderr
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by, session, version) SELECT 3, toInt64(2), '002_slow', 2, 'up', 'failed', 'v1:187e9a36d7bd6a6e3f1f9de67a43e92be2d6b9029c988e370b30cc0f32494ecf', 2, 3, 'v2:9fdd1c2fbe3b17f0:7f0d763dmc56aa332m8e05d01fm', NULL, now64(3, 'UTC'), now64(3, 'UTC'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0', '[SESSION]:3', toUnixTimestamp64Nano(now64(9, 'UTC'))
+    runs  ALTER TABLE `[DATABASE]`.`whimbrel_migrations_fence` ADD COLUMN p3 UInt8 COMMENT '[SESSION]:3'
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` SELECT * REPLACE ('failed' AS state, toInt64(1) AS statements_done, NULL AS lease_until, now64(3, 'UTC') AS finished_at, dateDiff('millisecond', started_at, now64(3, 'UTC')) AS duration_ms, toUnixTimestamp64Nano(now64(9, 'UTC')) AS version) FROM (SELECT * FROM (SELECT * FROM `[DATABASE]`.`whimbrel_migrations` WHERE (concat('p', toString(position)), session) IN (SELECT name, comment FROM system.columns WHERE database = '[DATABASE]' AND table = 'whimbrel_migrations_fence') ORDER BY position, state = 'started', if(state = 'started', -version, version) LIMIT 1 BY position) WHERE position = 2 AND state = 'started')
+    ");
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 0
+    --- stdout
+    applied  002_slow  [N] ms
+    1 migration applied to clickhouse, now at 002_slow
+    --- stderr
+    note: 002_slow, goes on at statement 3 of 3: those before it are in the database
+    ");
+    assert_eq!(stage.names(), ["wren", "slow0", "slow0", "slow0", "slow0", "kite"]);
+}
+
+#[test]
+fn what_stands_is_recorded_without_transactions() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        ("002_sites.sql", "SELECT 1;\n"),
+        ("003_more.sql", "SELECT 2;\n"),
+    ]);
+    assert_snapshot!(stage.shown(&["baseline", "002"]), @r"
+    exit: 0
+    --- stdout
+    baseline 001_birds
+    baseline 002_sites
+    2 migrations taken as applied to clickhouse; no SQL was run
+    --- stderr
+    ");
+    assert_snapshot!(stage.shown(&["repair", "003", "--applied"]), @r"
+    exit: 0
+    --- stdout
+    recorded 003_more as applied; no SQL of it was run
+    --- stderr
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by, session, version) SELECT 3, toInt64(2), '003_more', 1, 'up', 'applied', 'v1:8e7003d62f9d8cbd28da2f243bb0d215bfd4622c716be09be89a8764d9f4c7cb', 0, 0, 'v2:040eedb4e2060691:ebbb5b33m', NULL, now64(3, 'UTC'), now64(3, 'UTC'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0', '[SESSION]:3', toUnixTimestamp64Nano(now64(9, 'UTC'))
+    runs  ALTER TABLE `[DATABASE]`.`whimbrel_migrations_fence` ADD COLUMN p3 UInt8 COMMENT '[SESSION]:3'
+    ");
+    assert_snapshot!(stage.shown(&["repair", "003", "--reverted"]), @r"
+    exit: 0
+    --- stdout
+    recorded 003_more as taken back; no SQL of it was run
+    --- stderr
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by, session, version) SELECT 4, toInt64(3), '003_more', 2, 'down', 'reverted', 'v1:8e7003d62f9d8cbd28da2f243bb0d215bfd4622c716be09be89a8764d9f4c7cb', 0, 0, 'v2:040eedb4e2060691:ebbb5b33m', NULL, now64(3, 'UTC'), now64(3, 'UTC'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0', '[SESSION]:4', toUnixTimestamp64Nano(now64(9, 'UTC'))
+    runs  ALTER TABLE `[DATABASE]`.`whimbrel_migrations_fence` ADD COLUMN p4 UInt8 COMMENT '[SESSION]:4'
+    ");
+    assert_snapshot!(stage.shown(&["status"]), @r"
+    exit: 0
+    --- stdout
+    applied  001_birds  [TIME]  [N] ms
+    applied  002_sites  [TIME]  [N] ms
+    pending  003_more
+    clickhouse: 1 pending, 2 applied
+    --- stderr
+    ");
+    assert_snapshot!(stage.shown(&["up", "--single-transaction"]), @r"
+    exit: 0
+    --- stdout
+    applied  003_more  [N] ms
+    1 migration applied to clickhouse, now at 003_more
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_script_leaves_nothing_behind_in_the_session() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        ("002_settings.sql", "SET max_threads = 1;\nUSE system;\nCREATE TEMPORARY TABLE notes (id Int64);\n"),
+        (
+            "003_settings.sql",
+            "INSERT INTO birds SELECT getSetting('max_threads') = 1, currentDatabase() FROM system.one;\n",
+        ),
+    ]);
+    let _ = stage.project.run(["up"]).exits(0);
+    assert_eq!(stage.database.lines("SELECT id, name FROM birds"), [format!("0|{}", stage.database.name())]);
+}
+
+#[test]
+fn a_url_that_leads_nowhere_says_why() {
+    let stage = Stage::new(&[("001_birds.sql", TABLE)]);
+    let _ = stage.project.run(["up", "--url", &stage.database.url_tls()]).exits(0);
+    let url = stage.database.url();
+    let [password, port] = [&servers().clickhouse.password, &servers().clickhouse.port.to_string()];
+    for (wrong, exit, words) in [
+        (url.replace(password, "hunter2"), 8, "refuses this user or password"),
+        (url.replace(stage.database.name(), "nowhere"), 8, "Database nowhere does not exist"),
+        (url.replace(port, "1"), 8, "cannot reach"),
+        (format!("{url}?secure=true"), 8, "cannot reach"),
+        (url.replace(port, "9000"), 2, "port 9000 speaks ClickHouse's native protocol"),
+        (
+            format!("{}?secure=true", stage.database.url_tls().split('?').next().unwrap_or_default()),
+            8,
+            "certificate",
+        ),
+    ] {
+        let outcome = stage.project.run(["up", "--url", &wrong]).exits(exit);
+        assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+    }
+}
+
+/// What a cluster does with it is not run anywhere: the engine of the tests is a single node, and says so.
+#[test]
+fn a_cluster_is_asked_for_the_tables_of_the_history() {
+    let stage = Stage::new(&[("001_birds.sql", TABLE)]);
+    let url = format!("{}?cluster=birds", stage.database.url());
+    assert_snapshot!(stage.shown(&["up", "--url", &url]), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[history-unreadable]: cannot create the history table `[DATABASE].whimbrel_migrations`
+      caused by: Requested cluster 'birds' not found. (CLUSTER_DOESNT_EXIST)
+    state: nothing was run
+    ");
+}
+
+/// Another ALTER on a replica, for instance: the server has done nothing, and says so.
+#[test]
+fn what_the_server_refuses_for_the_moment_is_sent_again() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        ("002_seen.sql", "ALTER TABLE birds ADD COLUMN seen Date;\n"),
+    ]);
+    let busy = Busy::before(servers().clickhouse.address(), "ADD COLUMN seen", 2);
+    let url =
+        stage.database.url().replace(&servers().clickhouse.address().to_string(), &busy.address.to_string());
+    let _ = stage.project.run(["up", "--url", &url]).exits(0);
+    assert_eq!(busy.refused.load(Ordering::Relaxed), 2);
+    assert_eq!(stage.versions().len(), 6, "{:?}", stage.versions());
+}
+
+/// A server that answers some requests as a busy ClickHouse does, and passes the others on.
+struct Busy {
+    address: SocketAddr,
+    refused: Arc<AtomicU32>,
+}
+
+impl Busy {
+    fn before(server: SocketAddr, text: &'static str, times: u32) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let refused = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&refused);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let counted = Arc::clone(&counted);
+                thread::spawn(move || serve(client, server, text, times, &counted));
+            }
+        });
+        Busy { address, refused }
+    }
+}
+
+fn serve(client: TcpStream, server: SocketAddr, text: &str, times: u32, refused: &AtomicU32) {
+    let mut requests = BufReader::new(client.try_clone().expect("a second handle"));
+    let mut client = client;
+    let upstream = TcpStream::connect(server).expect("the server is there");
+    let mut answers = BufReader::new(upstream.try_clone().expect("a second handle"));
+    let mut upstream = upstream;
+    while let Some(request) = message(&mut requests) {
+        let is_meant = String::from_utf8_lossy(&request).contains(text);
+        if is_meant && refused.load(Ordering::Relaxed) < times {
+            refused.fetch_add(1, Ordering::Relaxed);
+            let words =
+                "Code: 517. DB::Exception: Metadata on replica is not up to date. (CANNOT_ASSIGN_ALTER)\n";
+            let head =
+                "HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 517\r\nContent-Length:";
+            write!(client, "{head} {}\r\n\r\n{words}", words.len()).expect("the client listens");
+            continue;
+        }
+        upstream.write_all(&request).expect("the server listens");
+        let Some(answer) = message(&mut answers) else { return };
+        client.write_all(&answer).expect("the client listens");
+    }
+}
+
+/// Reads a request or an answer, whose length stands in its head.
+fn message(stream: &mut impl BufRead) -> Option<Vec<u8>> {
+    let (mut message, mut length) = (Vec::new(), 0);
+    loop {
+        let begin = message.len();
+        stream.read_until(b'\n', &mut message).ok().filter(|read| *read > 0)?;
+        let line = String::from_utf8_lossy(&message[begin..]).to_ascii_lowercase();
+        if let Some(number) = line.strip_prefix("content-length:") {
+            length = number.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    message.extend(body);
+    Some(message)
+}
