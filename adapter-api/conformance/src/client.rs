@@ -15,6 +15,9 @@ use crate::work::{Heard, Script, run};
 /// How long the lease of a row of ours lasts.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
+/// The down script in the rows of [`Client::head`].
+pub const DOWN_SCRIPT: &str = r"DELETE FROM birds WHERE note = 'C:\new' -- it''s";
+
 /// An open session with its dialect and a history table.
 pub struct Client {
     /// The session.
@@ -179,6 +182,16 @@ impl Client {
         Ok(set.rows.iter().map(line).collect())
     }
 
+    /// Returns the down script in the row at `position`.
+    ///
+    /// # Errors
+    ///
+    /// The query's.
+    pub fn down_script(&mut self, position: i64) -> Result<String, Finding> {
+        let text = self.text(&Text::DownScript { history: &self.history, position })?;
+        Ok(self.column(&text.concat())?.concat())
+    }
+
     /// Puts a batch together as the host does, for the row at `position`.
     ///
     /// # Errors
@@ -205,6 +218,7 @@ impl Client {
         let mut row = NewRow::new(position, &migration, 1);
         row.statements_total = statements;
         row.lease = (mode == Mode::Stepwise).then_some(LEASE);
+        row.down_script = Some(DOWN_SCRIPT);
         row.applied_by = "conformance";
         let mut head = Head::new(self.attempt(position), mode, statements);
         let record = self.text(&Text::Record { history, row: &row })?;
@@ -242,10 +256,10 @@ impl Client {
     /// Returns the name of the attempt at the row at `position`.
     #[must_use]
     pub fn attempt(&self, position: i64) -> String {
-        // The history's name is unique, and its end is what makes it so. The same for every runner on it.
-        let name = &self.history.name;
-        let end = name.char_indices().rev().nth(39).map_or(0, |(start, _)| start);
-        format!("check:{}:{position}", &name[end..])
+        // The database's name or the history's is unique on its server, and its end is what makes it so. The same for
+        // every runner on it.
+        let [database, history] = [&self.facts.database, &self.history.name].map(|name| end(name));
+        format!("check:{database}:{history}:{position}")
     }
 
     /// Runs a script.
@@ -256,4 +270,10 @@ impl Client {
     pub fn run(&mut self, script: Script) -> Result<Heard, Finding> {
         run(self.connection.as_mut(), script)
     }
+}
+
+/// Returns the end of a name, so short that two of them and a number are a name that every server takes.
+fn end(name: &str) -> &str {
+    let start = name.char_indices().rev().nth(23).map_or(0, |(start, _)| start);
+    &name[start..]
 }

@@ -26,7 +26,7 @@ mod suite;
 mod victim;
 pub mod work;
 
-pub use client::Client;
+pub use client::{Client, DOWN_SCRIPT};
 pub use finding::Finding;
 pub use report::{Checked, Report, Verdict};
 pub use suite::Suite;

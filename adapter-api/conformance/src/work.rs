@@ -38,18 +38,52 @@ struct Batch {
     pieces: VecDeque<Held>,
 }
 
-/// A piece, kept.
-#[derive(Clone, Debug, Default)]
-struct Held {
-    kind: Option<PieceKind>,
-    text: Vec<u8>,
-    spans: Vec<Span>,
+/// A piece, kept: what [`Piece`] borrows.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// What it holds.
+    pub kind: PieceKind,
+    /// The text.
+    pub text: Vec<u8>,
+    /// Where the statements are.
+    pub spans: Vec<Span>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Held { kind: PieceKind::Sql, text: Vec::new(), spans: Vec::new() }
+    }
 }
 
 impl Held {
-    fn sql(statements: &[&str], marking: Marking) -> Self {
-        let mut held = Held::default();
+    /// Returns a piece of statements. A `~` before one says that no mark follows it.
+    #[must_use]
+    pub fn sql(statements: &[&str]) -> Self {
+        Held::marked(statements, Marking::Marked)
+    }
+
+    /// Returns the pieces of a statement whose data follows it.
+    #[must_use]
+    pub fn copy(statement: &str, data: &[&str]) -> Vec<Self> {
+        let start = Held { kind: PieceKind::CopyStart, ..Held::sql(&[statement]) };
+        let data = data.iter().map(|data| Held {
+            kind: PieceKind::CopyData,
+            text: data.as_bytes().to_vec(),
+            ..Held::default()
+        });
+        let end = Held { kind: PieceKind::CopyEnd, ..Held::default() };
+        [start].into_iter().chain(data).chain([end]).collect()
+    }
+
+    fn marked(statements: &[&str], marking: Marking) -> Self {
+        // The statements are where the spans say, and not whatever stands in the text.
+        let mut held = Held { text: b"-- a comment;\n".to_vec(), ..Held::default() };
         for statement in statements {
+            // No statement begins with such a sign.
+            let (statement, marking) = match statement.strip_prefix('~') {
+                Some(statement) => (statement, Marking::Unmarked),
+                None => (*statement, marking),
+            };
             let start = held.text.len() as u32;
             held.text.extend_from_slice(statement.as_bytes());
             held.spans.push(Span::new(start, held.text.len() as u32, marking));
@@ -66,31 +100,23 @@ impl Script {
         Script::default().then(head, &[statements])
     }
 
-    /// Adds a batch whose statements come in these pieces.
+    /// Adds a batch whose statements come in these pieces. A `~` before one says that no mark follows it.
     #[must_use]
     pub fn then(self, head: Head, pieces: &[&[&str]]) -> Self {
         self.then_marked(head, pieces, Marking::Marked)
     }
 
-    /// Adds a batch whose statements all have this marking.
+    /// Adds a batch whose statements have this marking.
     #[must_use]
-    pub fn then_marked(mut self, head: Head, pieces: &[&[&str]], marking: Marking) -> Self {
+    pub fn then_marked(self, head: Head, pieces: &[&[&str]], marking: Marking) -> Self {
         let pieces = pieces.iter().filter(|statements| !statements.is_empty());
-        let pieces = pieces.map(|statements| Held::sql(statements, marking)).collect();
-        self.batches.push_back(Batch { head, pieces });
-        self
+        let pieces = pieces.map(|statements| Held::marked(statements, marking)).collect();
+        self.then_pieces(head, pieces)
     }
 
-    /// Adds a batch of one statement whose data follows it.
+    /// Adds a batch of pieces as they stand.
     #[must_use]
-    pub fn then_copy(mut self, head: Head, statement: &str, data: &str) -> Self {
-        let of_kind = |kind, held: Held| Held { kind: Some(kind), ..held };
-        let bytes = Held { text: data.as_bytes().to_vec(), ..Held::default() };
-        let pieces = [
-            of_kind(PieceKind::CopyStart, Held::sql(&[statement], Marking::Marked)),
-            of_kind(PieceKind::CopyData, bytes),
-            of_kind(PieceKind::CopyEnd, Held::default()),
-        ];
+    pub fn then_pieces(mut self, head: Head, pieces: Vec<Held>) -> Self {
         self.batches.push_back(Batch { head, pieces: pieces.into() });
         self
     }
@@ -118,6 +144,8 @@ pub struct Heard {
     pub answer: Result<(), Error>,
     /// What became of each batch.
     pub outcomes: Vec<Result<Done, Failure>>,
+    /// What the server said on the way, with the number of the batch.
+    pub notices: Vec<(u32, Notice)>,
     /// How many batches were under way at once, at most.
     pub under_way: usize,
 }
@@ -127,6 +155,7 @@ pub struct Heard {
 struct Log {
     handed_out: Vec<u64>,
     outcomes: Vec<Result<Done, Failure>>,
+    notices: Vec<(u32, Notice)>,
     under_way: usize,
     stopped: bool,
     reported: (u32, u64),
@@ -163,7 +192,7 @@ pub fn run_watched(
         Puller { script, pieces: VecDeque::new(), held: Held::default(), pulled: 0, watch, log: &log };
     let answer = connection.run(&mut puller, &mut Ears { log: &log });
     let left = puller.script.batches.len();
-    let Log { handed_out, outcomes, under_way, stopped, misconduct, .. } = log.into_inner();
+    let Log { handed_out, outcomes, notices, under_way, stopped, misconduct, .. } = log.into_inner();
     let failed = outcomes.iter().any(Result::is_err);
     let misconduct = misconduct.or_else(|| match &answer {
         Err(error) if error.session != Session::Lost => {
@@ -179,7 +208,7 @@ pub fn run_watched(
     });
     match misconduct {
         Some(misconduct) => Err(Finding::new(misconduct)),
-        None => Ok(Heard { answer, outcomes, under_way }),
+        None => Ok(Heard { answer, outcomes, notices, under_way }),
     }
 }
 
@@ -247,8 +276,7 @@ impl Work for Puller<'_> {
         let Some(held) = self.pieces.pop_front() else { return Ok(None) };
         self.held = held;
         let rest = if self.pieces.is_empty() { Rest::Last } else { Rest::Follows };
-        let kind = self.held.kind.unwrap_or(PieceKind::Sql);
-        Ok(Some(Piece::new(kind, rest, &self.held.text, &self.held.spans)))
+        Ok(Some(Piece::new(self.held.kind, rest, &self.held.text, &self.held.spans)))
     }
 }
 
@@ -271,7 +299,9 @@ impl Events for Ears<'_> {
         }
     }
 
-    fn notice(&mut self, _batch: u32, _notice: Notice) {}
+    fn notice(&mut self, batch: u32, notice: Notice) {
+        self.log.borrow_mut().notices.push((batch, notice));
+    }
 
     fn finished(&mut self, batch: u32, outcome: Result<Done, Failure>) {
         let mut log = self.log.borrow_mut();

@@ -5,10 +5,10 @@ use whimbrel_adapter_api::{Capability, ErrorKind, Failure, Mode, Phase, State};
 use super::scripts::at;
 use super::{Check, Outcome, check};
 use crate::bench::{Bench, insert, inserts};
-use crate::client::Client;
+use crate::client::{Client, DOWN_SCRIPT};
 use crate::finding::{Finding, agree, holds};
 use crate::report::Verdict;
-use crate::work::Script;
+use crate::work::{Held, Script};
 
 pub(super) const CHECKS: &[Check] = &[
     check("a script is run whole, with its row", whole),
@@ -64,6 +64,7 @@ fn whole(bench: &Bench) -> Outcome {
     let mut beside = bench.beside(&client)?;
     agree("what others see", beside.names(&table)?, names)?;
     agree("the history", beside.history_lines()?, ["1 001_birds up applied 3/3"])?;
+    agree("the down script", beside.down_script(1)?, DOWN_SCRIPT)?;
     Ok(Verdict::Passed)
 }
 
@@ -174,7 +175,8 @@ fn copy(bench: &Bench) -> Outcome {
     let Some((mut client, table)) = begin(bench)? else { return Ok(Verdict::Refused) };
     let statement = format!("COPY {table} (id, name) FROM stdin");
     let head = client.head(1, Mode::Atomic, 1)?;
-    let script = Script::default().then_copy(head, &statement, "1\twren\n2\tkite\n");
+    let data = Held::copy(&statement, &["1\twren\n2\tkite\n"]);
+    let script = Script::default().then_pieces(head, data);
     let outcome = client.run(script)?.single()?;
     if bench.can(Capability::CopyFromStdin) {
         outcome.map_err(|failure| Finding::from(failure.error))?;

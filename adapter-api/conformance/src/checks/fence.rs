@@ -3,7 +3,9 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use whimbrel_adapter_api::{Capability, ErrorKind, Fence, Head, Limits, Mode, Phase, Text, Value};
+use whimbrel_adapter_api::{
+    Capability, ErrorKind, Failure, Fence, Head, Limits, Mode, Phase, State, Text, Value,
+};
 
 use super::{Check, Outcome, check};
 use crate::bench::{Bench, insert};
@@ -38,7 +40,7 @@ fn taken(bench: &Bench) -> Outcome {
         let _ = client.run(Script::of(head.clone(), &[&insert(&table, 1, "wren")]))?;
         let before = client.names(&table)?;
         let outcome = other.run(Script::of(head, &[&insert(&table, 2, "kite")]))?.single()?;
-        lost(outcome.err().map(|failure| (failure.phase, failure.error.kind)))?;
+        lost(outcome.err())?;
         agree("what is left", client.names(&table)?, before)?;
     }
     agree("the history", client.history_lines()?, ["1 001_birds up applied 1/1"])?;
@@ -52,8 +54,10 @@ fn modes(bench: &Bench) -> Vec<Mode> {
     }
 }
 
-fn lost(found: Option<(Phase, ErrorKind)>) -> Result<(), Finding> {
-    agree("phase and kind", found, Some((Phase::Opening, ErrorKind::FenceTaken)))
+fn lost(failure: Option<Failure>) -> Result<(), Finding> {
+    let found = failure.map(|failure| (failure.phase, failure.error.kind, failure.state));
+    let expected = (Phase::Opening, ErrorKind::FenceTaken, State::RolledBack);
+    agree("phase, kind and state", found, Some(expected))
 }
 
 /// The row that was seen last is gone: whoever plans on it plans on what is not there.
@@ -66,7 +70,7 @@ fn without_previous(bench: &Bench) -> Outcome {
     for mode in modes(bench) {
         let head = client.head(3, mode, 1)?;
         let outcome = client.run(Script::of(head, &[&insert(&table, 1, "wren")]))?.single()?;
-        lost(outcome.err().map(|failure| (failure.phase, failure.error.kind)))?;
+        lost(outcome.err())?;
         agree("what is left", client.names(&table)?, [""; 0])?;
     }
     Ok(Verdict::Passed)

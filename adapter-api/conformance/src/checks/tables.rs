@@ -40,7 +40,13 @@ fn names(bench: &Bench) -> Outcome {
     ] {
         exists(&mut client, &TableName::new(other), false)?;
     }
-    Ok(Verdict::Passed)
+    // A view is read like a table, and counts as one.
+    let view = TableName::new(bench.name("view"));
+    let quoted_view = client.dialect.quote(&view.name);
+    client.execute(&format!("CREATE VIEW {quoted_view} AS SELECT name FROM {quoted}"))?;
+    let found = exists(&mut client, &view, true);
+    client.execute(&format!("DROP VIEW {quoted_view}"))?;
+    found.map(|()| Verdict::Passed)
 }
 
 fn schemas(bench: &Bench) -> Outcome {
