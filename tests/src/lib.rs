@@ -22,6 +22,7 @@ mod record;
 mod servers;
 pub mod soak;
 mod sqlite;
+mod target;
 mod wait;
 mod wire;
 
@@ -37,5 +38,6 @@ pub use project::{Invocation, Project, Running, built_file};
 pub use proxy::{Fault, Loss, Proxy};
 pub use servers::{Programs, Server, Servers, servers};
 pub use sqlite::Sqlite;
+pub use target::Target;
 pub use wait::until;
 pub use wire::{Message, Protocol};
