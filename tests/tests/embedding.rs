@@ -1,6 +1,6 @@
 //! The library in an application: migrations in the binary, over a handle that the application lends.
 //!
-//! What an adapter does when it is linked in, when it is loaded, and inside tokio is told by `either_way`.
+//! What an adapter does linked in and loaded is told by `conformance`, and inside tokio by `either_way`.
 
 use std::sync::Arc;
 use std::time::Duration;

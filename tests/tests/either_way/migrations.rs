@@ -13,7 +13,7 @@ use whimbrel::{Migrator, Options};
 use whimbrel_adapter_api::{Adapter, Canceller, Connection, Opened};
 
 use crate::scratch::{Scratch, column};
-use crate::scripts::ENDLESS;
+use crate::sessions::ENDLESS;
 
 static DEMO: Dir<'static> = whimbrel::include_dir!("$CARGO_MANIFEST_DIR/../migrations/sqlite");
 

@@ -1,21 +1,17 @@
-//! Who an adapter is, and a session from its beginning to its end.
+//! A session from its beginning to its end, with what crosses the boundary in both directions: a body that panics, and
+//! a request from another thread.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use whimbrel_adapter_api::{Access, Adapter, Capability, ErrorKind, Fence, Secret, TableName};
+use whimbrel_adapter_api::{Access, Adapter, BodyFailed, ErrorKind, Opened, Session, TransactionOptions};
 
 use crate::scratch::{Scratch, add, birds};
 
-pub(crate) fn identity(adapter: &dyn Adapter) -> Vec<String> {
-    let info = adapter.info();
-    assert!(info.schemes.contains(&info.name), "{info:?}");
-    assert!(info.capabilities.contains(&Capability::Cancel), "{info:?}");
-    assert_eq!(info.fence, Fence::UniqueKey);
-    assert_eq!(adapter.check_url(&Secret::new(format!("{}:birds.db", info.name))), Ok(()));
-    let refused = adapter.check_url(&Secret::new("gopher://host/birds")).expect_err("no such scheme");
-    assert_eq!(refused.kind, ErrorKind::InvalidUrl);
-    vec![format!("{info:?}"), format!("{refused:?}")]
-}
+/// A statement that ends only when it is made to.
+pub(crate) const ENDLESS: &str =
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;\n";
 
 pub(crate) fn from_open_to_close(adapter: &dyn Adapter) -> Vec<String> {
     let scratch = Scratch::new();
@@ -38,20 +34,51 @@ pub(crate) fn from_open_to_close(adapter: &dyn Adapter) -> Vec<String> {
     vec![scratch.told(&elsewhere), scratch.told(&refused)]
 }
 
-pub(crate) fn nothing_to_read(adapter: &dyn Adapter) -> Vec<String> {
+/// The panic is the application's own: it must come out where it went in, on the other side of the boundary and back.
+pub(crate) fn panicking(adapter: &dyn Adapter) -> Vec<String> {
     let scratch = Scratch::new();
-    let found = match adapter.connect(&scratch.options(adapter, Access::ReadOnly)) {
-        // An adapter may take a database that is not there for an empty one.
-        Ok(mut opened) => {
-            let empty = opened.connection.table_exists(&TableName::new("birds"));
-            assert_eq!(empty, Ok(false));
-            scratch.told(&empty)
-        }
-        Err(error) => {
-            assert_eq!(error.kind, ErrorKind::DatabaseMissing);
-            scratch.told(&error)
-        }
-    };
-    assert!(!scratch.file().exists());
-    vec![found]
+    let mut connection = scratch.with_birds(adapter).connection;
+    let options = TransactionOptions::default();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        connection.transaction(&options, &mut |inner| {
+            add(inner, "wren");
+            // Without a message on standard error: nothing has gone wrong here.
+            std::panic::resume_unwind(Box::new("the body of the application"))
+        })
+    }));
+    let panic = panic.expect_err("the panic comes through");
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"the body of the application"));
+    assert_eq!(birds(connection.as_mut()), [""; 0]);
+    let again = connection.transaction(&options, &mut |inner| {
+        add(inner, "kite");
+        // A transaction that went on from the one before would be one inside another, and have nothing to commit.
+        inner.execute_raw("COMMIT; BEGIN").map_err(|_| BodyFailed)
+    });
+    assert_eq!(again, Ok(()));
+    let kept = birds(connection.as_mut());
+    assert_eq!(kept, ["kite"]);
+    kept
+}
+
+pub(crate) fn cancelled(adapter: &dyn Adapter) -> Vec<String> {
+    let scratch = Scratch::new();
+    let Opened { mut connection, canceller } = scratch.with_birds(adapter);
+    assert_eq!(canceller.cancel(), Ok(()), "there is nothing to cancel, which is no error");
+    let over = AtomicBool::new(false);
+    let outcome = thread::scope(|scope| {
+        // Over and over: nothing says when the statement has begun, and before that a request finds nothing to stop.
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                canceller.cancel().expect("a request is always delivered");
+                thread::yield_now();
+            }
+        });
+        let outcome = connection.execute_raw(ENDLESS);
+        over.store(true, Ordering::Release);
+        outcome
+    });
+    let error = outcome.expect_err("it has no other end");
+    assert_eq!((error.kind, error.session), (ErrorKind::Cancelled, Session::Usable));
+    assert_eq!(connection.ping(), Ok(()));
+    vec![scratch.told(&error)]
 }
