@@ -35,11 +35,11 @@ pub trait Adapter: Send + Sync {
     /// Opens one session.
     ///
     /// Makes one attempt: waiting for a server that is starting is the host's affair, which needs the error to say
-    /// `Unreachable` or `NotReady` for that.
+    /// `Unreachable`, `NotReady` or `InUse` for that.
     ///
     /// # Errors
     ///
-    /// `InvalidUrl`, `Unreachable`, `NotReady`, `Authentication`, `Tls`, `DatabaseMissing`, or `Other`.
+    /// `InvalidUrl`, `Unreachable`, `NotReady`, `InUse`, `Authentication`, `Tls`, `DatabaseMissing`, or `Other`.
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error>;
 
     /// Returns what the conformance suite must know of the engine. The host never asks for it.

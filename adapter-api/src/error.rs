@@ -148,6 +148,8 @@ codes! {
         Other = 28,
         /// A column named in a query does not exist.
         ColumnMissing = 29,
+        /// Another process has the database to itself. It may be another runner: the host waits for it as for one.
+        InUse = 30,
     }
 }
 

@@ -39,7 +39,7 @@ pub use dialect::{
     RowDirection, RowState, Text,
 };
 pub use error::{Error, ErrorKind, Retry, Session};
-pub use quirks::{Comes, Pointing, Quirks, Sample, ValueQuirk};
+pub use quirks::{Comes, Pointing, Quirks, Sample, Sharing, ValueQuirk};
 pub use value::{Secret, Value, ValueKind};
 pub use work::{
     Commit, Done, Events, Failure, Head, Marking, Mode, Next, Notice, Phase, Piece, PieceKind, Rest, Span,

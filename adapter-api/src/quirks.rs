@@ -26,6 +26,8 @@ pub struct Quirks {
     /// are seen by others, it writes to `{table}`, which is one as [`create_table`](Quirks::create_table) makes them.
     /// `None`: there is no way to make the engine work so long.
     pub pause: Option<String>,
+    /// Who may have the database open at once.
+    pub sharing: Sharing,
     /// Whether the engine says where a statement is wrong.
     pub pointing: Pointing,
     /// The kinds of values that do not come back as they were given.
@@ -40,6 +42,7 @@ impl Default for Quirks {
             create_schema: Some("CREATE SCHEMA {}".to_owned()),
             drop_schema: Some("DROP SCHEMA {} CASCADE".to_owned()),
             pause: None,
+            sharing: Sharing::Processes,
             pointing: Pointing::Exact,
             values: Vec::new(),
         }
@@ -83,6 +86,16 @@ pub enum Comes {
     As(Value<'static>),
     /// It is refused with an error, and never changed in silence.
     Refused,
+}
+
+codes! {
+    /// Who may have a database open at once.
+    pub enum Sharing {
+        /// Any number of processes.
+        Processes = 1,
+        /// One process, with any number of sessions. Others are refused with `InUse`.
+        OneProcess = 2,
+    }
 }
 
 codes! {

@@ -156,6 +156,7 @@ pub(crate) fn of_connection(error: &whimbrel_adapter_api::Error) -> Option<Probl
         }
         ErrorKind::ConnectionLost => (Name::Connection, "the connection to the database was lost"),
         ErrorKind::Authentication => (Name::Authentication, "the database refuses this user or password"),
+        ErrorKind::InUse => (Name::LockHeld, "another process has the database to itself"),
         ErrorKind::InvalidUrl => (Name::UrlInvalid, "the adapter refuses the url"),
         ErrorKind::Unsupported => (Name::Unsupported, "the adapter cannot do this"),
         ErrorKind::Panicked => (Name::AdapterPanicked, "the adapter panicked"),
@@ -328,6 +329,8 @@ names! {
     AdapterNotFound = "adapter-not-found", 9;
     /// An adapter's library cannot be loaded.
     AdapterNotLoaded = "adapter-not-loaded", 9;
+    /// An adapter's library is not the one that was locked.
+    AdapterChanged = "adapter-changed", 9;
     /// An adapter speaks another ABI.
     AbiMismatch = "abi-mismatch", 9;
     /// An adapter panicked.

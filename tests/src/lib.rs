@@ -36,7 +36,7 @@ pub use postgres::{Pool, Postgres};
 pub use probe::probe_library;
 pub use project::{Invocation, Project, Running, built_file};
 pub use proxy::{Fault, Loss, Proxy};
-pub use servers::{Programs, Server, Servers, servers};
+pub use servers::{DuckDbBuild, Programs, Server, Servers, servers};
 pub use sqlite::Sqlite;
 pub use target::Target;
 pub use wait::until;

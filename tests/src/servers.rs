@@ -18,6 +18,10 @@ const VARIABLE: &str = "WHIMBREL_TEST_SERVERS";
 pub struct Servers {
     /// PostgreSQL itself.
     pub postgres: Server,
+    /// PostgreSQL 17.
+    pub postgres_17: Server,
+    /// DuckDB.
+    pub duckdb: DuckDbBuild,
     /// MariaDB.
     pub mariadb: Server,
     /// MySQL.
@@ -42,6 +46,15 @@ pub struct Servers {
     pub awkward_password: String,
     /// The folder for everything that is to be searched for passwords after the tests.
     pub record: PathBuf,
+}
+
+/// The adapter of DuckDB, which is built apart.
+#[derive(Debug, Deserialize)]
+pub struct DuckDbBuild {
+    /// The folder of DuckDB's library.
+    pub engine: PathBuf,
+    /// The target directory of the adapter.
+    pub target: PathBuf,
 }
 
 /// How to reach one server.

@@ -12,7 +12,9 @@ use rstest::rstest;
 use whimbrel_adapter_api::{Adapter, ConnectOptions, Secret};
 use whimbrel_conformance::fakes::{Defect, Misbehaving};
 use whimbrel_conformance::{Report, Suite, Victim};
-use whimbrel_tests::{ClickHouse, Database, Engine, Pool, Postgres, Project, Sqlite, built_file};
+use whimbrel_tests::{
+    ClickHouse, Database, Engine, Pool, Postgres, Project, Server, Sqlite, built_file, servers,
+};
 
 fn linked(name: &str) -> Arc<dyn Adapter> {
     match name {
@@ -69,14 +71,23 @@ fn sqlite_passes() {
     refused  atomic        data inside a script is taken in, or refused: as it declares
     refused  batches       batches that may be sent at once are run in order too: as it declares
     refused  limits        a statement does not run beyond its limit: as it declares
-    69 passed, 4 refused
+    70 passed, 4 refused
     ");
 }
 
 #[test]
 fn postgresql_passes() {
     assert_snapshot!(passes("postgres", &Postgres::fresh().url()), @r"
-    73 passed
+    74 passed
+    ");
+}
+
+#[test]
+fn postgresql_17_passes() {
+    let Server { host, port, user, password, .. } = &servers().postgres_17;
+    let url = format!("postgres://{user}:{password}@{host}:{port}/postgres");
+    assert_snapshot!(passes("postgres", &url), @r"
+    74 passed
     ");
 }
 
@@ -84,7 +95,7 @@ fn postgresql_passes() {
 fn postgresql_passes_behind_a_pooler() {
     let database = Postgres::fresh();
     assert_snapshot!(passes("postgres", &database.pooler_url(Pool::Transaction)), @r"
-    73 passed
+    74 passed
     ");
 }
 
@@ -96,7 +107,7 @@ fn mysql_passes(#[values(Engine::MariaDb, Engine::MySql)] engine: Engine) {
     refused  transactions  schema changes roll back with their transaction, if it says so: as it declares
     refused  atomic        data inside a script is taken in, or refused: as it declares
     refused  limits        a statement does not run beyond its limit: as it declares
-    69 passed, 4 refused
+    70 passed, 4 refused
     ");
 }
 
@@ -127,7 +138,7 @@ fn clickhouse_passes() {
     refused  limits        a statement does not wait for a lock beyond its limit: as it declares
     refused  limits        a statement does not run beyond its limit: as it declares
     refused  kills         a transaction whose process is killed leaves nothing: as it declares
-    49 passed, 24 refused
+    50 passed, 24 refused
     ");
 }
 

@@ -7,7 +7,7 @@ use abi_stable::std_types::{RSlice, Tuple2};
 use super::cells::{borrow_cells, lend_cells};
 use super::convert::{bytes, string};
 use super::types::{ACell, AQuirks, AValueQuirk, Code, Ext};
-use crate::{Comes, Pointing, Quirks, Sample, Value, ValueQuirk};
+use crate::{Comes, Pointing, Quirks, Sample, Sharing, Value, ValueQuirk};
 
 mod key {
     pub(super) const PARAMETER: u32 = 1;
@@ -16,6 +16,7 @@ mod key {
     pub(super) const DROP_SCHEMA: u32 = 4;
     pub(super) const PAUSE: u32 = 5;
     pub(super) const POINTING: u32 = 6;
+    pub(super) const SHARING: u32 = 7;
 }
 
 mod comes {
@@ -25,13 +26,15 @@ mod comes {
 }
 
 pub(super) fn export_quirks(quirks: Quirks) -> AQuirks {
-    let Quirks { parameter, create_table, create_schema, drop_schema, pause, pointing, values } = quirks;
+    let Quirks { parameter, create_table, create_schema, drop_schema, pause, sharing, pointing, values } =
+        quirks;
     let texts = [
         (key::PARAMETER, Some(parameter)),
         (key::CREATE_TABLE, Some(create_table)),
         (key::CREATE_SCHEMA, create_schema),
         (key::DROP_SCHEMA, drop_schema),
         (key::PAUSE, pause),
+        (key::SHARING, Some(sharing.code().to_string())),
         (key::POINTING, Some(pointing.code().to_string())),
     ];
     let text = |(key, text): (u32, Option<String>)| Some(Tuple2(Code(key), bytes(text?)));
@@ -52,12 +55,17 @@ pub(super) fn import_quirks(quirks: AQuirks) -> Quirks {
             key::CREATE_SCHEMA => imported.create_schema = Some(text),
             key::DROP_SCHEMA => imported.drop_schema = Some(text),
             key::PAUSE => imported.pause = Some(text),
+            key::SHARING => imported.sharing = sharing(&text),
             key::POINTING => imported.pointing = pointing(&text),
             _ => {}
         }
     }
     imported.values = quirks.values.into_iter().filter_map(import_value).collect();
     imported
+}
+
+fn sharing(code: &str) -> Sharing {
+    code.parse().ok().and_then(Sharing::from_code).unwrap_or(Sharing::Processes)
 }
 
 fn pointing(code: &str) -> Pointing {

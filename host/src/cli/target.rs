@@ -127,7 +127,8 @@ impl Context<'_> {
         }
     }
 
-    /// Connects, and waits for a server that is starting as long as was asked for.
+    /// Connects, and waits as long as was asked for: for a server that is starting, or for a process that has the database
+    /// to itself.
     fn connect(
         &self,
         choice: &Choice,
@@ -135,20 +136,20 @@ impl Context<'_> {
         database: &DatabaseConfig,
         words: &LastWords,
     ) -> Result<Opened, Problem> {
-        let limit = database.wait_for_database.value;
         let connect_options = || {
             let mut options = choice.options(access);
             options.lock_limit = Some(lock_limit(database));
             options
         };
-        let patience = Patience::new(limit, Arc::new(SystemClock));
         let (adapter, options) = (Arc::clone(&choice.adapter), connect_options());
         let hangs = |waited| words.never_connected(waited, &redact(choice.url.value.reveal()));
         let first = self.interrupt.unless_signalled(LONGEST_ATTEMPT, move || adapter.connect(&options))?;
         let first = first.ok_or_else(|| hangs(LONGEST_ATTEMPT))?;
+        let limit = first.as_ref().err().map_or(Duration::ZERO, |error| worth_waiting(error, database));
         let opened = match first {
-            Err(error) if may_pass(&error) && !limit.is_zero() => {
+            Err(error) if !limit.is_zero() => {
                 words.output.waiting_for_database(&error.message);
+                let patience = Patience::new(limit, Arc::new(SystemClock));
                 let (adapter, options) = (Arc::clone(&choice.adapter), connect_options());
                 // The last attempt may begin when the time is up.
                 let longest = limit.saturating_add(LONGEST_ATTEMPT);
@@ -267,9 +268,18 @@ fn lock_limit(database: &DatabaseConfig) -> Duration {
     limit.max(Duration::from_secs(1))
 }
 
-/// A server that is starting refuses or is silent. What else it says, it will say again.
+/// Returns how long to wait for this error to pass. A server that is starting refuses or is silent, and who has a database
+/// to itself may be another run. What else is said will be said again.
+fn worth_waiting(error: &whimbrel_adapter_api::Error, database: &DatabaseConfig) -> Duration {
+    match error.kind {
+        ErrorKind::Unreachable | ErrorKind::NotReady => database.wait_for_database.value,
+        ErrorKind::InUse => database.wait_for_runner.value,
+        _ => Duration::ZERO,
+    }
+}
+
 fn may_pass(error: &whimbrel_adapter_api::Error) -> bool {
-    matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotReady)
+    matches!(error.kind, ErrorKind::Unreachable | ErrorKind::NotReady | ErrorKind::InUse)
 }
 
 /// Connects again and again, with pauses that grow, and says at the end how long that took.
@@ -300,6 +310,7 @@ fn cannot_connect(error: &whimbrel_adapter_api::Error, choice: &Choice, waited: 
     problem.message = match problem.name {
         Name::Authentication => format!("{url} refuses this user or password"),
         Name::Connection => format!("cannot reach {url}"),
+        Name::LockHeld => error.message.clone(),
         _ => problem.message,
     };
     problem.state = (waited > 0).then(|| format!("nothing was run; waited {waited} s"));
@@ -312,6 +323,10 @@ fn cannot_connect(error: &whimbrel_adapter_api::Error, choice: &Choice, waited: 
         };
         problem.hint = Some(format!("{password}; {origin}"));
         return problem;
+    }
+    if problem.name == Name::LockHeld {
+        let hint = "let it finish, or wait longer with `--wait-for-runner 10m`";
+        return Problem { cause: None, ..problem }.hint(hint);
     }
     problem.hint = Some(match (&error.hint, error.kind) {
         (Some(hint), _) => format!("{hint}; {origin}"),

@@ -183,7 +183,7 @@ pub fn create_history(
     };
     match feed::run_one(head, script, session) {
         Ok(()) => Ok(Recorded::Yes),
-        Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(Recorded::FenceTaken),
+        Err(failure) if is_anothers(&failure) => Ok(Recorded::FenceTaken),
         Err(failure) => Err(cannot_create(&failure, own_script, session).into()),
     }
 }
@@ -205,7 +205,7 @@ pub fn record(
     observer.recording(&[head.opening.clone(), head.closing.clone()].concat());
     match feed::run_one(head, None, session) {
         Ok(()) => Ok(Recorded::Yes),
-        Err(failure) if failure.error.kind == ErrorKind::FenceTaken => Ok(Recorded::FenceTaken),
+        Err(failure) if is_anothers(&failure) => Ok(Recorded::FenceTaken),
         Err(failure) => Err(not_recorded(&failure, session).into()),
     }
 }
@@ -222,6 +222,17 @@ pub enum Recorded {
 /// Returns whether a failed batch tells that another runner took its position.
 fn is_fence_taken(failure: &Failure) -> bool {
     failure.phase == Phase::Opening && failure.error.kind == ErrorKind::FenceTaken
+}
+
+/// Returns whether a batch that is no migration failed because of another run. Where nobody waits for a lock, that is found
+/// out as late as at the commit.
+fn is_anothers(failure: &Failure) -> bool {
+    let taken_back = failure.state == State::RolledBack;
+    match failure.error.kind {
+        ErrorKind::FenceTaken => true,
+        ErrorKind::Serialization | ErrorKind::Deadlock => taken_back,
+        _ => false,
+    }
 }
 
 fn not_recorded(failure: &Failure, session: &Session<'_>) -> Problem {

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::engines::duckdb_target;
 use crate::{announce, built_directory, cargo, fuzz, succeed, target_directory, workspace};
 
 /// The version of cargo-deny that is installed when there is none.
@@ -61,12 +62,19 @@ fn first_run() -> Result<()> {
 
 fn format() -> Result<()> {
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
-    // A workspace of its own.
+    // Workspaces of their own.
+    succeed(cargo().args(["fmt", "--manifest-path", "adapters/duckdb/Cargo.toml", "--check"]))?;
     succeed(cargo().args(["fmt", "--manifest-path", "tests/fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy() -> Result<()> {
-    succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+    let lints = ["--all-targets", "--locked", "--", "-D", "warnings"];
+    succeed(cargo().args(["clippy", "--workspace"]).args(lints))?;
+    let mut duckdb = cargo();
+    duckdb
+        .args(["clippy", "--manifest-path", "adapters/duckdb/Cargo.toml", "--target-dir"])
+        .arg(duckdb_target()?);
+    succeed(duckdb.args(lints))
 }
 
 fn documentation() -> Result<()> {

@@ -15,7 +15,9 @@ use anyhow::{Context, Result, bail};
 
 mod chdb;
 mod checks;
+mod engines;
 mod fuzz;
+mod npm;
 mod packages;
 mod secrets;
 mod servers;

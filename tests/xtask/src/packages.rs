@@ -21,7 +21,7 @@ pub(crate) struct Program {
 }
 
 /// What the servers and the tests call.
-pub(crate) const TESTING: [Program; 11] = [
+pub(crate) const TESTING: [Program; 13] = [
     Program { name: "initdb", package: "postgresql" },
     Program { name: "postgres", package: "postgresql" },
     Program { name: "psql", package: "postgresql-client" },
@@ -33,6 +33,8 @@ pub(crate) const TESTING: [Program; 11] = [
     Program { name: "openssl", package: "openssl" },
     Program { name: "sqlite3", package: "sqlite3" },
     Program { name: "strace", package: "strace" },
+    Program { name: "node", package: "nodejs" },
+    Program { name: "npm", package: "npm" },
 ];
 
 /// What the build of the fuzz targets calls.

@@ -7,14 +7,12 @@
 //! Chooses no tests: filters go to the test runner as they are.
 
 use std::process::{Command, ExitCode, ExitStatus};
-use std::thread;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
-use crate::chdb::Chdb;
+use crate::engines::Engines;
 use crate::servers::{Durability, Servers};
 use crate::signals::Interrupts;
-use crate::unpacked::MySql;
 use crate::{SERVERS_VARIABLE, announce, built_directory, cargo, packages, secrets, succeed, workspace};
 
 /// Runs the tests whose names hold one of the filters, or all of them, and returns the runner's exit code.
@@ -56,15 +54,14 @@ const RELEASED: &[&str] = &[
 fn with_servers(build: &[&str], durability: Durability, commands: Vec<Command>) -> Result<ExitCode> {
     packages::install_missing(&packages::TESTING)?;
     // The build leaves the network alone, mostly.
-    let mysql = thread::spawn(MySql::get);
-    let chdb = thread::spawn(Chdb::get);
-    announce("building");
-    succeed(cargo().args(build))?;
-    let mysql = mysql.join().map_err(|_| anyhow!("fetching MySQL panicked"))??;
-    let chdb = chdb.join().map_err(|_| anyhow!("fetching ClickHouse's engine panicked"))??;
+    let engines = Engines::get(|| {
+        announce("building");
+        succeed(cargo().args(build))
+    })?;
+    engines.build_duckdb()?;
 
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start(&mysql, &chdb, durability)?;
+    let servers = Servers::start(&engines, durability)?;
     announce("not run: ON CLUSTER on ClickHouse, whose engine is a single node here");
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     let mut code = ExitCode::SUCCESS;
@@ -87,9 +84,10 @@ fn with_servers(build: &[&str], durability: Durability, commands: Vec<Command>) 
 #[expect(clippy::print_stdout, reason = "where the servers are is this command's result")]
 pub(crate) fn serve() -> Result<ExitCode> {
     packages::install_missing(&packages::TESTING)?;
-    let (mysql, chdb) = (MySql::get()?, Chdb::get()?);
+    let engines = Engines::get(|| Ok(()))?;
+    engines.build_duckdb()?;
     let interrupts = Interrupts::catch()?;
-    let servers = Servers::start(&mysql, &chdb, Durability::Waived)?;
+    let servers = Servers::start(&engines, Durability::Waived)?;
     for url in servers.urls() {
         println!("{url}");
     }

@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use whimbrel_adapter_api::{Capability, Connection, Liveness, Mode};
+use whimbrel_adapter_api::{Capability, Connection, ErrorKind, Liveness, Mode, Sharing, TableName};
 
 use super::{Check, Outcome, check};
 use crate::bench::{Bench, insert, inserts};
 use crate::client::Client;
-use crate::finding::{During, Finding, agree, holds};
+use crate::finding::{During, Finding, agree, holds, refused};
 use crate::report::Verdict;
 use crate::victim::{Middle, Running, Task, Victim};
 use crate::work::Script;
@@ -16,6 +16,7 @@ use crate::work::Script;
 pub(super) const CHECKS: &[Check] = &[
     check("nobody is at work for an attempt that never was", never),
     check("an attempt is alive while it is at work, and gone when it is not", at_work),
+    check("who may have the database open is as it says", sharing),
     check("a transaction whose process is killed leaves nothing", atomic),
     check("a stepwise batch whose process is killed leaves what its row says", stepwise),
     check("what the server still does for a killed process is known", orphan),
@@ -73,17 +74,51 @@ fn at_work(bench: &Bench) -> Outcome {
     Ok(Verdict::Passed)
 }
 
-/// Starts a process that is in the middle of its work on the history of `client`.
+/// Starts a process that is in the middle of its work on a history. No session of ours may be open where a database belongs
+/// to one process.
 fn start(
     bench: &Bench,
     victim: &Victim,
-    client: &Client,
-    mode: Mode,
-    middle: Middle,
+    history: &TableName,
+    (mode, middle): (Mode, Middle),
     statements: &[String],
 ) -> Result<Running, Finding> {
-    let history = client.history.name.as_str();
+    let history = history.name.as_str();
     victim.start(&Task { options: &bench.options, history, mode, middle, statements })
+}
+
+/// Has a process killed in the middle of its work on the history of `client`, and opens a session on what it leaves.
+fn killed(
+    bench: &Bench,
+    victim: &Victim,
+    client: Client,
+    mode: Mode,
+    statements: &[String],
+) -> Result<Client, Finding> {
+    let history = client.history.clone();
+    drop(client);
+    start(bench, victim, &history, (mode, Middle::BeforeTheLast), statements)?.kill()?;
+    Client::open(bench.connect()?, &history)
+}
+
+fn sharing(bench: &Bench) -> Outcome {
+    let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
+    let mut client = bench.ready()?;
+    let table = bench.table(&mut client)?;
+    let history = client.history.clone();
+    drop(client);
+    let task = (Mode::Stepwise, Middle::BeforeTheLast);
+    let running = start(bench, victim, &history, task, &inserts(&table, 2).0)?;
+    let opened = bench.adapter.connect(&bench.options);
+    match bench.quirks.sharing {
+        Sharing::OneProcess => {
+            refused("a session beside another process", opened, ErrorKind::InUse)?;
+        }
+        _ => drop(opened.during("a session beside another process")?),
+    }
+    running.kill()?;
+    bench.connect()?;
+    Ok(Verdict::Passed)
 }
 
 fn atomic(bench: &Bench) -> Outcome {
@@ -94,7 +129,7 @@ fn atomic(bench: &Bench) -> Outcome {
     let mut client = bench.ready()?;
     let table = bench.table(&mut client)?;
     let (statements, _) = inserts(&table, 3);
-    start(bench, victim, &client, Mode::Atomic, Middle::BeforeTheLast, &statements)?.kill()?;
+    let mut client = killed(bench, victim, client, Mode::Atomic, &statements)?;
     // Waits for the dead client's locks, if the server has not seen yet that it is dead.
     let head = client.head(1, Mode::Atomic, 1)?;
     let outcome = client.run(Script::of(head, &[&insert(&table, 1, "again")]))?.single()?;
@@ -109,8 +144,7 @@ fn stepwise(bench: &Bench) -> Outcome {
     let mut client = bench.ready()?;
     let table = bench.table(&mut client)?;
     let (statements, _) = inserts(&table, 3);
-    let running = start(bench, victim, &client, Mode::Stepwise, Middle::BeforeTheLast, &statements)?;
-    running.kill()?;
+    let mut client = killed(bench, victim, client, Mode::Stepwise, &statements)?;
     if bench.can(Capability::Liveness) {
         let attempt = client.attempt(1);
         until(client.connection.as_mut(), &attempt, Liveness::Gone)?;
@@ -130,14 +164,16 @@ fn stepwise(bench: &Bench) -> Outcome {
 }
 
 fn orphan(bench: &Bench) -> Outcome {
-    if !bench.can(Capability::Liveness) {
+    // What belongs to one process ends with it.
+    if !bench.can(Capability::Liveness) || bench.quirks.sharing == Sharing::OneProcess {
         return Ok(Verdict::Refused);
     }
     let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
     let mut client = bench.ready()?;
     let table = bench.table(&mut client)?;
     let statements = [insert(&table, 1, "wren"), bench.pause(3, &table)?];
-    let running = start(bench, victim, &client, Mode::Stepwise, Middle::InTheLast, &statements)?;
+    let task = (Mode::Stepwise, Middle::InTheLast);
+    let running = start(bench, victim, &client.history, task, &statements)?;
     let attempt = client.attempt(1);
     until(client.connection.as_mut(), &attempt, Liveness::Alive)?;
     running.kill()?;

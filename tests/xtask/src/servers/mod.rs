@@ -18,9 +18,9 @@ use certificates::Certificates;
 use clickhouse::ClickHouse;
 use mysql::{MySql, Product};
 use pgbouncer::{PgBouncer, Pooling};
-use postgres::Postgres;
+use postgres::{Postgres, Version};
 
-use crate::chdb::Chdb;
+use crate::engines::{Engines, duckdb_target};
 use crate::unpacked;
 
 mod account;
@@ -52,6 +52,7 @@ const HOST: &str = "127.0.0.1";
 pub(crate) struct Servers {
     poolers: [PgBouncer; 3],
     postgres: Postgres,
+    postgres_17: Postgres,
     mariadb: MySql,
     mysql: MySql,
     clickhouse: ClickHouse,
@@ -78,7 +79,8 @@ struct Ground {
 
 impl Servers {
     /// Starts all servers and waits until they answer.
-    pub(crate) fn start(unpacked: &unpacked::MySql, chdb: &Chdb, durability: Durability) -> Result<Self> {
+    pub(crate) fn start(engines: &Engines, durability: Durability) -> Result<Self> {
+        let Engines { mysql: unpacked, chdb, postgres_17, .. } = engines;
         let account = Account::for_servers()?;
         let directory = tempfile::Builder::new().prefix("whimbrel-servers-").tempdir()?;
         account.own(directory.path())?;
@@ -90,9 +92,11 @@ impl Servers {
         let clickhouse = clickhouse::launch(&ground, chdb)?;
         let mysql = mysql::Prepared::start(&ground, Product::MySql(unpacked))?;
         let mariadb = mysql::Prepared::start(&ground, Product::MariaDb)?;
-        let postgres = postgres::Prepared::start(&ground)?;
+        let postgres = postgres::Prepared::start(&ground, Version::Debian)?;
+        let postgres_17 = postgres::Prepared::start(&ground, Version::Unpacked(postgres_17, "postgres-17"))?;
         let mysql = mysql.launch(&ground)?;
         let postgres = postgres.launch(&ground)?;
+        let postgres_17 = postgres_17.launch(&ground)?;
         let mariadb = mariadb.launch(&ground)?.until_it_answers()?;
         let mysql = mysql.until_it_answers()?;
         let clickhouse = clickhouse.until_it_answers()?;
@@ -101,8 +105,8 @@ impl Servers {
             PgBouncer::start(&ground, &postgres, Pooling::SingleTransaction)?,
             PgBouncer::start(&ground, &postgres, Pooling::Session)?,
         ];
-        let servers = Self { poolers, postgres, mariadb, mysql, clickhouse, directory };
-        servers.write_facts(&ground, unpacked)?;
+        let servers = Self { poolers, postgres, postgres_17, mariadb, mysql, clickhouse, directory };
+        servers.write_facts(&ground, engines)?;
         Ok(servers)
     }
 
@@ -124,6 +128,7 @@ impl Servers {
         };
         vec![
             format!("PostgreSQL             {}", url("postgres", self.postgres.port, "postgres")),
+            format!("PostgreSQL 17          {}", url("postgres", self.postgres_17.port, "postgres")),
             format!("PgBouncer, transaction {}", url("postgres", transaction.port, "postgres")),
             format!("PgBouncer, pool of one {}", url("postgres", single.port, "postgres")),
             format!("PgBouncer, session     {}", url("postgres", session.port, "postgres")),
@@ -137,7 +142,7 @@ impl Servers {
         ]
     }
 
-    fn write_facts(&self, ground: &Ground, unpacked: &unpacked::MySql) -> Result<()> {
+    fn write_facts(&self, ground: &Ground, engines: &Engines) -> Result<()> {
         fs::create_dir(self.record()).context("cannot create the folder of the record")?;
         let [transaction, single, session] = &self.poolers;
         let server = |port: u16, socket: Option<&Path>| {
@@ -154,6 +159,8 @@ impl Servers {
             "postgres": server(self.postgres.port, Some(&self.postgres.socket_directory)),
             "mariadb": server(self.mariadb.port, Some(&self.mariadb.socket)),
             "mysql": server(self.mysql.port, Some(&self.mysql.socket)),
+            "postgres_17": server(self.postgres_17.port, Some(&self.postgres_17.socket_directory)),
+            "duckdb": { "engine": engines.duckdb, "target": duckdb_target()? },
             "clickhouse": server(self.clickhouse.port, None),
             "clickhouse_tls": server(self.clickhouse.tls_port, None),
             "pooler_transaction": server(transaction.port, None),
@@ -161,7 +168,7 @@ impl Servers {
             "pooler_session": server(session.port, None),
             "authority": Certificates::authority(&ground.directory),
             "other_authority": Certificates::other_authority(&ground.directory),
-            "programs": programs(unpacked)?,
+            "programs": programs(&engines.mysql)?,
             "awkward_password": AWKWARD_PASSWORD,
             "record": self.record(),
         });

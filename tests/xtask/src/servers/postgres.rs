@@ -1,7 +1,7 @@
 //! PostgreSQL: SCRAM passwords, TLS for who asks for it, a unix socket beside the port.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -29,39 +29,70 @@ pub(super) struct Postgres {
     _process: Process,
 }
 
+/// Which PostgreSQL it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Version<'a> {
+    /// The one of Debian's packages.
+    Debian,
+    /// One that was unpacked into this folder. Its data and its log go by this name.
+    Unpacked(&'a Path, &'static str),
+}
+
+impl Version<'_> {
+    /// Returns the name of all that belongs to the server.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "postgres",
+            Self::Unpacked(_, name) => name,
+        }
+    }
+
+    fn program(self, program: &str, ground: &Ground) -> Result<Command> {
+        match self {
+            Self::Debian => ground.account.command(program, &ground.directory),
+            Self::Unpacked(package, _) => {
+                let path = package.join("native/bin").join(program);
+                Ok(ground.account.command_at(&path, &ground.directory))
+            }
+        }
+    }
+}
+
 /// A data directory that is being made.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct Prepared<'a> {
+    version: Version<'a>,
     initdb: Child,
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Starts `initdb`, without waiting for it.
-    pub(super) fn start(ground: &Ground) -> Result<Self> {
+    pub(super) fn start(ground: &Ground, version: Version<'a>) -> Result<Self> {
         fs::write(ground.directory.join("password"), PASSWORD)?;
-        let mut initdb = ground.account.command("initdb", &ground.directory)?;
-        initdb.args(["-D", "postgres", "-U", OWNER, "-A", "scram-sha-256", "--pwfile=password"]);
+        let mut initdb = version.program("initdb", ground)?;
+        initdb.args(["-D", version.name(), "-U", OWNER, "-A", "scram-sha-256", "--pwfile=password"]);
         initdb.args(["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
         let initdb = initdb.stdout(Stdio::null()).stderr(Stdio::piped());
-        Ok(Self { initdb: initdb.spawn().context("cannot run initdb")? })
+        Ok(Self { version, initdb: initdb.spawn().context("cannot run initdb")? })
     }
 
     /// Waits for the data directory and starts the server on it.
     pub(super) fn launch(self, ground: &Ground) -> Result<Postgres> {
+        let version = self.version;
         let output = self.initdb.wait_with_output()?;
         if !output.status.success() {
             bail!("initdb ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
         }
-        let data = ground.directory.join("postgres");
+        let data = ground.directory.join(version.name());
         fs::write(data.join("pg_hba.conf"), HBA)?;
-        let socket_directory = ground.directory.join("sockets");
+        let socket_directory = ground.directory.join(format!("{}-sockets", version.name()));
         fs::create_dir(&socket_directory)?;
         ground.account.own(&socket_directory)?;
         let recipe = Recipe {
-            log: ground.directory.join("postgres.log"),
+            log: ground.directory.join(format!("{}.log", version.name())),
             // Fast shutdown: sessions are ended, not waited for.
             stop: Signal::SIGINT,
-            command: Box::new(|port| server(ground, port)),
+            command: Box::new(|port| server(ground, version, port)),
             question: Box::new(|port| psql(port, "SELECT 1")),
         };
         let (process, port) = recipe.spawn()?.until_it_answers()?;
@@ -79,12 +110,13 @@ pub(super) fn psql(port: u16, statement: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn server(ground: &Ground, port: u16) -> Result<Command> {
-    let mut command = ground.account.command("postgres", &ground.directory)?;
-    command.args(["-D", "postgres", "-p", &port.to_string()]);
+fn server(ground: &Ground, version: Version<'_>, port: u16) -> Result<Command> {
+    let mut command = version.program("postgres", ground)?;
+    command.args(["-D", version.name(), "-p", &port.to_string()]);
+    let sockets = ground.directory.join(format!("{}-sockets", version.name()));
     let settings = [
         ("listen_addresses", HOST.to_owned()),
-        ("unix_socket_directories", ground.directory.join("sockets").display().to_string()),
+        ("unix_socket_directories", sockets.display().to_string()),
         ("ssl", "on".to_owned()),
         ("ssl_cert_file", ground.certificates.certificate.display().to_string()),
         ("ssl_key_file", ground.certificates.key.display().to_string()),
