@@ -1,6 +1,7 @@
 //! Libraries that are loaded at run time: a stranger's that just works, and those that cannot work.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use insta::assert_snapshot;
 use whimbrel_tests::{Database, Outcome, Project, Sqlite, built_file, probe_library};
@@ -179,6 +180,97 @@ fn a_library_of_another_abi_is_refused() {
     error[abi-mismatch]: the adapter `probe` 0.3.0 speaks ABI 7, this program speaks ABI 0
       --> plugins/libwhimbrel_adapter_probe.so
     hint: install the adapter and `whimbrel` in versions that were made for each other
+    ");
+}
+
+/// Whoever can write there can run what they like with the rights of this program.
+#[test]
+fn a_library_that_anybody_can_change_is_refused() {
+    let project = with_library(probe());
+    let folder = project.path("plugins");
+    let mode =
+        |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("the folder is ours");
+    mode(0o777);
+    let shown = |outcome: &Outcome| shown(outcome).replace(&folder.display().to_string(), "[PLUGINS]");
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-not-loaded]: cannot load the adapter `probe`
+      looked in  plugins/libwhimbrel_adapter_probe.so      not trusted: anybody can write to `[DIR]/plugins`
+                 [BUILT]/libwhimbrel_adapter_probe.so      not there
+                 [LIB]/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/local/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+                 /usr/lib/whimbrel/libwhimbrel_adapter_probe.so      [NOT THERE]
+    hint: take that right away with `chmod o-w [DIR]/plugins`
+    ");
+    assert_snapshot!(shown(&project.run(["adapters", "inspect", "plugins/libwhimbrel_adapter_probe.so"])), @r"
+    exit: 9
+    --- stdout
+    probe 0.3.0
+      file        plugins/libwhimbrel_adapter_probe.so
+      also called sonde
+      urls        probe
+      can         transactions, transactional-ddl, savepoints, cancel, statement-limit
+      fence       unique-key
+      abi         0, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux
+      but         not trusted: anybody can write to `[DIR]/plugins`
+    --- stderr
+    ");
+    mode(0o755);
+    let _ = project.run(["up", "probe"]).exits(0);
+}
+
+#[test]
+fn a_library_that_is_not_the_locked_one_is_refused() {
+    let project = with_library(probe());
+    let locked = project.run(["adapters", "lock"]).exits(0);
+    assert!(locked.stdout.lines().any(|line| line.starts_with("locked   probe 0.3.0 ")), "{}", locked.stdout);
+    assert_snapshot!(project.read("plugins.lock").lines().take(3).collect::<Vec<_>>().join("\n"), @r"
+    # Written by `whimbrel adapters lock`. With this file there, an adapter is loaded only if its library is the one that is
+    # named here. Keep it under version control; write it again after an adapter was updated on purpose.
+    ");
+    let _ = project.run(["up", "probe"]).exits(0);
+    let mut changed = probe();
+    changed.push(0);
+    project.write("plugins/libwhimbrel_adapter_probe.so", changed);
+    let shown = |outcome: &Outcome| {
+        let text = shown(outcome);
+        regex::Regex::new("[0-9a-f]{64}").expect("a pattern").replace_all(&text, "[SHA-256]").into_owned()
+    };
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-changed]: the library of the adapter `probe` is not the one that was locked
+      --> plugins/libwhimbrel_adapter_probe.so
+      locked  0.3.0  sha256 [SHA-256]
+      found   0.3.0  sha256 [SHA-256]
+    state: no database was touched
+    hint: if it was changed on purpose, `whimbrel adapters lock` writes plugins.lock again
+    ");
+    let _ = project.run(["adapters", "lock"]).exits(0);
+    let _ = project.run(["up", "probe"]).exits(0);
+    project.write("plugins.lock", "");
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
+    exit: 9
+    --- stdout
+    --- stderr
+    error[adapter-changed]: the adapter `probe` is not among the locked ones
+      --> plugins/libwhimbrel_adapter_probe.so
+      plugins.lock has none of it for [THIS]-linux
+    state: no database was touched
+    hint: if it was changed on purpose, `whimbrel adapters lock` writes plugins.lock again
+    ");
+    project.write("plugins.lock", "[[adapter]]\nname = \"probe\"\n");
+    assert_snapshot!(shown(&project.run(["up", "probe"])), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error[config]: cannot read the locked adapters in `plugins.lock`
+      caused by: missing field `version`
+    hint: restore it; or delete it, and write it again with `whimbrel adapters lock`
     ");
 }
 

@@ -11,6 +11,7 @@ use super::target::{Context, Wishes, say_choice};
 use crate::error::{Name, Problem, Result};
 use crate::factory::AdapterFactory;
 use crate::output::Output;
+use crate::plugin::lock::{self, Lock};
 use crate::plugin::{Found, Search};
 
 /// Shows the adapters that were found, without loading any.
@@ -51,6 +52,17 @@ pub(super) fn test(library: &Library, context: &Context<'_>, output: &mut Output
     let report = suite.run(&mut |checked| output.checked(checked));
     output.tested(&found, &report);
     Ok(if report.is_passed() { 0 } else { FAILED })
+}
+
+/// Writes down what the libraries are.
+pub(super) fn lock(context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let config = context.config(Wishes::default())?;
+    let factory = AdapterFactory::from_config(&config);
+    let path = config.beside(lock::FILE_NAME);
+    let lock = Lock::renewed(factory.lock()?, &path, &factory.inventory())?;
+    lock.write()?;
+    output.locked(&lock);
+    Ok(0)
 }
 
 /// The answer is no.

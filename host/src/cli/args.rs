@@ -297,6 +297,12 @@ pub(crate) enum AdaptersCommand {
   whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db
   whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --format json")]
     Test(Library),
+    /// Writes down what the adapters' libraries are, so that a changed one is refused
+    #[command(
+        after_help = "Writes plugins.lock beside plugins.toml. With it there, an adapter is loaded only if its library is
+the one that was locked for this kind of machine; entries of other machines stay."
+    )]
+    Lock,
     /// Is killed by the suite in the middle of its work
     #[command(hide = true)]
     Victim(Library),

@@ -125,6 +125,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns the path of a file beside plugins.toml, whether that is there or not.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> PathBuf {
+        directory_of(&self.path).join(name)
+    }
+
     /// Returns what holds for the database `name`, or for the default one.
     ///
     /// The database need have neither a section nor a folder: see [`require_folder`](Self::require_folder).

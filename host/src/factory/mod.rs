@@ -22,6 +22,7 @@ pub use self::passwords::FoundPasswords;
 pub use self::redact::redact;
 use crate::config::{AdapterConfig, Config, DatabaseConfig, Isolation, Located};
 use crate::error::{Name, Problem, Result};
+use crate::plugin::lock::{self, Lock};
 use crate::plugin::{Found, Inventory, Search};
 
 /// The adapters there are: linked in, or in libraries.
@@ -30,6 +31,8 @@ pub struct AdapterFactory {
     linked: Vec<Arc<dyn Adapter>>,
     search: Search,
     isolated: Vec<String>,
+    /// Where it may be written what the libraries have to be.
+    lock: Option<PathBuf>,
 }
 
 /// The adapter and the url of a database.
@@ -163,6 +166,7 @@ impl AdapterFactory {
             config.adapters.iter().filter(|(_, adapter)| adapter.isolation.value == Isolation::Process);
         AdapterFactory {
             isolated: isolated.map(|(name, _)| name.clone()).collect(),
+            lock: Some(config.beside(lock::FILE_NAME)),
             ..AdapterFactory::new(search)
         }
     }
@@ -178,6 +182,15 @@ impl AdapterFactory {
     #[must_use]
     pub fn linked(&self) -> Vec<Info> {
         self.linked.iter().map(|adapter| adapter.info()).collect()
+    }
+
+    /// Returns what the libraries have to be, if that is written down.
+    ///
+    /// # Errors
+    ///
+    /// A lock that cannot be read or understood.
+    pub fn lock(&self) -> Result<Option<Lock>> {
+        self.lock.as_deref().map_or(Ok(None), Lock::read)
     }
 
     /// Returns what the searched places hold. Loads nothing.
@@ -215,6 +228,11 @@ impl AdapterFactory {
             Some(url) => url,
             None => shared_url(database, &chosen)?,
         };
+        if let Chosen::Library(found) = &chosen
+            && let Some(lock) = self.lock()?
+        {
+            lock.check(found)?;
+        }
         let adapter = chosen.adapter()?;
         let passwords = FoundPasswords::look(&adapter.info().passwords, &database.urls.passwords())?;
         let hidden = Hidden::new(url.value.reveal(), &passwords.known());

@@ -11,6 +11,7 @@ use crate::error::{Name, Place, Problem, Result};
 use crate::history::History;
 use crate::migrator::Preview;
 use crate::plan::Direction;
+use crate::plugin::lock::{Lock, Locked};
 use crate::plugin::{Found, Inventory, Verdict};
 use crate::report::{MigrationState, Report, Settled, Status};
 use crate::runner::Job;
@@ -260,6 +261,16 @@ pub(super) fn library(found: &Found, style: Style) -> String {
         text.push_str(&format!("  {label:<12}{value}\n"));
     }
     text
+}
+
+/// Returns what was locked.
+pub(super) fn locked(lock: &Lock) -> String {
+    let line = |locked: &Locked| {
+        let Locked { name, version, target, sha256 } = locked;
+        format!("locked   {name} {version}  {target}  sha256 {sha256}\n")
+    };
+    let lines: String = lock.adapters().iter().map(line).collect();
+    format!("{lines}{} written\n", lock.path().display())
 }
 
 /// Returns what came of one check of the conformance suite.

@@ -10,6 +10,7 @@ use crate::error::{Error, Problem, Result};
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
 use crate::plan::Direction;
+use crate::plugin::lock::Lock;
 use crate::plugin::{Found, Inventory};
 use crate::report::{MigrationState, Settled, Status};
 use crate::runner::Job;
@@ -224,6 +225,11 @@ pub(super) fn library(found: &Found) -> Value {
         "file": found.path.display().to_string(),
         "verdict": found.verdict.to_string(),
     })
+}
+
+/// Returns what was locked.
+pub(super) fn locked(lock: &Lock) -> Value {
+    json!({ "file": lock.path().display().to_string(), "adapters": lock.adapters() })
 }
 
 /// Returns what came of one check of the conformance suite.

@@ -20,6 +20,7 @@ use self::progress::Progress;
 use crate::error::{Error, Name, Problem, Result};
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
+use crate::plugin::lock::Lock;
 use crate::plugin::{Found, Inventory};
 use crate::report::{Report, Status};
 use crate::runner::Observer;
@@ -252,6 +253,14 @@ impl Output {
         match self.format {
             Format::Human => self.to_stdout(&human::library(found, self.stdout_style())),
             _ => self.document("library", &json::library(found)),
+        }
+    }
+
+    /// Says what was locked.
+    pub fn locked(&self, lock: &Lock) {
+        match self.format {
+            Format::Human => self.to_stdout(&human::locked(lock)),
+            _ => self.document("lock", &json::locked(lock)),
         }
     }
 

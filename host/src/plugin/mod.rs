@@ -6,9 +6,11 @@
 //! Never searches the working directory or LD_LIBRARY_PATH, and decides nothing about urls.
 
 mod load;
+pub mod lock;
 mod note;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trust;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +23,7 @@ use whimbrel_adapter_api::note::{ABI, API_VERSION, Note};
 
 use self::load::Refusal;
 use self::note::{Inside, this_machine};
+pub use self::trust::Distrust;
 use crate::error::{Name, Problem, Result, nearest};
 
 /// The places in which adapters are searched for, in order.
@@ -103,6 +106,8 @@ pub enum Verdict {
     },
     /// There is no such file.
     NotThere,
+    /// Somebody who is not trusted could have put it there.
+    Untrusted(Distrust),
     /// It is no adapter.
     NotOurs {
         /// What it is.
@@ -133,6 +138,7 @@ impl fmt::Display for Verdict {
             Verdict::Usable => formatter.write_str("usable"),
             Verdict::Shadowed { by } => write!(formatter, "not used: {} comes first", by.display()),
             Verdict::NotThere => formatter.write_str("not there"),
+            Verdict::Untrusted(distrust) => write!(formatter, "not trusted: {}", distrust.reason),
             Verdict::NotOurs { reason } => write!(formatter, "not an adapter: {reason}"),
             Verdict::WrongMachine { built_for } => {
                 write!(formatter, "wrong architecture: {built_for}, this is {}", this_machine())
@@ -351,8 +357,12 @@ impl Found {
             return Ok(());
         }
         let refused = || {
-            Problem::new(Name::AdapterNotLoaded, "this file cannot be used as an adapter")
-                .looked_in([(shown(&self.path), self.verdict.to_string())])
+            let problem = Problem::new(Name::AdapterNotLoaded, "this file cannot be used as an adapter")
+                .looked_in([(shown(&self.path), self.verdict.to_string())]);
+            match &self.verdict {
+                Verdict::Untrusted(distrust) => problem.hint(&distrust.cure),
+                _ => problem,
+            }
         };
         Err(self.abi_mismatch().unwrap_or_else(refused).into())
     }
@@ -465,7 +475,10 @@ fn judge(path: &Path) -> (Option<Note>, Verdict) {
     let verdict = match (&note, damage) {
         _ if machine != this_machine() => Verdict::WrongMachine { built_for: machine },
         (_, Some(reason)) => Verdict::Broken { reason },
-        (Some(note), None) => judge_abi(note),
+        (Some(note), None) => match trust::examine(path) {
+            Ok(()) => judge_abi(note),
+            Err(distrust) => Verdict::Untrusted(distrust),
+        },
         (None, None) => Verdict::NotOurs { reason: "a library without Whimbrel's note".to_owned() },
     };
     (note, verdict)
@@ -491,7 +504,13 @@ fn numbers(version: &str) -> Vec<u64> {
 fn cure(name: &str, misfits: &[&Found]) -> String {
     let explicit = misfits.iter().find(|found| found.shelf == Shelf::Explicit);
     let any = |test: fn(&Verdict) -> bool| misfits.iter().any(|found| test(&found.verdict));
-    if any(|verdict| matches!(verdict, Verdict::WrongMachine { .. })) {
+    let distrust = misfits.iter().find_map(|found| match &found.verdict {
+        Verdict::Untrusted(distrust) => Some(distrust.cure.clone()),
+        _ => None,
+    });
+    if let Some(cure) = distrust {
+        cure
+    } else if any(|verdict| matches!(verdict, Verdict::WrongMachine { .. })) {
         format!("set `adapters.{name}.path` in plugins.toml to a library built for {}", this_machine())
     } else if explicit.is_some() {
         format!("correct `adapters.{name}.path` in plugins.toml, or remove it to search the usual places")

@@ -1,0 +1,138 @@
+//! Whether anybody but those who are trusted anyway could have put a library where it is.
+//!
+//! A library runs with all rights of this program. Who can change the file, or a folder on the way to it, can do whatever
+//! this program can: that must be nobody but the administrator, the user of this program, and whoever owns the program
+//! itself.
+//!
+//! Looks at owners and modes alone, before anything of the file is read.
+
+use std::path::Path;
+
+/// Why a library is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distrust {
+    /// What is wrong, with the file or folder.
+    pub(super) reason: String,
+    /// What mends it.
+    pub(super) cure: String,
+}
+
+/// Looks at a library, and at every folder on the way to it: that of the name, and where the name leads to.
+#[cfg(unix)]
+pub(super) fn examine(library: &Path) -> Result<(), Distrust> {
+    let trusted = Trusted::here();
+    let Ok(real) = library.canonicalize() else { return Ok(()) };
+    let named = std::path::absolute(library).unwrap_or_else(|_| library.to_owned());
+    let folders = named.ancestors().skip(1).chain(real.ancestors().skip(1));
+    std::iter::once(real.as_path()).chain(folders).try_for_each(|path| trusted.examine(path))
+}
+
+/// Nothing is known of other systems' rights here.
+#[cfg(not(unix))]
+pub(super) fn examine(_: &Path) -> Result<(), Distrust> {
+    Ok(())
+}
+
+#[cfg(unix)]
+use unix::Trusted;
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    use super::Distrust;
+
+    const WRITABLE_BY_ALL: u32 = 0o002;
+    /// In such a folder nobody can take away what belongs to another.
+    const STICKY: u32 = 0o1000;
+    const ROOT: u32 = 0;
+
+    /// The users who may own what is loaded.
+    pub(super) struct Trusted(pub(super) Vec<u32>);
+
+    impl Trusted {
+        /// The administrator, who runs this program, and who owns it.
+        pub(super) fn here() -> Self {
+            let program = std::env::current_exe().and_then(|program| program.metadata());
+            let owner = program.map(|metadata| metadata.uid());
+            let user = nix::unistd::geteuid().as_raw();
+            Trusted([ROOT, user].into_iter().chain(owner).collect())
+        }
+
+        pub(super) fn examine(&self, path: &Path) -> Result<(), Distrust> {
+            // What cannot be looked at cannot be loaded either, and says why then.
+            let Ok(metadata) = path.metadata() else { return Ok(()) };
+            let shown = path.display();
+            if metadata.mode() & WRITABLE_BY_ALL != 0 && !(metadata.is_dir() && metadata.mode() & STICKY != 0)
+            {
+                return Err(Distrust {
+                    reason: format!("anybody can write to `{shown}`"),
+                    cure: format!("take that right away with `chmod o-w {shown}`"),
+                });
+            }
+            if !self.0.contains(&metadata.uid()) {
+                let user = nix::unistd::geteuid();
+                return Err(Distrust {
+                    reason: format!(
+                        "`{shown}` belongs to user {}, and this program runs as user {user}",
+                        metadata.uid()
+                    ),
+                    cure: format!("if it is all right, make it yours with `chown {user} {shown}`"),
+                });
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn reason(library: &Path) -> Option<String> {
+        examine(library).err().map(|distrust| distrust.reason)
+    }
+
+    #[test]
+    fn what_anybody_can_change_is_not_trusted() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let inner = folder.path().join("plugins");
+        let library = inner.join("a.so");
+        fs::create_dir(&inner).expect("the folder is ours");
+        fs::write(&library, "").expect("the folder is ours");
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("the file is ours");
+        };
+        mode(&inner, 0o755);
+        mode(&library, 0o664);
+        assert_eq!(reason(&library), None);
+        mode(&library, 0o646);
+        assert_eq!(reason(&library), Some(format!("anybody can write to `{}`", library.display())));
+        mode(&library, 0o644);
+        mode(&inner, 0o777);
+        assert_eq!(reason(&library), Some(format!("anybody can write to `{}`", inner.display())));
+        // A link in such a folder could lead elsewhere tomorrow.
+        let link = inner.join("link.so");
+        let elsewhere = folder.path().join("b.so");
+        fs::write(&elsewhere, "").expect("the folder is ours");
+        symlink(&elsewhere, &link).expect("the folder is ours");
+        assert_eq!(reason(&elsewhere), None);
+        assert_eq!(reason(&link), Some(format!("anybody can write to `{}`", inner.display())));
+        mode(&inner, 0o1777);
+        assert_eq!(reason(&link), None);
+    }
+
+    #[test]
+    fn what_belongs_to_a_stranger_is_not_trusted() {
+        let file = tempfile::NamedTempFile::new().expect("a file for the test");
+        let owner = file.as_file().metadata().expect("it is open").uid();
+        assert_eq!(Trusted(vec![owner]).examine(file.path()), Ok(()));
+        let distrust = Trusted(vec![owner + 1]).examine(file.path()).expect_err("another user's");
+        assert!(distrust.reason.contains(&format!("belongs to user {owner}, and this program runs as user")));
+        assert!(distrust.cure.contains("`chown "));
+    }
+}
