@@ -21,7 +21,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plugin", &["adapter_api"]),
     ("factory", &["config", "plugin", "adapter_api"]),
     ("migrator", &["source", "plan", "runner", "history", "script", "report", "adapter_api"]),
-    ("output", &["report", "plan", "history", "source", "migrator", "plugin", "runner", "adapter_api"]),
+    (
+        "output",
+        &["report", "plan", "history", "source", "migrator", "plugin", "factory", "runner", "adapter_api"],
+    ),
     (
         "cli",
         &[

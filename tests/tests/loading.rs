@@ -439,6 +439,96 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
 }
 
 #[test]
+fn the_doctor_tells_rule_and_file_and_why_not_the_others() {
+    let project = with_library(probe());
+    assert_snapshot!(shown(&project.run(["adapters", "doctor", "probe"])), @r"
+    exit: 0
+    --- stdout
+    database  probe
+    adapter   probe: the folder has the name of the adapter `probe`
+    file      plugins/libwhimbrel_adapter_probe.so
+    trusted   only its owner can change it; `whimbrel adapters lock` would pin it
+    url       probe:birds.db, from plugins.toml:4:7
+    result    the adapter was loaded and takes the url; nothing was connected
+    passed over
+      [BUILT]/libwhimbrel_adapter_clickhouse.so      has another name
+      [BUILT]/libwhimbrel_adapter_mysql.so      has another name
+      [BUILT]/libwhimbrel_adapter_postgres.so      has another name
+      [BUILT]/libwhimbrel_adapter_sqlite.so      has another name
+    searched
+      plugins      read
+      [BUILT]      read
+      [LIB]/whimbrel      [NOT THERE]
+      /usr/local/lib/whimbrel      [NOT THERE]
+      /usr/lib/whimbrel      [NOT THERE]
+    --- stderr
+    ");
+    let _ = project.run(["adapters", "lock"]).exits(0);
+    let locked = project.run(["adapters", "doctor", "probe"]);
+    assert!(locked.stdout.contains("it is the one in plugins.lock"), "{}", locked.stdout);
+    let document = project.run(["adapters", "doctor", "probe", "--format", "json"]).json();
+    assert_eq!(document["adapter"], "probe");
+    assert_eq!(document["locked"], true);
+    assert_eq!(document["passed_over"].as_array().map(Vec::len), Some(4));
+    // Another name than that of any adapter: the url decides.
+    let project = project.file("migrations/app/001_species.sql", "CREATE TABLE species (id);\n");
+    let by_url = project.run(["adapters", "doctor", "app", "--url", "probe:birds.db"]);
+    assert!(
+        by_url.stdout.contains("the scheme of the url, `probe`, belongs to `probe`"),
+        "{}",
+        by_url.stdout
+    );
+    assert_snapshot!(shown(&project.run(["adapters", "doctor", "app", "--url", "other:birds.db"])), @r"
+    exit: 9
+    --- stdout
+    database  app
+    passed over
+      plugins/libwhimbrel_adapter_probe.so      fits neither the name nor the url
+      [BUILT]/libwhimbrel_adapter_clickhouse.so      fits neither the name nor the url
+      [BUILT]/libwhimbrel_adapter_mysql.so      fits neither the name nor the url
+      [BUILT]/libwhimbrel_adapter_postgres.so      fits neither the name nor the url
+      [BUILT]/libwhimbrel_adapter_sqlite.so      fits neither the name nor the url
+    searched
+      plugins      read
+      [BUILT]      read
+      [LIB]/whimbrel      [NOT THERE]
+      /usr/local/lib/whimbrel      [NOT THERE]
+      /usr/lib/whimbrel      [NOT THERE]
+    --- stderr
+    error[adapter-not-found]: no adapter named `app`
+      looked in  plugins      `probe`
+                 [BUILT]      `clickhouse`, `mysql`, `postgres`, `sqlite`
+                 [LIB]/whimbrel      [NOT THERE]
+                 /usr/local/lib/whimbrel      [NOT THERE]
+                 /usr/lib/whimbrel      [NOT THERE]
+      no adapter claims the scheme `other` of the url from `--url` (command line) either
+    hint: `whimbrel adapters` lists the ones that were found
+    ");
+    assert_snapshot!(shown(&project.run(["adapters", "doctor", "probe", "--url", "other:birds.db"])), @r"
+    exit: 2
+    --- stdout
+    database  probe
+    adapter   probe: the folder has the name of the adapter `probe`
+    file      plugins/libwhimbrel_adapter_probe.so
+    passed over
+      [BUILT]/libwhimbrel_adapter_clickhouse.so      has another name
+      [BUILT]/libwhimbrel_adapter_mysql.so      has another name
+      [BUILT]/libwhimbrel_adapter_postgres.so      has another name
+      [BUILT]/libwhimbrel_adapter_sqlite.so      has another name
+    searched
+      plugins      read
+      [BUILT]      read
+      [LIB]/whimbrel      [NOT THERE]
+      /usr/local/lib/whimbrel      [NOT THERE]
+      /usr/lib/whimbrel      [NOT THERE]
+    --- stderr
+    error[url-invalid]: the url of `probe` cannot be used: a url looks like `probe:PATH?panic=METHOD`
+      it comes from `--url` (command line), and is not shown because it is no url of this adapter
+    ");
+    assert!(!project.path("birds.db").exists());
+}
+
+#[test]
 fn an_adapter_that_nobody_knows_is_named_with_the_nearest() {
     let project =
         without_library().plugins_toml("[databases.probe]\nadapter = \"sqlte\"\nurl = \"birds.db\"\n");

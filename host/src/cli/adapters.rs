@@ -6,7 +6,7 @@ use std::process::Command;
 use whimbrel_adapter_api::Access;
 use whimbrel_conformance::{Suite, Victim, act};
 
-use super::args::Library;
+use super::args::{Database, Library};
 use super::target::{Context, Wishes, say_choice};
 use crate::error::{Name, Problem, Result};
 use crate::factory::AdapterFactory;
@@ -63,6 +63,16 @@ pub(super) fn lock(context: &Context<'_>, output: &mut Output) -> Result<u8> {
     lock.write()?;
     output.locked(&lock);
     Ok(0)
+}
+
+/// Explains which adapter serves a database.
+pub(super) fn doctor(database: &Database, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let config = context.config(Wishes::default())?;
+    let database = config.database(database.database.as_deref())?;
+    output.database(&database.name.value);
+    let diagnosis = AdapterFactory::from_config(&config).diagnose(&database);
+    output.diagnosis(&diagnosis);
+    diagnosis.outcome.map(|_| 0)
 }
 
 /// The answer is no.

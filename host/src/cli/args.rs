@@ -303,6 +303,11 @@ pub(crate) enum AdaptersCommand {
 the one that was locked for this kind of machine; entries of other machines stay."
     )]
     Lock,
+    /// Explains which adapter serves a database, and why no other; opens no connection
+    #[command(after_help = "Examples:
+  whimbrel adapters doctor supabase
+  whimbrel adapters doctor --url postgres://localhost/app --dir db/migrations")]
+    Doctor(Database),
     /// Is killed by the suite in the middle of its work
     #[command(hide = true)]
     Victim(Library),

@@ -74,6 +74,7 @@ fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output)
             Some(AdaptersCommand::Inspect(library)) => adapters::inspect(library, output),
             Some(AdaptersCommand::Test(library)) => adapters::test(library, context, output),
             Some(AdaptersCommand::Lock) => adapters::lock(context, output),
+            Some(AdaptersCommand::Doctor(database)) => adapters::doctor(database, context, output),
             Some(AdaptersCommand::Victim(library)) => adapters::victim(library, output),
         },
         Command::Completions { shell } => {

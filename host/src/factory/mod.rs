@@ -5,6 +5,7 @@
 //!
 //! Opens no connection and knows no migration.
 
+mod diagnosis;
 mod discreet;
 mod passwords;
 mod redact;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use whimbrel_adapter_api::{Access, Adapter, ConnectOptions, ErrorKind, Info, Secret};
 
+pub use self::diagnosis::{Diagnosis, PassedOver, Picked, Pinning, Taken};
 use self::discreet::{Discreet, Hidden};
 pub use self::passwords::FoundPasswords;
 pub use self::redact::redact;
@@ -208,16 +210,9 @@ impl AdapterFactory {
     ///
     /// An adapter that is unknown or cannot be loaded, a url that is missing or refused. All with what was looked at.
     pub fn choose(&self, database: &DatabaseConfig) -> Result<Choice> {
-        let shelf = Shelves {
-            linked: self.linked.iter().map(|adapter| (adapter.info(), adapter)).collect(),
-            inventory: self.inventory(),
-        };
-        let named = shelf.by_name_of(database)?;
+        let shelves = self.shelves();
+        let (chosen, rule) = shelves.pick(database)?;
         let own = database.urls.own()?;
-        let (chosen, rule) = match named {
-            Some(chosen) => chosen,
-            None => shelf.by_scheme_of(database, own.clone().or(database.urls.shared()?))?,
-        };
         self.refuse_isolation(&chosen)?;
         let provider = match &chosen {
             Chosen::Linked(..) => Provider::Linked,
@@ -239,6 +234,11 @@ impl AdapterFactory {
         let adapter: Arc<dyn Adapter> = Arc::new(Discreet::new(adapter, hidden));
         check_url(adapter.as_ref(), database, &url)?;
         Ok(Choice { adapter, rule, provider, url, passwords })
+    }
+
+    fn shelves(&self) -> Shelves<'_> {
+        let linked = self.linked.iter().map(|adapter| (adapter.info(), adapter)).collect();
+        Shelves { linked, inventory: self.inventory() }
     }
 
     fn refuse_isolation(&self, chosen: &Chosen<'_>) -> Result<()> {
@@ -270,6 +270,14 @@ enum Fit {
 }
 
 impl Shelves<'_> {
+    fn pick(&self, database: &DatabaseConfig) -> Result<(Chosen<'_>, Rule)> {
+        if let Some(named) = self.by_name_of(database)? {
+            return Ok(named);
+        }
+        let urls = &database.urls;
+        self.by_scheme_of(database, urls.own()?.or(urls.shared()?))
+    }
+
     fn by_name_of(&self, database: &DatabaseConfig) -> Result<Option<(Chosen<'_>, Rule)>> {
         if let Some(configured) = &database.adapter {
             let Some((chosen, _)) = self.by_name(&configured.value)? else {

@@ -8,11 +8,12 @@ use whimbrel_conformance::{Checked, Report as Suite, Verdict as Came};
 use super::clean::Mark;
 use super::{Colour, Subject};
 use crate::error::{Name, Place, Problem, Result};
+use crate::factory::{Diagnosis, PassedOver, Pinning};
 use crate::history::History;
 use crate::migrator::Preview;
 use crate::plan::Direction;
 use crate::plugin::lock::{Lock, Locked};
-use crate::plugin::{Found, Inventory, Verdict};
+use crate::plugin::{Found, Inventory, Searched, Verdict};
 use crate::report::{MigrationState, Report, Settled, Status};
 use crate::runner::Job;
 use crate::source::Id;
@@ -259,6 +260,34 @@ pub(super) fn library(found: &Found, style: Style) -> String {
     ];
     for (label, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
         text.push_str(&format!("  {label:<12}{value}\n"));
+    }
+    text
+}
+
+/// Returns how the choice of an adapter comes about, but for the error that it may end in.
+pub(super) fn diagnosis(diagnosis: &Diagnosis, style: Style) -> String {
+    let mut lines = vec![("database", style.strong(&diagnosis.database))];
+    if let Some(picked) = &diagnosis.picked {
+        lines.push(("adapter", format!("{}: {}", style.strong(&picked.adapter), picked.rule)));
+        lines.extend(picked.library.iter().map(|library| ("file", library.path.display().to_string())));
+    }
+    if let Ok(taken) = &diagnosis.outcome {
+        let trusted = match taken.pinning {
+            Pinning::Locked => "only its owner can change it, and it is the one in plugins.lock",
+            Pinning::Open => "only its owner can change it; `whimbrel adapters lock` would pin it",
+        };
+        lines.push(("trusted", trusted.to_owned()));
+        lines.push(("url", format!("{}, from {}", taken.url, taken.url_from)));
+        lines.push(("result", style.good("the adapter was loaded and takes the url; nothing was connected")));
+    }
+    let mut text: String = lines.iter().map(|(label, value)| format!("{label:<10}{value}\n")).collect();
+    text.push_str(if diagnosis.passed_over.is_empty() { "" } else { "passed over\n" });
+    for PassedOver { found, reason } in &diagnosis.passed_over {
+        text.push_str(&format!("  {}      {reason}\n", found.path.display()));
+    }
+    text.push_str("searched\n");
+    for Searched { path, outcome, .. } in &diagnosis.searched {
+        text.push_str(&format!("  {}      {outcome}\n", path.display()));
     }
     text
 }

@@ -7,11 +7,12 @@ use whimbrel_conformance::{Checked, Report as Suite};
 
 use super::{Subject, human};
 use crate::error::{Error, Problem, Result};
+use crate::factory::{Diagnosis, PassedOver, Pinning};
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
 use crate::plan::Direction;
 use crate::plugin::lock::Lock;
-use crate::plugin::{Found, Inventory};
+use crate::plugin::{Found, Inventory, Searched};
 use crate::report::{MigrationState, Settled, Status};
 use crate::runner::Job;
 use crate::source::Id;
@@ -224,6 +225,27 @@ pub(super) fn library(found: &Found) -> Value {
         "target": note.map(|note| &note.target),
         "file": found.path.display().to_string(),
         "verdict": found.verdict.to_string(),
+    })
+}
+
+/// Returns how the choice of an adapter comes about.
+pub(super) fn diagnosis(diagnosis: &Diagnosis) -> Value {
+    let Diagnosis { database, picked, outcome, passed_over, searched } = diagnosis;
+    let picked = picked.as_ref();
+    let library = picked.and_then(|picked| picked.library.as_ref());
+    let taken = outcome.as_ref().ok();
+    let other = |PassedOver { found, reason }: &PassedOver| json!({ "name": found.name, "file": found.path.display().to_string(), "why": reason });
+    let folder = |searched: &Searched| json!({ "folder": searched.path.display().to_string(), "outcome": searched.outcome.to_string() });
+    json!({
+        "database": database,
+        "adapter": picked.map(|picked| &picked.adapter),
+        "rule": picked.map(|picked| picked.rule.to_string()),
+        "file": library.map(|found| found.path.display().to_string()),
+        "locked": taken.map(|taken| taken.pinning == Pinning::Locked),
+        "url": taken.map(|taken| &taken.url),
+        "url_from": taken.map(|taken| &taken.url_from),
+        "passed_over": passed_over.iter().map(other).collect::<Vec<_>>(),
+        "searched": searched.iter().map(folder).collect::<Vec<_>>(),
     })
 }
 

@@ -18,6 +18,7 @@ use whimbrel_conformance::{Checked, Report as Suite, Verdict};
 
 use self::progress::Progress;
 use crate::error::{Error, Name, Problem, Result};
+use crate::factory::Diagnosis;
 use crate::history::History;
 use crate::migrator::{Preview, Settlement};
 use crate::plugin::lock::Lock;
@@ -253,6 +254,15 @@ impl Output {
         match self.format {
             Format::Human => self.to_stdout(&human::library(found, self.stdout_style())),
             _ => self.document("library", &json::library(found)),
+        }
+    }
+
+    /// Explains the choice of an adapter. Why it does not do is left to the error.
+    pub fn diagnosis(&self, diagnosis: &Diagnosis) {
+        match self.format {
+            Format::Human => self.to_stdout(&human::diagnosis(diagnosis, self.stdout_style())),
+            Format::Json if diagnosis.outcome.is_err() => {}
+            _ => self.document("doctor", &json::diagnosis(diagnosis)),
         }
     }
 

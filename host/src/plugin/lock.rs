@@ -4,7 +4,7 @@
 //! One file serves several machines: each has entries of its own.
 //!
 //! The hash is taken right before the library is loaded, of the file by its name. Who could exchange it between the two could
-//! have put it there in the first place: [`trust`](super::trust) sees to that.
+//! have put it there in the first place: `trust` sees to that.
 
 use std::fs::{self, File};
 use std::io;

@@ -151,6 +151,16 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Outcome::Read => "read",
+            Outcome::Absent => "no such folder",
+            Outcome::Unreadable(error) => error,
+        })
+    }
+}
+
 impl Search {
     /// Returns a search that looks nowhere.
     #[must_use]
@@ -323,8 +333,7 @@ impl Inventory {
         let here = self.found.iter().filter(|found| found.path.parent() == Some(&searched.path));
         let names: Vec<String> = here.map(|found| format!("`{}`", found.name)).collect();
         match &searched.outcome {
-            Outcome::Absent => "no such folder".to_owned(),
-            Outcome::Unreadable(error) => error.clone(),
+            Outcome::Absent | Outcome::Unreadable(_) => searched.outcome.to_string(),
             Outcome::Read if names.is_empty() => "no adapters".to_owned(),
             Outcome::Read => names.join(", "),
         }
