@@ -228,8 +228,9 @@ fn a_library_that_is_not_the_locked_one_is_refused() {
     let locked = project.run(["adapters", "lock"]).exits(0);
     assert!(locked.stdout.lines().any(|line| line.starts_with("locked   probe 0.3.0 ")), "{}", locked.stdout);
     assert_snapshot!(project.read("plugins.lock").lines().take(3).collect::<Vec<_>>().join("\n"), @r"
-    # Written by `whimbrel adapters lock`. With this file there, an adapter is loaded only if its library is the one that is
-    # named here. Keep it under version control; write it again after an adapter was updated on purpose.
+    # Written by `whimbrel adapters lock`. With this file there, a database is given to an adapter only if its library is the
+    # one that is named here; `whimbrel adapters test` tries any. Keep it under version control, and write it again after an
+    # adapter was updated on purpose.
     ");
     let _ = project.run(["up", "probe"]).exits(0);
     let mut changed = probe();

@@ -15,26 +15,38 @@ use crate::work::{Script, run_watched};
 
 /// Makes the command that starts a process which calls [`act`] with the same adapter.
 #[derive(Clone)]
-pub struct Victim(Arc<dyn Fn() -> Command + Send + Sync>);
+pub struct Victim {
+    command: Arc<dyn Fn() -> Command + Send + Sync>,
+    clean: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
 
 impl Victim {
     /// Returns what starts a process with the command that `command` makes.
     #[must_use]
     pub fn new(command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
-        Victim(Arc::new(command))
+        Victim { command: Arc::new(command), clean: Arc::new(str::to_owned) }
+    }
+
+    /// Has what the process says cleaned of the secrets that it was told.
+    #[must_use]
+    pub fn cleaned_by(mut self, clean: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.clean = Arc::new(clean);
+        self
     }
 
     /// Starts a process, and returns when it is in the middle of its work.
     pub(crate) fn start(&self, task: &Task<'_>) -> Result<Running, Finding> {
         let failed = |error: io::Error| Finding::new(format!("the process to kill: {error}"));
-        let mut command = (self.0)();
+        let mut command = (self.command)();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let told = child.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(task.told().as_bytes()));
         let said = child.stdout.take().map(BufReader::new);
         let mut running = Running { child, said };
         told.map_err(failed)?;
-        running.listen()?;
+        running
+            .listen()
+            .map_err(|heard| Finding::new(format!("the process to kill {}", (self.clean)(&heard))))?;
         Ok(running)
     }
 }
@@ -113,14 +125,14 @@ impl Running {
         killed.map(drop).map_err(|error| Finding::new(format!("the process cannot be killed: {error}")))
     }
 
-    fn listen(&mut self) -> Result<(), Finding> {
+    fn listen(&mut self) -> Result<(), String> {
         let mut line = String::new();
         let read = self.said.as_mut().map_or(Ok(0), |said| said.read_line(&mut line));
         match (read, line.trim()) {
             (Ok(_), READY) => Ok(()),
-            (Ok(_), "") => Err(Finding::new("the process to kill has ended by itself")),
-            (Ok(_), line) => Err(Finding::new(format!("the process to kill: {line}"))),
-            (Err(error), _) => Err(Finding::new(format!("the process to kill: {error}"))),
+            (Ok(_), "") => Err("has ended by itself".to_owned()),
+            (Ok(_), line) => Err(format!("says: {line}")),
+            (Err(error), _) => Err(format!("cannot be heard: {error}")),
         }
     }
 }
@@ -186,6 +198,21 @@ fn work(adapter: &dyn Adapter, told: &mut dyn BufRead, say: &mut dyn Write) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_says_is_cleaned() {
+        let shell = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", "read url; echo cannot reach $url"]);
+            command
+        };
+        let options = ConnectOptions::new(Secret::new("toy://u:hunter2@h"));
+        let (mode, middle) = (Mode::Atomic, Middle::InTheLast);
+        let task = Task { options: &options, history: "history", mode, middle, statements: &[] };
+        let victim = Victim::new(shell).cleaned_by(|said| said.replace("hunter2", "****"));
+        let heard = victim.start(&task).err().map(|finding| finding.to_string());
+        assert_eq!(heard.as_deref(), Some("the process to kill says: cannot reach toy://u:****@h"));
+    }
 
     #[test]
     fn a_text_of_several_lines_comes_back_from_one() {

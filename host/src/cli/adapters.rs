@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use whimbrel_adapter_api::Access;
 use whimbrel_conformance::{Suite, Victim, act};
@@ -43,10 +44,9 @@ pub(super) fn test(library: &Library, context: &Context<'_>, output: &mut Output
     let choice =
         AdapterFactory::new(Search::nowhere().library(&found.name, &found.path)).choose(&database)?;
     say_choice(&choice, output);
-    let options = choice.options(Access::ReadWrite);
-    let suite = Suite::new(choice.adapter, options);
+    let suite = Suite::new(Arc::clone(&choice.adapter), choice.options(Access::ReadWrite));
     let suite = match killable(&found.path) {
-        Some(victim) => suite.with_victim(victim),
+        Some(victim) => suite.with_victim(victim.cleaned_by(move |said| choice.without_secrets(said))),
         None => suite,
     };
     let report = suite.run(&mut |checked| output.checked(checked));

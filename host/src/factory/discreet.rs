@@ -62,7 +62,7 @@ impl Hidden {
         self.0.extend([secret.to_owned(), escaped].map(|secret| (secret, shown.to_owned())));
     }
 
-    fn text(&self, text: String) -> String {
+    pub(super) fn text(&self, text: String) -> String {
         self.0.iter().filter(|(secret, _)| !secret.is_empty()).fold(text, |text, (secret, shown)| {
             if text.contains(secret) { text.replace(secret, shown) } else { text }
         })

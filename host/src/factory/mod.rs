@@ -125,6 +125,13 @@ impl Choice {
         options
     }
 
+    /// Returns what a process says that was told the url and the passwords, without them. The words of the adapter itself
+    /// need no such care.
+    #[must_use]
+    pub fn without_secrets(&self, words: &str) -> String {
+        Hidden::new(self.url.value.reveal(), &self.passwords.known()).text(words.to_owned())
+    }
+
     /// Returns whether the url leaves the password out, as far as its text shows.
     #[must_use]
     pub fn needs_password(&self) -> bool {
@@ -168,9 +175,15 @@ impl AdapterFactory {
             config.adapters.iter().filter(|(_, adapter)| adapter.isolation.value == Isolation::Process);
         AdapterFactory {
             isolated: isolated.map(|(name, _)| name.clone()).collect(),
-            lock: Some(config.beside(lock::FILE_NAME)),
-            ..AdapterFactory::new(search)
+            ..AdapterFactory::new(search).locked_by(config.beside(lock::FILE_NAME))
         }
+    }
+
+    /// Has libraries refused that are not what the file at `path` says, if there is such a file.
+    #[must_use]
+    pub fn locked_by(mut self, path: PathBuf) -> Self {
+        self.lock = Some(path);
+        self
     }
 
     /// Adds an adapter that is part of the program. It comes before a library of the same name.

@@ -20,8 +20,9 @@ use crate::error::{Name, Problem, Result};
 pub const FILE_NAME: &str = "plugins.lock";
 
 const HEADER: &str = "\
-# Written by `whimbrel adapters lock`. With this file there, an adapter is loaded only if its library is the one that is
-# named here. Keep it under version control; write it again after an adapter was updated on purpose.
+# Written by `whimbrel adapters lock`. With this file there, a database is given to an adapter only if its library is the
+# one that is named here; `whimbrel adapters test` tries any. Keep it under version control, and write it again after an
+# adapter was updated on purpose.
 ";
 
 /// What is locked.

@@ -380,9 +380,10 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// `adapter-not-loaded` in the words of the system's loader, `abi-mismatch`, `adapter-panicked`, or
-    /// `adapter-misbehaved` when the adapter gives another name than its note.
+    /// Those of [`require`](Found::require); `adapter-not-loaded` in the words of the system's loader, `abi-mismatch`,
+    /// `adapter-panicked`, or `adapter-misbehaved` when the adapter gives another name than its note.
     pub fn load(&self) -> Result<Arc<dyn Adapter>> {
+        self.require()?;
         let symbol = self.note.as_ref().map_or("", |note| note.symbol.as_str());
         let adapter = load::load(&self.path, symbol).map_err(|refusal| self.refused(refusal))?;
         let name = adapter.info().name;
