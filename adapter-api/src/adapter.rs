@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::codes::words;
 use crate::connection::{Access, Connection};
 use crate::error::Error;
+use crate::note::OLDEST_HOST;
 use crate::quirks::Quirks;
 use crate::value::Secret;
 
@@ -52,6 +53,10 @@ pub trait Adapter: Send + Sync {
 pub trait Plugin: Adapter + Default {
     /// The facts that [`export_adapter!`](crate::export_adapter) writes into the library's note.
     const IDENTITY: Identity;
+
+    /// The oldest version of this crate that a program may be built with to load the adapter. An older one refuses the
+    /// library with the version in the message. Name a later one if the adapter is wrong without something that came with it.
+    const MIN_HOST: &'static str = OLDEST_HOST;
 }
 
 /// What an adapter is called and can do, as constants.

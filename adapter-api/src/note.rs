@@ -11,6 +11,9 @@ use crate::adapter::{Capability, Identity};
 /// The number of the ABI that this crate speaks. 0: host and adapter must come from the same build of this crate.
 pub const ABI: u32 = 0;
 
+/// The oldest version of this crate that a program may be built with to load an adapter that needs nothing newer.
+pub const OLDEST_HOST: &str = "1.0.0";
+
 /// The version of this crate.
 pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -97,11 +100,11 @@ pub struct EncodedNote {
 impl EncodedNote {
     /// Writes the note of an adapter, at compile time.
     #[must_use]
-    pub const fn new(identity: &Identity, symbol: &str, target: &str) -> Self {
+    pub const fn new(identity: &Identity, min_host: &str, symbol: &str, target: &str) -> Self {
         let writer = Writer { bytes: [0; CAPACITY], length: 0 }
             .line("abi=", &[ABI_TEXT])
             .line("api=", &[API_VERSION])
-            .line("min_host=", &[API_VERSION])
+            .line("min_host=", &[min_host])
             .line("name=", &[identity.name])
             .line("version=", &[identity.version])
             .line("aliases=", identity.aliases)
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_written_note_reads_back() {
-        let encoded = EncodedNote::new(&IDENTITY, "whimbrel_adapter_v1_toy", "x86_64-linux");
+        let encoded = EncodedNote::new(&IDENTITY, "1.2.0", "whimbrel_adapter_v1_toy", "x86_64-linux");
         let note = Note::parse(&encoded.descriptor).expect("the note is complete");
         assert_eq!(note.name, "toy");
         assert_eq!(note.aliases, ["play", "game"]);
@@ -199,6 +202,7 @@ mod tests {
         assert_eq!(note.capabilities, ["transactions", "transactional-ddl"]);
         assert_eq!(note.symbol, "whimbrel_adapter_v1_toy");
         assert_eq!(note.abi, ABI.to_string());
+        assert_eq!(note.min_host, "1.2.0");
         assert_eq!(note.target, "x86_64-linux");
     }
 

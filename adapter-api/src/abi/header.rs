@@ -8,6 +8,8 @@ use std::mem::transmute;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::check_layout_compatibility;
 use abi_stable::library::{
     __call_root_module_loader, AbiHeaderRef, CheckTypeLayout, LibHeader, LibraryError, RootModuleResult,
 };
@@ -94,26 +96,52 @@ fn image() -> usize {
     (&raw const PLACE).addr()
 }
 
+/// Compares the layouts, and returns the root of the library.
+///
+/// abi_stable's own check lets a library have more than the program knows, but not less. The library of an older minor
+/// version has less, so there the two are compared in each other's place. What the library does not have is not read then:
+/// abi_stable keeps the number of fields with every table, and calls the default body of a method that is missing.
 fn check(header: &'static LibHeader) -> Result<RootRef, LoadError> {
-    // TODO(when ABI > 0): an adapter of an older API must be compared the other way round, its layout being the
-    // smaller one (`check_layout_compatibility` with the adapter's layout first), and then read without the check
-    // in here. With ABI 0 both sides have the same types.
-    header.init_root_module::<RootRef>().map_err(|error| match error {
+    if !is_older(header.version_strings().version.as_str()) {
+        return header.init_root_module::<RootRef>().map_err(|error| refused(header, error));
+    }
+    let theirs = header.layout().ok_or(LoadError::NoHeader)?;
+    check_layout_compatibility(theirs, RootRef::LAYOUT)
+        .into_result()
+        .map_err(|report| layout_error(header, shorten(&report.to_string())))?;
+    // SAFETY: the layouts were compared in the line above: all that the library has, this program has too, in the same place.
+    unsafe { header.init_root_module_with_unchecked_layout::<RootRef>() }
+        .map_err(|error| refused(header, error))
+}
+
+/// Returns whether a version is of an earlier minor version than this crate. Another major version is not comparable.
+fn is_older(version: &str) -> bool {
+    let major_and_minor = |version: &str| {
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+        Some((numbers.next()??, numbers.next()??))
+    };
+    match (major_and_minor(version), major_and_minor(API_VERSION)) {
+        (Some((major, minor)), Some((our_major, our_minor))) => major == our_major && minor < our_minor,
+        _ => false,
+    }
+}
+
+fn refused(header: &LibHeader, error: LibraryError) -> LoadError {
+    match error {
         LibraryError::RootModule { .. } => {
             LoadError::Panicked("the adapter panicked while it was loaded".to_owned())
         }
-        LibraryError::AbiInstability(report) => LoadError::Layout {
-            adapter: header.version_strings().version.to_string(),
-            host: API_VERSION.to_owned(),
-            differences: shorten(&report.to_string()),
-        },
-        LibraryError::IncompatibleVersionNumber { .. } => LoadError::Layout {
-            adapter: header.version_strings().version.to_string(),
-            host: API_VERSION.to_owned(),
-            differences: "another major version".to_owned(),
-        },
+        LibraryError::AbiInstability(report) => layout_error(header, shorten(&report.to_string())),
+        LibraryError::IncompatibleVersionNumber { .. } => {
+            layout_error(header, "another major version".to_owned())
+        }
         other => refusal(other),
-    })
+    }
+}
+
+fn layout_error(header: &LibHeader, differences: String) -> LoadError {
+    let adapter = header.version_strings().version.to_string();
+    LoadError::Layout { adapter, host: API_VERSION.to_owned(), differences }
 }
 
 fn refusal(error: LibraryError) -> LoadError {

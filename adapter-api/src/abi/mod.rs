@@ -71,6 +71,7 @@ macro_rules! export_adapter {
             #[cfg_attr(not(any(target_vendor = "apple", windows)), unsafe(link_section = ".note.whimbrel"))]
             static NOTE: $crate::__private::EncodedNote = $crate::__private::EncodedNote::new(
                 &<$adapter as $crate::__private::Plugin>::IDENTITY,
+                <$adapter as $crate::__private::Plugin>::MIN_HOST,
                 ::core::concat!("whimbrel_adapter_v1_", ::core::env!("CARGO_CRATE_NAME")),
                 $crate::__private::TARGET,
             );

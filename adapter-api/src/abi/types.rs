@@ -5,7 +5,7 @@
 //! [`ACell`], [`ASpan`] and [`AText`], which grow by new codes, ends in a list of further facts: abi_stable refuses a
 //! record with a new field, in both directions.
 //!
-//! Fields are frozen once the ABI has a number above 0.
+//! Fields are frozen once the ABI has a number above 0: `frozen/` holds what must not change.
 
 use abi_stable::StableAbi;
 use abi_stable::std_types::{ROption, RSlice, RVec, Tuple2};

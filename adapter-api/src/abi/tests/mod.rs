@@ -2,6 +2,7 @@
 
 mod calls;
 mod header;
+mod layout;
 mod lies;
 mod panics;
 mod toy;
