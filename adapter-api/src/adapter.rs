@@ -78,6 +78,7 @@ pub struct Identity {
 
 /// What an adapter is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Info {
     /// The adapter's own name.
@@ -100,6 +101,7 @@ pub struct Info {
 ///
 /// Names alone: the host looks there, and hands over what it finds in the [`ConnectOptions`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Passwords {
     /// The variable of the environment that holds it: `PGPASSWORD`.
@@ -110,6 +112,7 @@ pub struct Passwords {
 
 /// A file of passwords, in a form that the adapter knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PasswordFile {
     /// The variable of the environment that names it: `PGPASSFILE`.
     pub variable: String,

@@ -170,6 +170,7 @@ pub struct BodyFailed;
 
 /// How a transaction is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TransactionOptions {
     /// What it sees of others.
@@ -220,6 +221,7 @@ codes! {
 
 /// Why a [`Connection::read`] ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("{error}")]
 pub struct ReadError {
     /// The number of the text that failed.
@@ -230,6 +232,7 @@ pub struct ReadError {
 
 /// A table's name, taken letter by letter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableName {
     /// The schema (on MySQL the database), where it is given.
     pub schema: Option<String>,
@@ -290,6 +293,7 @@ pub struct Rows {
 
 /// The rows of one result set, kept.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RowSet {
     /// The names of the columns.
     pub columns: Vec<String>,

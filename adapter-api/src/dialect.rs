@@ -30,6 +30,7 @@ pub trait Dialect: Send {
 
 /// What the host learns about a session in its first turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Facts {
     /// The product and version, for people: `PostgreSQL 15.18`.
@@ -304,6 +305,7 @@ pub struct Limits {
 
 /// How scripts are split into statements, and what their statements do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Lexer {
     /// The engine's peculiarities.
@@ -339,6 +341,7 @@ const PLAIN_CONTROL: &[&str] = &["BEGIN", "START", "TRANSACTION", "WORK", "COMMI
 /// `[WORD]` may be missing, `A|B` is either, `*` is a name (quoted or qualified too), `...` is any number of words.
 /// Punctuation ends a match unless the pattern names it as a word of its own: `PRAGMA FOREIGN_KEYS =`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pattern {
     /// The pattern: `CREATE [UNIQUE] INDEX CONCURRENTLY`.
     pub words: String,

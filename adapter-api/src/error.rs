@@ -9,6 +9,7 @@ use crate::codes::codes;
 
 /// What went wrong, with the facts the engine gave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("{message}")]
 #[non_exhaustive]
 pub struct Error {
@@ -150,6 +151,8 @@ codes! {
         ColumnMissing = 29,
         /// Another process has the database to itself. It may be another runner: the host waits for it as for one.
         InUse = 30,
+        /// The process that the adapter ran in has ended. Said by a host that gives an adapter a process of its own.
+        Crashed = 31,
     }
 }
 

@@ -24,6 +24,7 @@ mod value;
 pub mod walk;
 mod work;
 
+pub use abi::EncodedText;
 #[doc(hidden)]
 pub use abi::private as __private;
 pub use adapter::{

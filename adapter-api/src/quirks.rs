@@ -10,6 +10,7 @@ use crate::value::Value;
 ///
 /// In every template `{}` stands for the argument. Names are put in quoted by the dialect.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Quirks {
     /// The placeholder of the parameter with the number `{}`, counted from 1: `?`, `${}`.
@@ -68,6 +69,7 @@ impl Quirks {
 
 /// How a kind of value behaves when it is given as a parameter and read back.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ValueQuirk {
     /// Which one.
     pub sample: Sample,
@@ -79,6 +81,7 @@ pub struct ValueQuirk {
 
 /// What comes of a value that is given as a parameter and read back.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Comes {
     /// The same.
     Back,

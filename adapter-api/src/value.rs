@@ -13,6 +13,7 @@ use crate::codes::codes;
 
 /// A parameter or a cell.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Value<'a> {
     /// SQL NULL.

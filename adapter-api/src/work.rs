@@ -85,6 +85,7 @@ pub enum Next {
 
 /// Everything about a batch but its script.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Head {
     /// A name for this attempt that is unique on the server and at most 63 bytes long.
@@ -230,6 +231,7 @@ codes! {
 
 /// One whole, non-empty statement inside a piece, without its delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct Span {
     /// Its first byte in the piece.
@@ -282,6 +284,7 @@ pub trait Events {
 
 /// A message of the server that is no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Notice {
     /// `NOTICE`, `WARNING`, … as the server says it.
@@ -302,6 +305,7 @@ impl Notice {
 
 /// A batch that is complete, commit included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Done {
     /// How many statements of the script ran.
@@ -318,6 +322,7 @@ impl Done {
 
 /// A batch that is not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Failure {
     /// How far it came.
@@ -348,6 +353,7 @@ impl Failure {
 
 /// How far a failed batch came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Phase {
     /// A text of `outside` or `opening` failed.

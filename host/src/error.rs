@@ -14,7 +14,7 @@ use whimbrel_adapter_api::ErrorKind;
 use crate::report::Settled;
 
 /// One or more problems. The first one decides the exit code.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Error {
     /// What was found, in the order in which it should be read. Never empty.
@@ -160,6 +160,7 @@ pub(crate) fn of_connection(error: &whimbrel_adapter_api::Error) -> Option<Probl
         ErrorKind::InvalidUrl => (Name::UrlInvalid, "the adapter refuses the url"),
         ErrorKind::Unsupported => (Name::Unsupported, "the adapter cannot do this"),
         ErrorKind::Panicked => (Name::AdapterPanicked, "the adapter panicked"),
+        ErrorKind::Crashed => (Name::AdapterCrashed, "the adapter crashed"),
         ErrorKind::Misbehaved => (Name::AdapterMisbehaved, "the adapter broke its contract"),
         _ => return None,
     };
@@ -170,7 +171,7 @@ pub(crate) fn of_connection(error: &whimbrel_adapter_api::Error) -> Option<Probl
     };
     problem.sqlstate.clone_from(&error.sqlstate);
     problem.hint.clone_from(&error.hint);
-    if error.kind == ErrorKind::Panicked && problem.hint.is_none() {
+    if matches!(error.kind, ErrorKind::Panicked | ErrorKind::Crashed) && problem.hint.is_none() {
         problem.hint = Some("report this to the adapter's author".to_owned());
     }
     Some(problem)
@@ -335,6 +336,8 @@ names! {
     AbiMismatch = "abi-mismatch", 9;
     /// An adapter panicked.
     AdapterPanicked = "adapter-panicked", 9;
+    /// The process of an adapter has ended.
+    AdapterCrashed = "adapter-crashed", 9;
     /// An adapter answered something that the contract does not allow.
     AdapterMisbehaved = "adapter-misbehaved", 9;
     /// An adapter does not come back from what it was asked for.

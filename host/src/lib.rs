@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod factory;
 pub mod history;
+pub mod isolation;
 pub mod migrator;
 pub mod output;
 pub mod plan;

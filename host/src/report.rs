@@ -103,6 +103,15 @@ impl Status {
     }
 }
 
+impl From<RowDirection> for Direction {
+    fn from(direction: RowDirection) -> Self {
+        match direction {
+            RowDirection::Down => Direction::Down,
+            _ => Direction::Up,
+        }
+    }
+}
+
 impl From<Direction> for RowDirection {
     fn from(direction: Direction) -> Self {
         match direction {

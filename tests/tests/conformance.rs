@@ -1,7 +1,7 @@
 //! The conformance suite, put to our adapters, and to adapters with a defect.
 //!
-//! What an adapter says must be the same whether it is linked in or loaded from its library. What is particular to one
-//! engine is told by the tests of its adapter; nothing here knows one.
+//! What an adapter says must be the same whether it is linked in, loaded from its library, or runs in a process of its own.
+//! What is particular to one engine is told by the tests of its adapter; nothing here knows one.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -42,23 +42,27 @@ fn of_linked(name: &'static str, url: &str) -> Report {
     Suite::new(linked(name), options(url)).with_victim(victim(name)).run(&mut |_| {})
 }
 
-/// Returns what `whimbrel adapters test` says of the library.
-fn of_library(name: &str, url: &str) -> String {
+/// Returns what `whimbrel adapters test` says of the library, in a project with this `plugins.toml`.
+fn of_library(name: &str, url: &str, settings: &str) -> String {
     let library = built_file(&format!("libwhimbrel_adapter_{name}.so"));
     let library = library.to_str().expect("a path of cargo's");
-    let outcome = Project::new().run(["adapters", "test", library, "--url", url]);
+    let project = Project::new().plugins_toml(settings);
+    let outcome = project.run(["adapters", "test", library, "--url", url]);
     let expected = outcome.stdout.clone();
     let _ = outcome.exits(0);
     expected
 }
 
-/// Fails unless the adapter passes, linked in and loaded alike. Returns what it does not simply pass.
+/// Fails unless the adapter passes, linked in, loaded, and in a process of its own alike. Returns what it does not simply
+/// pass.
 fn passes(name: &'static str, url: &str) -> String {
     let report = of_linked(name, url);
     assert!(report.is_passed(), "{report}");
     assert_eq!(report.count("not run"), 0, "{report}");
     let lines: String = report.checks.iter().map(|checked| format!("{checked}\n")).collect();
-    assert_eq!(of_library(name, url), format!("{lines}{name}: {}\n", report.summary()));
+    let expected = format!("{lines}{name}: {}\n", report.summary());
+    assert_eq!(of_library(name, url, ""), expected);
+    assert_eq!(of_library(name, url, &format!("[adapters.{name}]\nisolate = true\n")), expected);
     let refused = report.checks.iter().filter(|checked| checked.verdict.word() != "passed");
     let refused: String = refused.map(|checked| format!("{checked}\n")).collect();
     format!("{refused}{}", report.summary())

@@ -31,9 +31,9 @@ const BIRDS: (&str, &str) = (
     "CREATE TABLE birds (id BIGINT PRIMARY KEY, name VARCHAR);\nINSERT INTO birds VALUES (1, 'wren');\n",
 );
 
-/// Linked into its own tests, and loaded from its library.
+/// Linked into its own tests, loaded from its library, and in a process of its own.
 #[test]
-fn it_passes_the_suite_either_way() {
+fn it_passes_the_suite_each_way() {
     let build = &servers().duckdb;
     let mut linked = Command::new(env!("CARGO"));
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/duckdb/Cargo.toml");
@@ -42,9 +42,11 @@ fn it_passes_the_suite_either_way() {
     let linked = linked.output().expect("cargo runs");
     let table = String::from_utf8_lossy(&linked.stdout);
     assert!(linked.status.success(), "{table}{}", String::from_utf8_lossy(&linked.stderr));
-    let loaded =
-        Project::new().run(["adapters", "test", &library(), "--url", "duckdb:check.duckdb"]).exits(0);
-    assert_eq!(loaded.stdout.trim(), table.trim());
+    for settings in ["", "[adapters.duckdb]\nisolate = true\n"] {
+        let project = Project::new().plugins_toml(settings);
+        let loaded = project.run(["adapters", "test", &library(), "--url", "duckdb:check.duckdb"]).exits(0);
+        assert_eq!(loaded.stdout.trim(), table.trim());
+    }
     let others: Vec<&str> = table.lines().filter(|line| !line.starts_with("passed")).collect();
     assert_snapshot!(others.join("\n"), @r"
     refused  transactions  a transaction inside another is taken back alone: as it declares

@@ -19,7 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runner", &["plan", "history", "script", "source", "adapter_api"]),
     ("config", &["adapter_api"]),
     ("plugin", &["adapter_api"]),
-    ("factory", &["config", "plugin", "adapter_api"]),
+    ("isolation", &["adapter_api"]),
+    ("factory", &["config", "plugin", "isolation", "adapter_api"]),
     ("migrator", &["source", "plan", "runner", "history", "script", "report", "adapter_api"]),
     (
         "output",
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "config",
             "factory",
+            "isolation",
             "migrator",
             "output",
             "plan",

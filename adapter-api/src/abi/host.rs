@@ -14,7 +14,7 @@ use super::convert::{
 };
 use super::panics::Slot;
 use super::quirks::import_quirks;
-use super::text::Encoded;
+use super::text::EncodedText;
 use super::traits::{
     ABody, ABody_TO, AConnection, AEvents, AEvents_TO, ARowSink, ARowSink_TO, AWork, AWork_TO, AdapterBox,
     Answer, CancellerArc, ConnectionBox, ConnectionMut, DialectBox,
@@ -193,7 +193,7 @@ impl Dialect for ImportedDialect {
     }
 
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
-        match result(Encoded::new(text).lend(|text| self.dialect.text(text))) {
+        match result(EncodedText::new(text).lend(|text| self.dialect.text(text))) {
             Ok(texts) => texts.into_option().map(strings),
             Err(_) => Some(vec![String::new()]),
         }

@@ -24,6 +24,7 @@ mod types;
 mod tests;
 
 pub use header::{LoadError, adapter_from_symbol};
+pub use text::EncodedText;
 
 /// What [`export_adapter!`](crate::export_adapter) writes into an author's crate.
 #[doc(hidden)]

@@ -54,51 +54,60 @@ mod key {
     pub(super) const UNLESS_APPLIED: u32 = 20;
 }
 
-/// A text with its arguments in the form that crosses.
-pub(super) struct Encoded<'a> {
+/// A [`Text`] in a form that can be kept, and sent to another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct EncodedText<'a> {
     code: u32,
     arguments: Vec<(u32, Cow<'a, [u8]>)>,
 }
 
-impl<'a> Encoded<'a> {
-    pub(super) fn new(text: &Text<'a>) -> Self {
+impl<'a> EncodedText<'a> {
+    /// Encodes a text.
+    #[must_use]
+    pub fn new(text: &Text<'a>) -> Self {
         match *text {
-            Text::Facts { history } => Encoded::of(code::FACTS).table(history),
-            Text::FactsOfPending { history, unless_applied } => Encoded::of(code::FACTS_OF_PENDING)
+            Text::Facts { history } => EncodedText::of(code::FACTS).table(history),
+            Text::FactsOfPending { history, unless_applied } => EncodedText::of(code::FACTS_OF_PENDING)
                 .table(history)
                 .optional(key::UNLESS_APPLIED, unless_applied.map(u64::cast_signed)),
-            Text::History { history } => Encoded::of(code::HISTORY).table(history),
-            Text::BriefHistory { history } => Encoded::of(code::BRIEF_HISTORY).table(history),
-            Text::CreateHistory { history } => Encoded::of(code::CREATE_HISTORY).table(history),
-            Text::Begin { limits } => Encoded::of(code::BEGIN).limits(limits),
-            Text::Commit => Encoded::of(code::COMMIT),
-            Text::Limit { limits } => Encoded::of(code::LIMIT).limits(limits),
-            Text::ResetSession => Encoded::of(code::RESET_SESSION),
-            Text::Record { history, row } => Encoded::of(code::RECORD).table(history).row(row),
-            Text::Mark { history, position, statements_done, lease } => Encoded::of(code::MARK)
+            Text::History { history } => EncodedText::of(code::HISTORY).table(history),
+            Text::BriefHistory { history } => EncodedText::of(code::BRIEF_HISTORY).table(history),
+            Text::CreateHistory { history } => EncodedText::of(code::CREATE_HISTORY).table(history),
+            Text::Begin { limits } => EncodedText::of(code::BEGIN).limits(limits),
+            Text::Commit => EncodedText::of(code::COMMIT),
+            Text::Limit { limits } => EncodedText::of(code::LIMIT).limits(limits),
+            Text::ResetSession => EncodedText::of(code::RESET_SESSION),
+            Text::Record { history, row } => EncodedText::of(code::RECORD).table(history).row(row),
+            Text::Mark { history, position, statements_done, lease } => EncodedText::of(code::MARK)
                 .table(history)
                 .number(key::POSITION, position)
                 .count(statements_done)
                 .duration(key::LEASE, Some(lease)),
-            Text::Finish { history, position, state, statements_done } => Encoded::of(code::FINISH)
+            Text::Finish { history, position, state, statements_done } => EncodedText::of(code::FINISH)
                 .table(history)
                 .number(key::POSITION, position)
                 .code(key::STATE, state.code())
                 .count(statements_done),
             Text::DownScript { history, position } => {
-                Encoded::of(code::DOWN_SCRIPT).table(history).number(key::POSITION, position)
+                EncodedText::of(code::DOWN_SCRIPT).table(history).number(key::POSITION, position)
             }
             Text::StatementChecksums { history, position } => {
-                Encoded::of(code::STATEMENT_CHECKSUMS).table(history).number(key::POSITION, position)
+                EncodedText::of(code::STATEMENT_CHECKSUMS).table(history).number(key::POSITION, position)
             }
             Text::WithoutRollback { statement } => {
-                Encoded::of(code::WITHOUT_ROLLBACK).text(key::STATEMENT, Some(statement))
+                EncodedText::of(code::WITHOUT_ROLLBACK).text(key::STATEMENT, Some(statement))
             }
-            Text::Traces { history, position, statement } => Encoded::of(code::TRACES)
+            Text::Traces { history, position, statement } => EncodedText::of(code::TRACES)
                 .table(history)
                 .optional(key::POSITION, position)
                 .text(key::STATEMENT, Some(statement)),
         }
+    }
+
+    /// Calls `answer` with the text, or returns `None` when this version of the crate does not know it.
+    pub fn read<R>(&self, answer: impl FnOnce(&Text<'_>) -> R) -> Option<R> {
+        self.lend(|text| decode(&text, answer))
     }
 
     /// Calls `ask` with the text as a record that borrows from this one.
@@ -109,7 +118,7 @@ impl<'a> Encoded<'a> {
     }
 
     fn of(code: u32) -> Self {
-        Encoded { code, arguments: Vec::new() }
+        EncodedText { code, arguments: Vec::new() }
     }
 
     fn table(self, table: &'a TableName) -> Self {

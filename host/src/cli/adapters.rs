@@ -9,8 +9,10 @@ use whimbrel_conformance::{Suite, Victim, act};
 
 use super::args::{Database, Library};
 use super::target::{Context, Wishes, say_choice};
+use crate::config::{Config, Isolation};
 use crate::error::{Name, Problem, Result};
 use crate::factory::AdapterFactory;
+use crate::isolation::{self, Isolated};
 use crate::output::Output;
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::{Found, Search};
@@ -41,14 +43,13 @@ pub(super) fn test(library: &Library, context: &Context<'_>, output: &mut Output
     found.require()?;
     let config = context.config(Wishes::default())?;
     let database = config.database(Some(&found.name))?;
-    let choice =
-        AdapterFactory::new(Search::nowhere().library(&found.name, &found.path)).choose(&database)?;
+    let factory = isolating(AdapterFactory::new(Search::nowhere().library(&found.name, &found.path)));
+    let factory = if is_isolated(&config, &found) { factory.isolate(&found.name) } else { factory };
+    let choice = factory.choose(&database)?;
     say_choice(&choice, output);
     let suite = Suite::new(Arc::clone(&choice.adapter), choice.options(Access::ReadWrite));
-    let suite = match killable(&found.path) {
-        Some(victim) => suite.with_victim(victim.cleaned_by(move |said| choice.without_secrets(said))),
-        None => suite,
-    };
+    let victim = killable(&found.path).cleaned_by(move |said| choice.without_secrets(said));
+    let suite = suite.with_victim(victim);
     let report = suite.run(&mut |checked| output.checked(checked));
     output.tested(&found, &report);
     Ok(if report.is_passed() { 0 } else { FAILED })
@@ -70,7 +71,7 @@ pub(super) fn doctor(database: &Database, context: &Context<'_>, output: &mut Ou
     let config = context.config(Wishes::default())?;
     let database = config.database(database.database.as_deref())?;
     output.database(&database.name.value);
-    let diagnosis = AdapterFactory::from_config(&config).diagnose(&database);
+    let diagnosis = isolating(AdapterFactory::from_config(&config)).diagnose(&database);
     output.diagnosis(&diagnosis);
     diagnosis.outcome.map(|_| 0)
 }
@@ -78,20 +79,48 @@ pub(super) fn doctor(database: &Database, context: &Context<'_>, output: &mut Ou
 /// The answer is no.
 const FAILED: u8 = 1;
 
-/// Returns how this program starts itself to be killed, unless it cannot find its own file.
-fn killable(library: &Path) -> Option<Victim> {
-    let program = std::env::current_exe().ok()?;
-    let library: PathBuf = library.to_owned();
-    Some(Victim::new(move || {
-        let mut command = Command::new(&program);
-        command.args(["adapters", "victim"]).arg(&library);
-        command
-    }))
+/// Returns how this program starts itself to be killed.
+fn killable(library: &Path) -> Victim {
+    let library = library.to_owned();
+    Victim::new(move || command("victim", &library))
 }
 
 /// Is the program that is started to be killed.
-pub(super) fn victim(library: &Library, output: &mut Output) -> Result<u8> {
-    let adapter = Found::at(&library.file).load()?;
+pub(super) fn victim(library: &Library, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let found = Found::at(&library.file);
+    let config = context.config(Wishes::default())?;
+    let adapter = match is_isolated(&config, &found) {
+        true => Isolated::start(command("host", &found.path)).map(|started| started.adapter),
+        false => Ok(found.load()?),
+    };
+    let adapter = adapter.map_err(|error| Problem::new(Name::AdapterCrashed, error.message))?;
     act(adapter.as_ref(), &mut std::io::stdin().lock(), &mut output.stream());
     Ok(0)
+}
+
+/// Is the process of an isolated adapter.
+pub(super) fn host(library: &Library) -> Result<u8> {
+    let load = || Found::at(&library.file).load().map_err(|error| error.to_string());
+    let served = isolation::serve(load);
+    served.map(|()| 0).map_err(|error| {
+        Problem::new(Name::Usage, "this is started by `whimbrel` itself").caused_by(error.to_string()).into()
+    })
+}
+
+/// Lets a factory start adapters in processes of this program.
+pub(super) fn isolating(factory: AdapterFactory) -> AdapterFactory {
+    factory.isolated_by(|library| command("host", library))
+}
+
+fn is_isolated(config: &Config, found: &Found) -> bool {
+    config.adapters.get(&found.name).is_some_and(|adapter| adapter.isolation.value == Isolation::Process)
+}
+
+/// Returns the command that starts this program again with a library.
+fn command(role: &str, library: &Path) -> Command {
+    // Where it cannot be told, the one in the search path is as good as any.
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("whimbrel"));
+    let mut command = Command::new(program);
+    command.args(["adapters", role]).arg(library);
+    command
 }

@@ -311,6 +311,9 @@ the one that was locked for this kind of machine; entries of other machines stay
     /// Is killed by the suite in the middle of its work
     #[command(hide = true)]
     Victim(Library),
+    /// Is the process of an isolated adapter
+    #[command(hide = true)]
+    Host(Library),
 }
 
 /// A library.

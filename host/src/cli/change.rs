@@ -29,11 +29,9 @@ pub(super) fn up(up: &args::Up, context: &Context<'_>, output: &mut Output) -> R
     if up.dry_run {
         return preview(&mut target, Direction::Up, &reach, output);
     }
-    let report = target.migrator.up(
-        target.connection.as_mut(),
-        &reach,
-        &mut context.interrupt.noting(output.observer()),
-    )?;
+    let mut observer = context.interrupt.noting(output.observer());
+    let report = target
+        .change(context.interrupt, |migrator, connection| migrator.up(connection, &reach, &mut observer))?;
     output.report(&report);
     Ok(0)
 }
@@ -50,11 +48,9 @@ pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output
     if down.dry_run {
         return preview(&mut target, Direction::Down, &reach, output);
     }
-    let report = target.migrator.down(
-        target.connection.as_mut(),
-        &reach,
-        &mut context.interrupt.noting(output.observer()),
-    )?;
+    let mut observer = context.interrupt.noting(output.observer());
+    let report = target
+        .change(context.interrupt, |migrator, connection| migrator.down(connection, &reach, &mut observer))?;
     output.report(&report);
     Ok(0)
 }
@@ -63,11 +59,10 @@ pub(super) fn down(down: &args::Down, context: &Context<'_>, output: &mut Output
 pub(super) fn redo(redo: &args::Redo, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let mut target =
         context.open_for_writing(redo.database.database.as_deref(), Wishes::default(), output)?;
-    let report = target.migrator.redo(
-        target.connection.as_mut(),
-        redo.steps,
-        &mut context.interrupt.noting(output.observer()),
-    )?;
+    let mut observer = context.interrupt.noting(output.observer());
+    let report = target.change(context.interrupt, |migrator, connection| {
+        migrator.redo(connection, redo.steps, &mut observer)
+    })?;
     output.report(&report);
     Ok(0)
 }

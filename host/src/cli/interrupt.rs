@@ -22,6 +22,7 @@ use super::calls::{Allowed, Call, Calls, Noting, Silence};
 use super::last_words::{LastWords, silent};
 use super::overdue::{self, Overdue, Watch};
 use crate::error::{Error, Name, Problem};
+use crate::isolation::Process;
 use crate::runner::{Cancellation, Observer};
 
 /// How often the canceller is called.
@@ -41,6 +42,8 @@ struct State {
     signal: Option<i32>,
     reaction: Option<Box<dyn FnOnce() + Send>>,
     words: Option<Arc<LastWords>>,
+    /// Why the process of the adapter was killed.
+    killed: Option<Overdue>,
 }
 
 impl Interrupt {
@@ -112,11 +115,12 @@ impl Interrupt {
         &self,
         cancellation: Arc<Cancellation>,
         canceller: Arc<dyn Canceller>,
+        process: Option<Arc<Process>>,
         words: Arc<LastWords>,
     ) {
         let interrupt = self.clone();
         let in_silence = Arc::clone(&canceller);
-        thread::spawn(move || interrupt.give_up_in_time(&in_silence, &words));
+        thread::spawn(move || interrupt.give_up_in_time(&in_silence, process.as_deref(), &words));
         self.react(move || {
             cancellation.cancel();
             cancel_while(canceller, || true);
@@ -124,7 +128,7 @@ impl Interrupt {
     }
 
     /// Looks for the rest of the process whether the adapter comes back.
-    fn give_up_in_time(&self, canceller: &Arc<dyn Canceller>, words: &LastWords) {
+    fn give_up_in_time(&self, canceller: &Arc<dyn Canceller>, process: Option<&Process>, words: &LastWords) {
         let mut watch = Watch::default();
         loop {
             thread::sleep(overdue::PERIOD);
@@ -134,7 +138,14 @@ impl Interrupt {
             match watch.look(call, signal) {
                 None => {}
                 Some(Overdue::Silent(silence)) => self.cancel_silent(call, silence, canceller),
-                Some(overdue) => words.give_up(overdue, &notes),
+                Some(overdue) => match process {
+                    // The call comes back with an error, and the command says the rest.
+                    Some(process) => {
+                        self.state().killed = Some(overdue);
+                        process.kill();
+                    }
+                    None => words.give_up(overdue, &notes),
+                },
             }
         }
     }
@@ -148,6 +159,7 @@ impl Interrupt {
 
     /// Says by which signal a command was stopped, which decides the exit code.
     pub(super) fn name(&self, mut error: Error) -> Error {
+        self.name_killed(&mut error);
         if let Some(silence) = self.calls.notes().cancelled {
             for problem in &mut error.problems {
                 problem.facts.push(format!("cancelled: {}", silent(silence)));
@@ -169,6 +181,18 @@ impl Interrupt {
             }
         }
         error
+    }
+
+    /// Says why the process of an adapter was killed, of which the error says that it is gone.
+    fn name_killed(&self, error: &mut Error) {
+        let state = self.state();
+        let (Some(overdue), Some(words)) = (state.killed, &state.words) else { return };
+        let crashed = error.problems.iter_mut().filter(|problem| problem.name == Name::AdapterCrashed);
+        for problem in crashed {
+            let told = words.of_overdue(overdue, &self.calls.notes());
+            (problem.name, problem.message) = (told.name, told.message);
+            problem.facts.extend(told.facts);
+        }
     }
 
     /// Returns what is to be said at the end of a command that has said everything else.

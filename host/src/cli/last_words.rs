@@ -45,8 +45,13 @@ pub(super) struct LastWords {
 impl LastWords {
     /// Says that the adapter does not come back, and ends the process.
     pub(super) fn give_up(&self, overdue: Overdue, notes: &Notes) -> ! {
+        self.end(self.told(self.of_overdue(overdue, notes), notes))
+    }
+
+    /// Returns the problem of an adapter that does not come back.
+    pub(super) fn of_overdue(&self, overdue: Overdue, notes: &Notes) -> Problem {
         let adapter = &self.adapter;
-        let problem = match overdue {
+        match overdue {
             Overdue::Signalled(signal) => {
                 let what = format!("{}, and the adapter `{adapter}` does not come back", interrupted(notes));
                 Problem::new(named(signal), what).fact(format!("waited {} s for it", GRACE.as_secs()))
@@ -56,8 +61,7 @@ impl LastWords {
                 let what = format!("the adapter `{adapter}` does not come back{}", from.unwrap_or_default());
                 Problem::new(Name::AdapterHangs, what).fact(silent(silence)).fact("cancelling did not help")
             }
-        };
-        self.end(self.told(problem, notes))
+        }
     }
 
     /// Says what a second signal leaves behind, and ends the process.

@@ -75,7 +75,8 @@ fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output)
             Some(AdaptersCommand::Test(library)) => adapters::test(library, context, output),
             Some(AdaptersCommand::Lock) => adapters::lock(context, output),
             Some(AdaptersCommand::Doctor(database)) => adapters::doctor(database, context, output),
-            Some(AdaptersCommand::Victim(library)) => adapters::victim(library, output),
+            Some(AdaptersCommand::Victim(library)) => adapters::victim(library, context, output),
+            Some(AdaptersCommand::Host(library)) => adapters::host(library),
         },
         Command::Completions { shell } => {
             let mut script = Vec::new();

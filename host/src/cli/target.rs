@@ -8,6 +8,7 @@ use whimbrel_adapter_api::{
 };
 
 use super::Answer;
+use super::adapters::isolating;
 use super::args::Common;
 use super::interrupt::Interrupt;
 use super::last_words::{LastWords, Stake};
@@ -15,7 +16,7 @@ use super::watched::Watched;
 use crate::config::{Config, DatabaseConfig, Environment, Flags, Mode, OutOfOrder, Stage};
 use crate::error::{Name, Problem, Result, of_connection};
 use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
-use crate::migrator::{Migrator, Options};
+use crate::migrator::{Migrator, Options, is_crash};
 use crate::output::Output;
 use crate::plan;
 use crate::runner::{Cancellation, Grouping, Patience, SystemClock, Waited};
@@ -24,6 +25,9 @@ use crate::source::Migrations;
 /// How long one attempt to connect may take. The adapters have limits of their own, for each server of a url, and a
 /// `connect_timeout` in the url may be long; this one is for an adapter that keeps none.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(600);
+
+/// How long a look at the history may take whose outcome is only worth a better word.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
 /// What every command starts from.
 pub(super) struct Context<'a> {
@@ -47,6 +51,44 @@ pub(super) struct Wishes {
 pub(super) struct Target {
     pub(super) migrator: Migrator,
     pub(super) connection: Box<dyn Connection>,
+    /// How it is opened again, where its adapter can crash alone.
+    again: Option<Again>,
+}
+
+/// What a database is opened again with.
+#[derive(Clone)]
+struct Again {
+    config: Config,
+    database: DatabaseConfig,
+}
+
+impl Target {
+    /// Does work that changes the database. When its adapter crashes meanwhile, the history is read again.
+    pub(super) fn change<T>(
+        &mut self,
+        interrupt: &Interrupt,
+        work: impl FnOnce(&Migrator, &mut dyn Connection) -> Result<T>,
+    ) -> Result<T> {
+        work(&self.migrator, self.connection.as_mut()).map_err(|error| match &self.again {
+            Some(again) if is_crash(&error) => {
+                let (again, migrator, told) = (again.clone(), self.migrator.clone(), error.clone());
+                let look =
+                    move || again.open().map(|mut session| migrator.read_again(told, session.as_mut()));
+                // Whoever sent a signal does not wait for this.
+                let looked = interrupt.unless_signalled(LONGEST_LOOK, look);
+                looked.ok().flatten().and_then(Result::ok).unwrap_or(error)
+            }
+            _ => error,
+        })
+    }
+}
+
+impl Again {
+    fn open(&self) -> Result<Box<dyn Connection>> {
+        let choice = isolating(AdapterFactory::from_config(&self.config)).choose(&self.database)?;
+        let opened = choice.adapter.connect(&choice.options(Access::ReadOnly));
+        opened.map(|opened| opened.connection).map_err(|error| cannot_connect(&error, &choice, 0).into())
+    }
 }
 
 impl Context<'_> {
@@ -97,20 +139,22 @@ impl Context<'_> {
         // Files first: what is wrong with them is said before a server is asked for anything.
         let migrations =
             Migrations::read(&database.folder).map_err(|error| error.with_state("nothing was run"))?;
-        let choice = AdapterFactory::from_config(config).choose(database)?;
+        let choice = isolating(AdapterFactory::from_config(config)).choose(database)?;
         say_choice(&choice, output);
         let options = self.options(database, &choice);
         let words = Arc::new(self.last_words(&options, access, output));
         self.interrupt.listen(Arc::clone(&words))?;
         let opened = self.connect(&choice, access, database, &words)?;
-        self.interrupt.attend(Arc::clone(&options.cancellation), opened.canceller, words);
+        let process = choice.process.clone();
+        self.interrupt.attend(Arc::clone(&options.cancellation), opened.canceller, process, words);
         let keeps_limit = options.adapter.capabilities.contains(&Capability::StatementLimit);
         let limits = Limits {
             lock: Some(lock_limit(database)),
             statement: options.limits.statement.filter(|_| keeps_limit),
         };
         let connection = Box::new(Watched::new(opened.connection, self.interrupt.calls(), limits));
-        Ok(Target { migrator: Migrator::new(migrations, options), connection })
+        let again = choice.process.map(|_| Again { config: config.clone(), database: database.clone() });
+        Ok(Target { migrator: Migrator::new(migrations, options), connection, again })
     }
 
     fn last_words(&self, options: &Options, access: Access, output: &Output) -> LastWords {

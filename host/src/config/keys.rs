@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
         name: "isolate",
         kind: Kind::Truth,
         default: Some("false"),
-        meaning: "Whether the adapter runs in a process of its own. Not supported yet: `true` is refused.",
+        meaning: "Whether the adapter runs in a process of its own, so that a crash in it ends neither the program nor what it knows.",
         ..ADAPTER
     },
     Key {

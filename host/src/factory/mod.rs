@@ -13,7 +13,8 @@ mod redact;
 mod tests;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use whimbrel_adapter_api::{Access, Adapter, ConnectOptions, ErrorKind, Info, Secret};
@@ -24,6 +25,7 @@ pub use self::passwords::FoundPasswords;
 pub use self::redact::redact;
 use crate::config::{AdapterConfig, Config, DatabaseConfig, Isolation, Located};
 use crate::error::{Name, Problem, Result};
+use crate::isolation::{Isolated, Process, Started};
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::{Found, Inventory, Search};
 
@@ -33,9 +35,14 @@ pub struct AdapterFactory {
     linked: Vec<Arc<dyn Adapter>>,
     search: Search,
     isolated: Vec<String>,
+    /// What starts the process of an isolated adapter.
+    host: Option<Host>,
     /// Where it may be written what the libraries have to be.
     lock: Option<PathBuf>,
 }
+
+/// Makes the command of a process that serves the library at a path: see [`isolation::serve`](crate::isolation::serve).
+type Host = Arc<dyn Fn(&Path) -> Command + Send + Sync>;
 
 /// The adapter and the url of a database.
 #[derive(Clone)]
@@ -50,6 +57,8 @@ pub struct Choice {
     pub url: Located<Secret>,
     /// What stands elsewhere, for a url without a password.
     pub passwords: FoundPasswords,
+    /// The process that the adapter runs in, unless it is this one.
+    pub process: Option<Arc<Process>>,
 }
 
 /// Why an adapter was chosen. `Display` is a sentence for `-v`.
@@ -179,6 +188,21 @@ impl AdapterFactory {
         }
     }
 
+    /// Has the adapter `name` run in a process of its own.
+    #[must_use]
+    pub fn isolate(mut self, name: &str) -> Self {
+        self.isolated.push(name.to_owned());
+        self
+    }
+
+    /// Starts the processes of isolated adapters with the command that `host` makes for the path of a library. It has to
+    /// call [`isolation::serve`](crate::isolation::serve) with that library.
+    #[must_use]
+    pub fn isolated_by(mut self, host: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
+        self.host = Some(Arc::new(host));
+        self
+    }
+
     /// Has libraries refused that are not what the file at `path` says, if there is such a file.
     #[must_use]
     pub fn locked_by(mut self, path: PathBuf) -> Self {
@@ -226,7 +250,6 @@ impl AdapterFactory {
         let shelves = self.shelves();
         let (chosen, rule) = shelves.pick(database)?;
         let own = database.urls.own()?;
-        self.refuse_isolation(&chosen)?;
         let provider = match &chosen {
             Chosen::Linked(..) => Provider::Linked,
             Chosen::Library(found) => Provider::Library(found.path.clone()),
@@ -241,12 +264,12 @@ impl AdapterFactory {
         {
             lock.check(found)?;
         }
-        let adapter = chosen.adapter()?;
+        let Ready { adapter, process } = self.start(&chosen)?;
         let passwords = FoundPasswords::look(&adapter.info().passwords, &database.urls.passwords())?;
         let hidden = Hidden::new(url.value.reveal(), &passwords.known());
         let adapter: Arc<dyn Adapter> = Arc::new(Discreet::new(adapter, hidden));
         check_url(adapter.as_ref(), database, &url)?;
-        Ok(Choice { adapter, rule, provider, url, passwords })
+        Ok(Choice { adapter, rule, provider, url, passwords, process })
     }
 
     fn shelves(&self) -> Shelves<'_> {
@@ -254,14 +277,42 @@ impl AdapterFactory {
         Shelves { linked, inventory: self.inventory() }
     }
 
-    fn refuse_isolation(&self, chosen: &Chosen<'_>) -> Result<()> {
+    fn start(&self, chosen: &Chosen<'_>) -> Result<Ready> {
         let name = chosen.name();
         if !self.isolated.iter().any(|isolated| isolated == name) {
-            return Ok(());
+            return Ok(Ready { adapter: chosen.adapter()?, process: None });
         }
-        let message = format!("the adapter `{name}` cannot run in a process of its own yet");
-        Err(Problem::new(Name::Unsupported, message).hint(format!("remove `adapters.{name}.isolate`")).into())
+        let (Chosen::Library(found), Some(host)) = (chosen, &self.host) else {
+            let message = format!("the adapter `{name}` cannot run in a process of its own here");
+            let problem = Problem::new(Name::Unsupported, message);
+            return Err(problem.hint(format!("remove `adapters.{name}.isolate`")).into());
+        };
+        found.require()?;
+        let started = Isolated::start(host(&found.path)).map_err(|error| not_started(found, &error))?;
+        let Started { adapter, process } = started;
+        found.check_name(adapter.as_ref())?;
+        Ok(Ready { adapter, process: Some(process) })
     }
+}
+
+/// An adapter that can be asked.
+struct Ready {
+    adapter: Arc<dyn Adapter>,
+    /// The process that it runs in, unless it is this one.
+    process: Option<Arc<Process>>,
+}
+
+fn not_started(found: &Found, error: &whimbrel_adapter_api::Error) -> Problem {
+    let name = match error.kind {
+        ErrorKind::Crashed => Name::AdapterCrashed,
+        ErrorKind::Panicked => Name::AdapterPanicked,
+        _ => Name::AdapterNotLoaded,
+    };
+    Problem::new(name, format!("cannot load the adapter `{}` in a process of its own", found.name))
+        .at(found.path.as_path())
+        .caused_by(error.message.clone())
+        .state("no database was touched")
+        .hint("build or install the adapter again, or report this to its author")
 }
 
 /// Everything there is to choose from.
@@ -423,6 +474,7 @@ fn check_url(adapter: &dyn Adapter, database: &DatabaseConfig, url: &Located<Sec
     };
     let name = match error.kind {
         ErrorKind::Panicked => Name::AdapterPanicked,
+        ErrorKind::Crashed => Name::AdapterCrashed,
         ErrorKind::Misbehaved => Name::AdapterMisbehaved,
         _ => Name::UrlInvalid,
     };

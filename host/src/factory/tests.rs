@@ -155,7 +155,7 @@ fn isolation_is_refused_and_not_forgotten() {
     assert_eq!(
         rule("mysql", "[adapters.mysql]\nisolate = true\n", &[("DATABASE_URL", "mysql://db")]),
         "\
-error[unsupported]: the adapter `mysql` cannot run in a process of its own yet
+error[unsupported]: the adapter `mysql` cannot run in a process of its own here
 hint: remove `adapters.mysql.isolate`"
     );
 }

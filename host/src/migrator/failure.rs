@@ -117,6 +117,7 @@ fn failed(
             .state(stays(around.done));
     }
     let problem = match (failure.state, error.kind) {
+        (_, ErrorKind::Crashed) => crashed(error, job, options),
         _ if is_cut_short(failure, job) => cut_short(failure, job),
         (State::InDoubt, _) => {
             Problem::new(Name::InDoubt, format!("the connection was lost while `{id}` was being committed"))
@@ -184,6 +185,11 @@ fn panicked(error: &whimbrel_adapter_api::Error, job: &Job, options: &Options) -
     Problem::new(Name::AdapterPanicked, message).caused_by(error.message.clone())
 }
 
+fn crashed(error: &whimbrel_adapter_api::Error, job: &Job, options: &Options) -> Problem {
+    let message = format!("the adapter `{}` crashed while running `{}`", options.adapter.name, job.step.id);
+    Problem::new(Name::AdapterCrashed, message).caused_by(error.message.clone())
+}
+
 fn partly(failure: &Failure, job: &Job) -> Problem {
     let (done, total) = (failure.committed, job.treatment.statements);
     let what = plan::attempt(&job.step.id.0, job.step.direction);
@@ -209,12 +215,12 @@ fn cut_short(failure: &Failure, job: &Job) -> Problem {
         .caused_by(failure.error.message.clone())
 }
 
-fn may_be_in(failure: &Failure, job: &Job) -> String {
-    let (id, next) = (&job.step.id, failure.committed + 1);
-    let unsure = format!("statement {next} and what follows may be in the database or not");
-    match failure.committed {
+/// Returns what is known of a script that was cut short behind so many statements.
+pub(super) fn may_be_in(done: u64, id: &Id, direction: Direction) -> String {
+    let unsure = format!("statement {} and what follows may be in the database or not", done + 1);
+    match done {
         0 => format!("`{id}` was begun: {unsure}"),
-        done => format!("{}; {unsure}", in_part(done, id, job.step.direction)),
+        done => format!("{}; {unsure}", in_part(done, id, direction)),
     }
 }
 
@@ -224,6 +230,10 @@ fn locate(problem: Problem, failure: &Failure, job: &Job, session: &Session<'_>)
     let Phase::Statement(index) = failure.phase else {
         return problem.at(Place::file(&script.path)).fact(whereabouts(failure, job));
     };
+    // Nobody is left who could say which statement it was.
+    if failure.error.kind == ErrorKind::Crashed {
+        return problem.at(Place::file(&script.path));
+    }
     let index = job.treatment.index_in_file(index);
     let byte = failure.error.position.unwrap_or(0);
     match script::locate(script, &session.rules, index, byte) {
@@ -259,7 +269,7 @@ fn facts(problem: Problem, error: &whimbrel_adapter_api::Error) -> Problem {
 fn state(failure: &Failure, job: &Job, around: Around<'_>) -> String {
     let id = &job.step.id;
     let this = match (failure.state, job.step.direction) {
-        _ if is_cut_short(failure, job) => may_be_in(failure, job),
+        _ if is_cut_short(failure, job) => may_be_in(failure.committed, id, job.step.direction),
         (State::RolledBack, direction) if job.treatment.already_done > 0 => {
             format!("{}, as before", in_part(job.treatment.already_done, id, direction))
         }
@@ -325,6 +335,11 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
         _ if is_cut_short(failure, job) => {
             format!(
                 "the server may still be at work on it; {again} waits for that, and looks how far it came"
+            )
+        }
+        (_, ErrorKind::Crashed) => {
+            format!(
+                "{again} looks at the history and goes on from there; report this to the adapter's author"
             )
         }
         (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),

@@ -6,6 +6,7 @@
 //! Knows nothing of the command line and shows nothing: it answers with a report or an error, and tells an
 //! [`Observer`] how it goes.
 
+mod aftermath;
 mod failure;
 mod prepare;
 mod resume;
@@ -31,6 +32,7 @@ use crate::runner::{
 use crate::script::checksums::Checksums;
 use crate::source::{Checksum, Id, Migration, Migrations};
 
+pub(crate) use aftermath::is_crash;
 pub(crate) use failure::stays;
 pub use settle::Settlement;
 

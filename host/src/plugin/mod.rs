@@ -386,6 +386,12 @@ impl Found {
         self.require()?;
         let symbol = self.note.as_ref().map_or("", |note| note.symbol.as_str());
         let adapter = load::load(&self.path, symbol).map_err(|refusal| self.refused(refusal))?;
+        self.check_name(adapter.as_ref())?;
+        Ok(adapter)
+    }
+
+    /// Refuses an adapter that gives another name than its note.
+    pub(crate) fn check_name(&self, adapter: &dyn Adapter) -> Result<()> {
         let name = adapter.info().name;
         if name != self.name {
             let message =
@@ -395,7 +401,7 @@ impl Found {
                 .hint(REPORT)
                 .into());
         }
-        Ok(adapter)
+        Ok(())
     }
 
     fn refused(&self, refusal: Refusal) -> Problem {

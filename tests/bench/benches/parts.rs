@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -12,6 +13,7 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use tempfile::TempDir;
 use whimbrel::history::{Detail, History, Session};
+use whimbrel::isolation::Isolated;
 use whimbrel::plan::{self, OutOfOrder, Rules, Target};
 use whimbrel::plugin::{Found, Search};
 use whimbrel::runner::{Grouping, Silent};
@@ -35,6 +37,14 @@ fn load(adapter: &str, path: PathBuf) -> Arc<dyn Adapter> {
 
 fn loaded(engine: Engine) -> Arc<dyn Adapter> {
     load(engine.adapter(), built_file(&format!("libwhimbrel_adapter_{}.so", engine.adapter())))
+}
+
+/// Starts an adapter in a process of its own.
+fn isolated(engine: Engine) -> Arc<dyn Adapter> {
+    let mut command = Command::new(built_file("whimbrel"));
+    command.args(["adapters", "host"]);
+    command.arg(built_file(&format!("libwhimbrel_adapter_{}.so", engine.adapter())));
+    Isolated::start(command).expect("the library is sound").adapter
 }
 
 fn opened(adapter: &dyn Adapter, database: &dyn Database) -> Opened {
@@ -190,6 +200,17 @@ mod boundary {
         call(bencher, loaded(Engine::Sqlite).as_ref());
     }
 
+    #[divan::bench]
+    fn a_call_when_isolated(bencher: Bencher<'_, '_>) {
+        call(bencher, isolated(Engine::Sqlite).as_ref());
+    }
+
+    /// Starts the process, has it load the library, and ends it.
+    #[divan::bench(args = ENGINES, sample_count = 50, sample_size = 1)]
+    fn start_isolated(bencher: Bencher<'_, '_>, engine: Engine) {
+        bencher.bench(|| isolated(engine));
+    }
+
     /// Applies a hundred migrations to a fresh database.
     fn up(bencher: Bencher<'_, '_>, engine: Engine, adapter: &dyn Adapter) {
         let folder = TempDir::new().expect("a temporary directory can be made");
@@ -220,5 +241,10 @@ mod boundary {
     #[divan::bench(args = [Engine::Sqlite, Engine::Postgres], sample_count = 15, sample_size = 1)]
     fn a_hundred_pending_when_loaded(bencher: Bencher<'_, '_>, engine: Engine) {
         up(bencher, engine, loaded(engine).as_ref());
+    }
+
+    #[divan::bench(args = [Engine::Sqlite, Engine::Postgres], sample_count = 15, sample_size = 1)]
+    fn a_hundred_pending_when_isolated(bencher: Bencher<'_, '_>, engine: Engine) {
+        up(bencher, engine, isolated(engine).as_ref());
     }
 }

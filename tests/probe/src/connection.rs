@@ -12,7 +12,7 @@ use whimbrel_adapter_api::{
 };
 
 use crate::dialect::ProbeDialect;
-use crate::{Trap, lies};
+use crate::{Trap, crash, lies};
 
 pub(crate) struct ProbeConnection {
     handle: Handle,
@@ -128,6 +128,7 @@ impl OneByOne for ProbeConnection {
     fn execute(&mut self, statement: &str) -> Result<u64, Error> {
         self.trap.spring("execute");
         self.trap.talk("execute")?;
+        crash::obey(statement);
         // SQLite counts from the statement that it was given, which is all that is left of the text.
         let refused = |error: rusqlite::Error| {
             let mut refused = from_driver(&error);

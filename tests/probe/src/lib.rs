@@ -2,13 +2,15 @@
 //!
 //! Serves `probe:PATH` with SQLite underneath, one statement at a time, by the helpers that the contract offers. With
 //! `probe:PATH?panic=METHOD` it panics in the method of that name: `check_url`, `connect`, `cancel`, `drop`, `text`,
-//! or any of the connection's own. With `hang=METHOD` it never comes back from it, and says so in a file
-//! `hangs`. With `lie=WHAT` it says what is not so (see `lies`), with `garbage=METHOD` it
+//! or any of the connection's own. With `crash=METHOD` it ends its process by a fault of memory there, with `abort=METHOD`
+//! by a call of `abort`; and so it does at the statement `SELECT 'crash here'` or `SELECT 'abort here'`. With `hang=METHOD` it
+//! never comes back from it, and says so in a file `hangs`. With `lie=WHAT` it says what is not so (see `lies`), with `garbage=METHOD` it
 //! fails with a message that nobody should print. With `error=METHOD` it fails in `check_url` or `connect` instead. Where a
 //! `password=…` follows, it quotes its url, as no adapter should. Without a path the database is in memory. With
 //! `PROBE_PANICS_ON_LOAD` in the environment it panics before there is an adapter to ask.
 
 mod connection;
+mod crash;
 mod dialect;
 mod lies;
 
@@ -99,6 +101,8 @@ fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=').ok_or_else(invalid)? {
             ("panic", method) => trap.panics = Some(method.into()),
+            ("crash", method) => trap.crashes = Some(method.into()),
+            ("abort", method) => trap.aborts = Some(method.into()),
             ("hang", method) => trap.hangs = Some(method.into()),
             ("lie", lie) => trap.lies = Some(lie.into()),
             ("garbage", method) => trap.talks = Some(method.into()),
@@ -110,10 +114,12 @@ fn parse(url: &Secret) -> Result<(&str, Trap), Error> {
     Ok((path, trap))
 }
 
-/// The methods that panic, hang or fail, if any.
+/// The methods that panic, crash, hang or fail, if any.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trap {
     panics: Option<Arc<str>>,
+    crashes: Option<Arc<str>>,
+    aborts: Option<Arc<str>>,
     hangs: Option<Arc<str>>,
     lies: Option<Arc<str>>,
     talks: Option<Arc<str>>,
@@ -127,6 +133,12 @@ impl Trap {
     pub(crate) fn spring(&self, method: &str) {
         if self.panics.as_deref() == Some(method) {
             panic!("the probe was told to panic in `{method}`{}", self.quote);
+        }
+        if self.crashes.as_deref() == Some(method) {
+            crash::fault();
+        }
+        if self.aborts.as_deref() == Some(method) {
+            std::process::abort();
         }
         if self.hangs.as_deref() == Some(method) {
             // For a test that waits until it hangs.
