@@ -98,6 +98,8 @@ codes! {
         Processes = 1,
         /// One process, with any number of sessions. Others are refused with `InUse`.
         OneProcess = 2,
+        /// A database lives within its process; none other sees it.
+        Private = 3,
     }
 }
 

@@ -27,6 +27,11 @@ const NO_VICTIM: Verdict = Verdict::NotRun("there is no program to start a proce
 /// How long a server may take to see that a client is gone, and to end what it did for it.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
+/// A database that lives within its process ends with it: nobody is left to see what the process left.
+fn is_private(bench: &Bench) -> bool {
+    bench.quirks.sharing == Sharing::Private
+}
+
 fn never(bench: &Bench) -> Outcome {
     let mut client = bench.client()?;
     let liveness = client.connection.alive(&client.attempt(1)).during("alive")?;
@@ -102,6 +107,9 @@ fn killed(
 }
 
 fn sharing(bench: &Bench) -> Outcome {
+    if is_private(bench) {
+        return Ok(Verdict::Refused);
+    }
     let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
     let mut client = bench.ready()?;
     let table = bench.table(&mut client)?;
@@ -122,7 +130,7 @@ fn sharing(bench: &Bench) -> Outcome {
 }
 
 fn atomic(bench: &Bench) -> Outcome {
-    if !bench.can(Capability::Transactions) {
+    if !bench.can(Capability::Transactions) || is_private(bench) {
         return Ok(Verdict::Refused);
     }
     let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
@@ -140,6 +148,9 @@ fn atomic(bench: &Bench) -> Outcome {
 }
 
 fn stepwise(bench: &Bench) -> Outcome {
+    if is_private(bench) {
+        return Ok(Verdict::Refused);
+    }
     let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
     let mut client = bench.ready()?;
     let table = bench.table(&mut client)?;
@@ -165,7 +176,7 @@ fn stepwise(bench: &Bench) -> Outcome {
 
 fn orphan(bench: &Bench) -> Outcome {
     // What belongs to one process ends with it.
-    if !bench.can(Capability::Liveness) || bench.quirks.sharing == Sharing::OneProcess {
+    if !bench.can(Capability::Liveness) || bench.quirks.sharing != Sharing::Processes {
         return Ok(Verdict::Refused);
     }
     let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
