@@ -29,5 +29,5 @@ pub mod work;
 pub use client::{Client, DOWN_SCRIPT};
 pub use finding::Finding;
 pub use report::{Checked, Report, Verdict};
-pub use suite::Suite;
+pub use suite::{Part, Suite};
 pub use victim::{Victim, act};

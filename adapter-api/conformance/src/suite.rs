@@ -26,7 +26,36 @@ pub struct Suite {
     options: ConnectOptions,
     victim: Option<Victim>,
     patience: Duration,
+    part: Part,
     ending: Ending,
+}
+
+/// How much of the suite is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What a migration needs to run at all: who the adapter is, sessions, scripts, reads, tables, the history, and a
+    /// batch of either mode. For an adapter that is being written.
+    Smoke,
+}
+
+impl Part {
+    /// Returns the part in a word: `whole`, `smoke`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Part::Whole => "whole",
+            Part::Smoke => "smoke",
+        }
+    }
+
+    /// Returns how many checks there are in it.
+    #[must_use]
+    pub fn count(self) -> usize {
+        checks::of(self).count()
+    }
 }
 
 /// When the suite ends.
@@ -43,7 +72,14 @@ impl Suite {
     /// Returns the suite for an adapter on the database that the options name.
     #[must_use]
     pub fn new(adapter: Arc<dyn Adapter>, options: ConnectOptions) -> Self {
-        Suite { adapter, options, victim: None, patience: PATIENCE, ending: Ending::default() }
+        Suite {
+            adapter,
+            options,
+            victim: None,
+            patience: PATIENCE,
+            part: Part::default(),
+            ending: Ending::default(),
+        }
     }
 
     /// Lets the suite start processes to kill. Without it the checks that need one are not run, and say so.
@@ -60,6 +96,13 @@ impl Suite {
         self
     }
 
+    /// Runs a part of the suite.
+    #[must_use]
+    pub fn with_part(mut self, part: Part) -> Self {
+        self.part = part;
+        self
+    }
+
     /// Ends the suite after the first check that failed.
     #[must_use]
     pub fn ending_at_first_failure(mut self) -> Self {
@@ -70,14 +113,14 @@ impl Suite {
     /// Returns how many checks there are.
     #[must_use]
     pub fn count() -> usize {
-        checks::all().count()
+        Part::Whole.count()
     }
 
-    /// Runs all checks, and calls `heard` after each.
+    /// Runs the checks, and calls `heard` after each.
     ///
     /// A check has a thread of its own. Of one that does not come back the thread is left behind.
     pub fn run(self, heard: &mut dyn FnMut(&Checked)) -> Report {
-        let Suite { adapter, options, victim, patience, ending } = self;
+        let Suite { adapter, options, victim, patience, part, ending } = self;
         let make = || Bench::new(adapter, options, victim);
         let mut report = Report::default();
         let bench = match guarded(make) {
@@ -91,7 +134,7 @@ impl Suite {
             }
         };
         let mut hangs = 0;
-        for (about, check) in checks::all() {
+        for (about, check) in checks::of(part) {
             let verdict = match hangs {
                 HANGS => Verdict::NotRun("too many checks before it have not come back"),
                 _ => verdict(check, &bench, patience),

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use whimbrel_adapter_api::Access;
-use whimbrel_conformance::{Suite, Victim, act};
+use whimbrel_conformance::{Part, Suite, Victim, act};
 
-use super::args::{Database, Library};
+use super::args::{Database, Library, Test};
 use super::target::{Context, Wishes, say_choice};
 use crate::config::{Config, Isolation};
 use crate::error::{Name, Problem, Result};
@@ -32,14 +32,14 @@ pub(super) fn inspect(library: &Library, output: &mut Output) -> Result<u8> {
 }
 
 /// Puts the conformance suite to a library.
-pub(super) fn test(library: &Library, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+pub(super) fn test(test: &Test, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     if context.common.url.is_none() {
         let message =
             "the conformance suite creates and drops tables, so it takes no database but the one it is given";
         let hint = "name one that nobody else uses with `--url`";
         return Err(Problem::new(Name::Usage, message).hint(hint).into());
     }
-    let found = Found::at(&library.file);
+    let found = Found::at(&test.library.file);
     found.require()?;
     let config = context.config(Wishes::default())?;
     let database = config.database(Some(&found.name))?;
@@ -49,9 +49,10 @@ pub(super) fn test(library: &Library, context: &Context<'_>, output: &mut Output
     say_choice(&choice, output);
     let suite = Suite::new(Arc::clone(&choice.adapter), choice.options(Access::ReadWrite));
     let victim = killable(&found.path).cleaned_by(move |said| choice.without_secrets(said));
-    let suite = suite.with_victim(victim);
+    let part = if test.smoke { Part::Smoke } else { Part::Whole };
+    let suite = suite.with_victim(victim).with_part(part);
     let report = suite.run(&mut |checked| output.checked(checked));
-    output.tested(&found, &report);
+    output.tested(&found, part, &report);
     Ok(if report.is_passed() { 0 } else { FAILED })
 }
 

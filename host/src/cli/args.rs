@@ -295,8 +295,9 @@ pub(crate) enum AdaptersCommand {
     /// Puts the conformance suite to a library, on a database where it may create and drop tables
     #[command(after_help = "Examples:
   whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db
-  whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --format json")]
-    Test(Library),
+  whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --format json
+  whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --smoke")]
+    Test(Test),
     /// Writes down what the adapters' libraries are, so that a changed one is refused
     #[command(
         after_help = "Writes plugins.lock beside plugins.toml. With it there, an adapter is loaded only if its library is
@@ -322,6 +323,15 @@ pub(crate) struct Library {
     /// The library
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    pub(crate) library: Library,
+    /// Only what a migration needs to run at all, for an adapter that is being written
+    #[arg(long)]
+    pub(crate) smoke: bool,
 }
 
 /// Reads a number of migrations.

@@ -72,7 +72,7 @@ fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output)
         Command::Adapters(adapters) => match &adapters.command {
             Some(AdaptersCommand::List) | None => adapters::list(context, output),
             Some(AdaptersCommand::Inspect(library)) => adapters::inspect(library, output),
-            Some(AdaptersCommand::Test(library)) => adapters::test(library, context, output),
+            Some(AdaptersCommand::Test(test)) => adapters::test(test, context, output),
             Some(AdaptersCommand::Lock) => adapters::lock(context, output),
             Some(AdaptersCommand::Doctor(database)) => adapters::doctor(database, context, output),
             Some(AdaptersCommand::Victim(library)) => adapters::victim(library, context, output),

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Read};
 
 use whimbrel_adapter_api::note::Note;
-use whimbrel_conformance::{Checked, Report as Suite, Verdict as Came};
+use whimbrel_conformance::{Checked, Part, Report as Suite, Verdict as Came};
 
 use super::clean::Mark;
 use super::{Colour, Subject};
@@ -315,8 +315,14 @@ pub(super) fn checked(checked: &Checked, style: Style) -> String {
 }
 
 /// Returns what came of the conformance suite, in a line.
-pub(super) fn tested(found: &Found, report: &Suite, style: Style) -> String {
+pub(super) fn tested(found: &Found, part: Part, report: &Suite, style: Style) -> String {
     let counts = report.summary();
     let counts = if report.is_passed() { style.good(&counts) } else { style.error(&counts) };
-    format!("{}: {counts}\n", found.name)
+    match part {
+        Part::Whole => format!("{}: {counts}\n", found.name),
+        Part::Smoke => {
+            let left_out = Part::Whole.count() - part.count();
+            format!("{}: {counts}; {left_out} other checks were left out\n", found.name)
+        }
+    }
 }

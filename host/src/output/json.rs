@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use whimbrel_conformance::{Checked, Report as Suite};
+use whimbrel_conformance::{Checked, Part, Report as Suite};
 
 use super::{Subject, human};
 use crate::error::{Error, Problem, Result};
@@ -261,12 +261,13 @@ pub(super) fn checked(checked: &Checked) -> Value {
 }
 
 /// Returns what came of the conformance suite.
-pub(super) fn tested(found: &Found, report: &Suite, subject: &Subject) -> Value {
+pub(super) fn tested(found: &Found, part: Part, report: &Suite, subject: &Subject) -> Value {
     json!({
         "adapter": found.name,
         "version": found.note.as_ref().map(|note| &note.version),
         "file": found.path.display().to_string(),
         "url": subject.url,
+        "part": part.word(),
         "checks": report.checks.iter().map(checked).collect::<Vec<_>>(),
         "counts": {
             "passed": report.count("passed"),

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use whimbrel_conformance::{Checked, Report as Suite, Verdict};
+use whimbrel_conformance::{Checked, Part, Report as Suite, Verdict};
 
 use self::progress::Progress;
 use crate::error::{Error, Name, Problem, Result};
@@ -286,10 +286,10 @@ impl Output {
     }
 
     /// Shows what came of the conformance suite.
-    pub fn tested(&self, found: &Found, report: &Suite) {
+    pub fn tested(&self, found: &Found, part: Part, report: &Suite) {
         match self.format {
-            Format::Human => self.to_stdout(&human::tested(found, report, self.stdout_style())),
-            _ => self.document("test", &json::tested(found, report, &self.subject)),
+            Format::Human => self.to_stdout(&human::tested(found, part, report, self.stdout_style())),
+            _ => self.document("test", &json::tested(found, part, report, &self.subject)),
         }
     }
 
