@@ -19,6 +19,7 @@ pub mod runner;
 pub mod script;
 pub mod source;
 pub mod splitter;
+pub mod template;
 
 pub use error::{Error, Problem, Result};
 pub use factory::AdapterFactory;

@@ -26,6 +26,9 @@ mod suite;
 mod victim;
 pub mod work;
 
+/// The version of the suite.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use client::{Client, DOWN_SCRIPT};
 pub use finding::Finding;
 pub use report::{Checked, Report, Verdict};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use whimbrel_adapter_api::Access;
 use whimbrel_conformance::{Part, Suite, Victim, act};
 
-use super::args::{Database, Library, Test};
+use super::args::{Database, Library, NewAdapter, Test};
 use super::target::{Context, Wishes, say_choice};
 use crate::config::{Config, Isolation};
 use crate::error::{Name, Problem, Result};
@@ -16,6 +16,7 @@ use crate::isolation::{self, Isolated};
 use crate::output::Output;
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::{Found, Search};
+use crate::template::Template;
 
 /// Shows the adapters that were found, without loading any.
 pub(super) fn list(context: &Context<'_>, output: &mut Output) -> Result<u8> {
@@ -54,6 +55,24 @@ pub(super) fn test(test: &Test, context: &Context<'_>, output: &mut Output) -> R
     let report = suite.run(&mut |checked| output.checked(checked));
     output.tested(&found, part, &report);
     Ok(if report.is_passed() { 0 } else { FAILED })
+}
+
+/// Makes the crate of a new adapter.
+pub(super) fn new(new: &NewAdapter, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+    let template = Template::new(&new.name)?;
+    let inventory = AdapterFactory::from_config(&context.config(Wishes::default())?).inventory();
+    if let Some(found) = inventory.serving(&new.name) {
+        let problem =
+            Problem::new(Name::Usage, format!("the adapter `{}` serves `{}`", found.name, new.name));
+        return Err(problem
+            .at(found.path.as_path())
+            .state("nothing was written")
+            .hint("choose another name")
+            .into());
+    }
+    let made = template.create_in(Path::new(""))?;
+    output.began(&made, &made.next_steps(inventory.drop_in_folder()));
+    Ok(0)
 }
 
 /// Writes down what the libraries are.

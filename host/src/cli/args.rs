@@ -298,6 +298,16 @@ pub(crate) enum AdaptersCommand {
   whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --format json
   whimbrel adapters test plugins/libwhimbrel_adapter_toy.so --url toy:test.db --smoke")]
     Test(Test),
+    /// Begins an adapter: a crate that works, over a toy engine that yours replaces
+    #[command(
+        after_help = "Makes a folder of the adapter's name in the one that it is run in. As it is, it can be built, loaded and
+tested.
+
+Examples:
+  whimbrel adapters new toy
+  cargo test --manifest-path toy/Cargo.toml"
+    )]
+    New(NewAdapter),
     /// Writes down what the adapters' libraries are, so that a changed one is refused
     #[command(
         after_help = "Writes plugins.lock beside plugins.toml. With it there, an adapter is loaded only if its library is
@@ -323,6 +333,13 @@ pub(crate) struct Library {
     /// The library
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewAdapter {
+    /// What it is called, and the folders that it serves
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]

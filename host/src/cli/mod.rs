@@ -73,6 +73,7 @@ fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output)
             Some(AdaptersCommand::List) | None => adapters::list(context, output),
             Some(AdaptersCommand::Inspect(library)) => adapters::inspect(library, output),
             Some(AdaptersCommand::Test(test)) => adapters::test(test, context, output),
+            Some(AdaptersCommand::New(new)) => adapters::new(new, context, output),
             Some(AdaptersCommand::Lock) => adapters::lock(context, output),
             Some(AdaptersCommand::Doctor(database)) => adapters::doctor(database, context, output),
             Some(AdaptersCommand::Victim(library)) => adapters::victim(library, context, output),

@@ -17,6 +17,7 @@ use crate::plugin::{Found, Inventory, Searched, Verdict};
 use crate::report::{MigrationState, Report, Settled, Status};
 use crate::runner::Job;
 use crate::source::Id;
+use crate::template::Made;
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +313,18 @@ pub(super) fn checked(checked: &Checked, style: Style) -> String {
         _ => word.to_owned(),
     };
     format!("{}\n", line.replacen(word, &coloured, 1))
+}
+
+/// Returns which files were made, and what to do with them.
+pub(super) fn began(made: &Made, next_steps: &[String]) -> String {
+    let files = made.files.iter().map(|file| format!("created  {}\n", file.display()));
+    let steps = next_steps.iter().map(|step| format!("  {step}\n"));
+    let readme = made.folder.join("README.md");
+    let about = format!(
+        "it works as it is, over a toy engine in memory; {} says how yours takes its place\n",
+        readme.display()
+    );
+    files.chain([about, "next:\n".to_owned()]).chain(steps).collect()
 }
 
 /// Returns what came of the conformance suite, in a line.

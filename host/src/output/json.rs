@@ -16,6 +16,7 @@ use crate::plugin::{Found, Inventory, Searched};
 use crate::report::{MigrationState, Settled, Status};
 use crate::runner::Job;
 use crate::source::Id;
+use crate::template::Made;
 
 /// Returns an event as one line.
 pub(super) fn line(event: &str, document: &Value) -> String {
@@ -202,6 +203,17 @@ pub(super) fn baselined(taken: &[Id], subject: &Subject) -> Value {
 /// Returns which files were created.
 pub(super) fn created(files: &[PathBuf]) -> Value {
     json!({ "created": files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>() })
+}
+
+/// Returns which files of an adapter were made, and what to do with them.
+pub(super) fn began(made: &Made, next_steps: &[String]) -> Value {
+    json!({
+        "adapter": made.name,
+        "folder": made.folder.display().to_string(),
+        "created": made.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
+        "library": made.library.display().to_string(),
+        "next": next_steps,
+    })
 }
 
 /// Returns the adapters that were found.

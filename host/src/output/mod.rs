@@ -26,6 +26,7 @@ use crate::plugin::{Found, Inventory};
 use crate::report::{Report, Status};
 use crate::runner::Observer;
 use crate::source::Id;
+use crate::template::Made;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +239,14 @@ impl Output {
                 self.to_stdout(&lines.collect::<String>());
             }
             _ => self.document("new", &json::created(files)),
+        }
+    }
+
+    /// Says that the crate of an adapter was made, and what comes next.
+    pub fn began(&self, made: &Made, next_steps: &[String]) {
+        match self.format {
+            Format::Human => self.to_stdout(&human::began(made, next_steps)),
+            _ => self.document("adapter", &json::began(made, next_steps)),
         }
     }
 

@@ -226,6 +226,19 @@ impl Inventory {
         self.found.iter().any(|found| found.name == name)
     }
 
+    /// Returns the first library, usable or not, that has this name, also as an alias or url scheme.
+    #[must_use]
+    pub fn serving(&self, name: &str) -> Option<&Found> {
+        let says = |note: &Note| note.aliases.iter().chain(&note.schemes).any(|other| other == name);
+        self.found.iter().find(|found| found.name == name || found.note.as_ref().is_some_and(says))
+    }
+
+    /// Returns the first folder that was searched, where one who may write to the program's own can put a library.
+    #[must_use]
+    pub fn drop_in_folder(&self) -> Option<&Path> {
+        self.directories.first().map(|searched| searched.path.as_path())
+    }
+
     /// Returns the name of the first adapter whose note passes `test`, a usable one if there is any.
     pub fn name_where(&self, test: impl Fn(&Note) -> bool) -> Option<&str> {
         let passes = |found: &&Found| found.note.as_ref().is_some_and(&test);
