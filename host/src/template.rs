@@ -114,7 +114,8 @@ impl Template {
                 .hint("choose another name, or move it out of the way")
                 .into());
         }
-        // Beside the folder, so that it takes its name in one step.
+        // Beside the folder, so that it takes its name in one step. Of what somebody else may have put there meanwhile,
+        // nothing but an empty folder gives way to it.
         let draft = parent.join(format!(".{}.{}", self.name, std::process::id()));
         let written = self.write_to(&draft).and_then(|()| fs::rename(&draft, &folder));
         written.map_err(|error| {

@@ -191,6 +191,19 @@ fn entries(project: &Project) -> Vec<PathBuf> {
     paths
 }
 
+/// The lines that hold a name are of no length at which they would be broken, or put together.
+#[test]
+fn what_new_makes_is_formatted_whatever_its_name() {
+    for name in ["d", "my-db", "the-longest-name-of-an-adapter"] {
+        let project = Project::new();
+        let _ = project.run(["adapters", "new", name]).exits(0);
+        let mut command = Command::new(env!("CARGO"));
+        let output = command.args(["fmt", "--check"]).current_dir(project.path(name)).output();
+        let output = output.expect("cargo runs");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
 /// One test for all of it: what takes long is to build the crate.
 #[test]
 fn what_new_makes_is_an_adapter_as_it_is() {
