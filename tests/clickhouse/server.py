@@ -52,10 +52,12 @@ SESSIONS = {}
 SESSIONS_LOCK = threading.Lock()
 
 
-def session_of(name):
+def session_of(name, check):
     if not name:
         return Session()
     with SESSIONS_LOCK:
+        if check == "1" and name not in SESSIONS:
+            raise Refused(404, 372, "SESSION_NOT_FOUND", f"Session {name} not found")
         return SESSIONS.setdefault(name, None) or SESSIONS.update({name: Session()}) or SESSIONS[name]
 
 
@@ -114,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(400, 62, "SYNTAX_ERROR", message)
         if not body.strip():
             raise Refused(400, 62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query)")
-        session = session_of(parameters.get("session_id"))
+        session = session_of(parameters.get("session_id"), parameters.get("session_check"))
         if not session.busy.acquire(blocking=False):
             message = "Session is locked by a concurrent client"
             raise Refused(500, 373, "SESSION_IS_LOCKED", message)

@@ -339,57 +339,157 @@ fn what_the_server_refuses_for_the_moment_is_sent_again() {
         ("001_birds.sql", TABLE),
         ("002_seen.sql", "ALTER TABLE birds ADD COLUMN seen Date;\n"),
     ]);
-    let busy = Busy::before(servers().clickhouse.address(), "ADD COLUMN seen", 2);
-    let url =
-        stage.database.url().replace(&servers().clickhouse.address().to_string(), &busy.address.to_string());
-    let _ = stage.project.run(["up", "--url", &url]).exits(0);
-    assert_eq!(busy.refused.load(Ordering::Relaxed), 2);
+    let between = Between::the_server_and_us("ADD COLUMN seen", 2, Does::Refuses(517));
+    let _ = stage.project.run(["up", "--url", &between.url(&stage.database)]).exits(0);
+    assert_eq!(between.heard.load(Ordering::Relaxed), 3);
     assert_eq!(stage.versions().len(), 6, "{:?}", stage.versions());
 }
 
-/// A server that answers some requests as a busy ClickHouse does, and passes the others on.
-struct Busy {
-    address: SocketAddr,
-    refused: Arc<AtomicU32>,
+/// A replica that has lost its keeper says so in the middle of an INSERT as well, with some of its blocks written.
+#[test]
+fn what_may_be_written_in_part_is_not_sent_again() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        ("002_wren.sql", "INSERT INTO birds SELECT number, 'wren' FROM numbers(3);\n"),
+    ]);
+    let between = Between::the_server_and_us("'wren'", 1, Does::Refuses(242));
+    let _ = stage.project.run(["up", "--url", &between.url(&stage.database)]).exits(1);
+    assert_eq!(between.heard.load(Ordering::Relaxed), 1);
+    assert_eq!(stage.names(), [""; 0]);
 }
 
-impl Busy {
-    fn before(server: SocketAddr, text: &'static str, times: u32) -> Self {
+/// The statement was passed on, and its answer never came. To take the proxy's word for the server's would be to run it
+/// again, or to say that it is not in.
+#[test]
+fn the_word_of_a_proxy_is_no_answer_to_a_statement() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        (
+            "002_wren.sql",
+            "INSERT INTO birds VALUES (1, 'kite');\nINSERT INTO birds VALUES (2, 'wren');\nSELECT 1;\n",
+        ),
+    ]);
+    let between = Between::the_server_and_us("'wren'", 1, Does::LosesTheAnswer);
+    assert_snapshot!(stage.shown(&["up", "--url", &between.url(&stage.database)]), @r"
+    exit: 5
+    --- stdout
+    applied  001_birds  [N] ms
+    --- stderr
+    error[partly-applied]: the connection was lost in the middle of `002_wren`
+      --> migrations/clickhouse/002_wren.sql:2:1
+      2 | INSERT INTO birds VALUES (2, 'wren');
+        | ^
+      caused by: whoever listens there answers 504 Gateway Timeout, and not like ClickHouse
+    state: statement 1 of `002_wren` is in the database; statement 2 and what follows may be in the database or not; `001_birds` was applied in this run and stays
+    hint: the server may still be at work on it; `whimbrel up clickhouse` waits for that, and looks how far it came
+    ");
+    assert_eq!(between.heard.load(Ordering::Relaxed), 1);
+    assert_eq!(stage.names(), ["kite", "wren"]);
+    assert_eq!(stage.versions().last().map(String::as_str), Some("2|002_wren|up|started|1|3"));
+}
+
+/// A session that is idle for too long is forgotten, and one of its name would be another one.
+#[test]
+fn a_session_that_the_server_has_forgotten_is_not_made_anew() {
+    let stage = Stage::new(&[
+        ("001_birds.sql", TABLE),
+        (
+            "002_wren.sql",
+            "SET max_threads = 1;\nINSERT INTO birds SELECT getSetting('max_threads'), 'wren';\n",
+        ),
+    ]);
+    let between = Between::the_server_and_us("'wren'", 1, Does::Forgets);
+    assert_snapshot!(stage.shown(&["up", "--url", &between.url(&stage.database)]), @r"
+    exit: 5
+    --- stdout
+    applied  001_birds  [N] ms
+    --- stderr
+    error[partly-applied]: the connection was lost in the middle of `002_wren`
+      --> migrations/clickhouse/002_wren.sql:2:1
+      2 | INSERT INTO birds SELECT getSetting('max_threads'), 'wren';
+        | ^
+      caused by: the server has forgotten the session
+    state: statement 1 of `002_wren` is in the database; statement 2 and what follows may be in the database or not; `001_birds` was applied in this run and stays
+    hint: the server may still be at work on it; `whimbrel up clickhouse` waits for that, and looks how far it came
+    ");
+    assert_eq!(stage.names(), [""; 0]);
+}
+
+/// What stands between us and the server, and hears every request.
+struct Between {
+    address: SocketAddr,
+    /// How many of the requests that are meant have come.
+    heard: Arc<AtomicU32>,
+}
+
+/// What it does to the requests that are meant, as often as it is told to.
+#[derive(Clone, Copy)]
+enum Does {
+    /// Answers with this code of ClickHouse's.
+    Refuses(u32),
+    /// Passes the request on, and answers for itself.
+    LosesTheAnswer,
+    /// Passes the request on as one of a session that the server does not know.
+    Forgets,
+}
+
+impl Between {
+    fn the_server_and_us(text: &'static str, times: u32, does: Does) -> Self {
+        let server = servers().clickhouse.address();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let refused = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&refused);
+        let heard = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&heard);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let counted = Arc::clone(&counted);
-                thread::spawn(move || serve(client, server, text, times, &counted));
+                let pass_on = move || {
+                    serve(client, server, text, &|| {
+                        (counted.fetch_add(1, Ordering::Relaxed) < times).then_some(does)
+                    })
+                };
+                thread::spawn(pass_on);
             }
         });
-        Busy { address, refused }
+        Between { address, heard }
+    }
+
+    fn url(&self, database: &ClickHouse) -> String {
+        database.url().replace(&servers().clickhouse.address().to_string(), &self.address.to_string())
     }
 }
 
-fn serve(client: TcpStream, server: SocketAddr, text: &str, times: u32, refused: &AtomicU32) {
+fn serve(client: TcpStream, server: SocketAddr, text: &str, meant: &dyn Fn() -> Option<Does>) {
     let mut requests = BufReader::new(client.try_clone().expect("a second handle"));
     let mut client = client;
     let upstream = TcpStream::connect(server).expect("the server is there");
     let mut answers = BufReader::new(upstream.try_clone().expect("a second handle"));
     let mut upstream = upstream;
-    while let Some(request) = message(&mut requests) {
+    while let Some(mut request) = message(&mut requests) {
         let is_meant = String::from_utf8_lossy(&request).contains(text);
-        if is_meant && refused.load(Ordering::Relaxed) < times {
-            refused.fetch_add(1, Ordering::Relaxed);
-            let words =
-                "Code: 517. DB::Exception: Metadata on replica is not up to date. (CANNOT_ASSIGN_ALTER)\n";
-            let head =
-                "HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 517\r\nContent-Length:";
-            write!(client, "{head} {}\r\n\r\n{words}", words.len()).expect("the client listens");
+        let does = if is_meant { meant() } else { None };
+        if let Some(Does::Refuses(code)) = does {
+            let words = format!("Code: {code}. DB::Exception: Not at the moment. (NOT_NOW)\n");
+            let status = format!("500 Internal Server Error\r\nX-ClickHouse-Exception-Code: {code}");
+            answer(&mut client, &status, &words);
             continue;
         }
+        if let Some(Does::Forgets) = does {
+            let other = String::from_utf8_lossy(&request).replacen("session_id=", "session_id=other-", 1);
+            request = other.into_bytes();
+        }
         upstream.write_all(&request).expect("the server listens");
-        let Some(answer) = message(&mut answers) else { return };
-        client.write_all(&answer).expect("the client listens");
+        let Some(found) = message(&mut answers) else { return };
+        match does {
+            Some(Does::LosesTheAnswer) => answer(&mut client, "504 Gateway Timeout", "<html>504</html>"),
+            _ => client.write_all(&found).expect("the client listens"),
+        }
     }
+}
+
+fn answer(client: &mut TcpStream, status: &str, words: &str) {
+    write!(client, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{words}", words.len())
+        .expect("the client listens");
 }
 
 /// Reads a request or an answer, whose length stands in its head.

@@ -83,7 +83,7 @@ impl ClickHouseConnection {
         loop {
             let outcome = self.enter().and_then(|()| self.ask(statement));
             match outcome {
-                Err(refusal) if error::passes(&refusal) => match pauses.next() {
+                Err(refusal) if error::passes(&refusal, statement) => match pauses.next() {
                     Some(pause) => thread::sleep(*pause),
                     None => return Err(error::of_refusal(&refusal, statement)),
                 },
@@ -92,6 +92,7 @@ impl ClickHouseConnection {
         }
     }
 
+    /// Begins the session, which is the only request that may.
     fn enter(&mut self) -> Result<(), Refusal> {
         if self.opened == Opened::No {
             self.ask(&format!("USE `{}`", self.database.replace('\\', "\\\\").replace('`', "\\`")))?;
@@ -107,9 +108,15 @@ impl ClickHouseConnection {
             "" => format!("{} {}", self.server.application(), self.name),
             attempt => format!("{attempt} {}", self.name),
         };
+        let begun = match self.opened {
+            Opened::No => "0",
+            // The server makes a session anew that it has forgotten, without the settings and tables of the old one.
+            Opened::Yes => "1",
+        };
         let parameters = [
             ("session_id", session.as_str()),
             ("session_timeout", SESSION_TIMEOUT),
+            ("session_check", begun),
             ("log_comment", &comment),
         ];
         self.server.ask(&parameters, statement)

@@ -1,21 +1,24 @@
 //! ClickHouse's errors in the contract's terms.
 
-use whimbrel_adapter_api::{Error, ErrorKind, Retry, Session};
+use whimbrel_adapter_api::{Error, ErrorKind, Retry};
 
 use crate::http::Refusal;
+use crate::statements;
 
 /// A column of this name is there already: what a lost fence looks like.
 pub(crate) const DUPLICATE_COLUMN: i64 = 15;
 
 const UNKNOWN_DATABASE: i64 = 81;
 
+/// The server does not know the session: it was idle for too long, or the server is another one.
+const SESSION_NOT_FOUND: i64 = 372;
+
 /// Returns the error of a statement, with every fact that the server gave.
 pub(crate) fn of_refusal(refusal: &Refusal, statement: &str) -> Error {
     match refusal {
         Refusal::Server { code, words } => of_server(*code, words, statement),
-        Refusal::Transport { kind: ErrorKind::Other, words } => Error::new(ErrorKind::Other, words.clone()),
         // Whether the statement was carried out nobody knows.
-        Refusal::Transport { words, .. } => Error::lost(words.clone()),
+        Refusal::Stranger { words } | Refusal::Transport { words, .. } => Error::lost(words.clone()),
     }
 }
 
@@ -29,6 +32,7 @@ pub(crate) fn while_connecting(refusal: &Refusal) -> Error {
             }
             error
         }
+        Refusal::Stranger { words } => Error::new(ErrorKind::Other, words.clone()),
         Refusal::Transport { kind: ErrorKind::ConnectionLost, words } => {
             Error::new(ErrorKind::Unreachable, words.clone())
         }
@@ -37,12 +41,31 @@ pub(crate) fn while_connecting(refusal: &Refusal) -> Error {
 }
 
 /// Returns whether the server has refused before it did anything, and may not refuse the next time.
-pub(crate) fn passes(refusal: &Refusal) -> bool {
-    // Another ALTER is under way on a replica, too many queries run, the replica waits for its keeper.
-    matches!(refusal, Refusal::Server { code: 517 | 202 | 242, .. })
+pub(crate) fn passes(refusal: &Refusal, statement: &str) -> bool {
+    match refusal {
+        // What one of several servers refuses, the others may have done.
+        Refusal::Server { words, .. } if is_of_another_server(words) => false,
+        // Too many queries run: looked at before anything else.
+        Refusal::Server { code: 202, .. } => true,
+        // Another ALTER is under way on a replica, or the replica waits for its keeper. An INSERT hears the latter in the
+        // middle of its blocks as well, and of several commands in one ALTER some may be done.
+        Refusal::Server { code: 517 | 242, .. } => statements::is_one_alteration(statement),
+        _ => false,
+    }
+}
+
+/// Returns whether an error is passed on: of a distributed table's shard, or of a host of a cluster.
+fn is_of_another_server(words: &str) -> bool {
+    ["Received from ", "There was an error on "].iter().any(|passed_on| words.contains(passed_on))
 }
 
 fn of_server(code: i64, words: &str, statement: &str) -> Error {
+    if code == SESSION_NOT_FOUND {
+        // Its settings and temporary tables are gone, and a fresh one would not have them.
+        let mut error = Error::lost("the server has forgotten the session");
+        error.native = Some(code);
+        return error;
+    }
     let kind = match code {
         62 => ErrorKind::Syntax,
         60 | UNKNOWN_DATABASE => ErrorKind::TableMissing,
@@ -63,7 +86,6 @@ fn of_server(code: i64, words: &str, statement: &str) -> Error {
     if matches!(code, 202 | 209 | 242 | 473 | 517 | 999) {
         error.retry = Retry::Sensible;
     }
-    error.session = Session::Usable;
     error
 }
 
@@ -96,5 +118,30 @@ mod tests {
         let expected =
             "Syntax error: failed at position 21 (FRON): FRON nowhere WHERE. Maybe you meant: FROM.";
         assert_eq!(error.message, expected);
+    }
+
+    #[test]
+    fn only_what_surely_did_nothing_is_sent_again() {
+        let refused = |code, words: &str| Refusal::Server { code, words: words.to_owned() };
+        let alter = "ALTER TABLE birds ADD COLUMN seen Date";
+        for (code, statement) in [(202, "INSERT INTO birds SELECT 1"), (517, alter), (242, alter)] {
+            assert!(passes(&refused(code, "no"), statement), "{code} {statement}");
+        }
+        for (code, words, statement) in [
+            (242, "no", "INSERT INTO birds SELECT * FROM numbers(9000000)"),
+            (517, "no", "ALTER TABLE birds UPDATE n = n + 1 WHERE 1, ADD COLUMN seen Date"),
+            (
+                517,
+                "There was an error on [b:9000]: Code: 517.",
+                "ALTER TABLE t ON CLUSTER c ADD COLUMN a Date",
+            ),
+            (202, "Received from b:9000. Too many", "INSERT INTO everywhere SELECT 1"),
+            (60, "no", alter),
+        ] {
+            assert!(!passes(&refused(code, words), statement), "{code} {words} {statement}");
+        }
+        let gone = Refusal::Transport { kind: ErrorKind::Unreachable, words: "refused".to_owned() };
+        assert!(!passes(&gone, alter));
+        assert!(!passes(&Refusal::Stranger { words: "502".to_owned() }, alter));
     }
 }

@@ -50,7 +50,12 @@ pub(crate) enum Refusal {
         /// Its words.
         words: String,
     },
-    /// Somebody else answered, or nobody.
+    /// Somebody in between says so, a proxy or a balancer: the statement may be with the server all the same.
+    Stranger {
+        /// What there was to hear.
+        words: String,
+    },
+    /// Nobody answered.
     Transport {
         /// The situation.
         kind: ErrorKind,
@@ -99,23 +104,31 @@ impl Server {
     }
 }
 
+const EXCEPTION_CODE: &str = "X-ClickHouse-Exception-Code";
+
 /// Servers close what is idle for longer, and a request on a closed connection is of unknown outcome.
 const IDLE: Duration = Duration::from_secs(2);
 
 fn read(mut response: Response<Body>) -> Result<Reply, Refusal> {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let code = header("X-ClickHouse-Exception-Code").and_then(|code| code.parse().ok());
+    let code = header(EXCEPTION_CODE).and_then(|code| code.parse().ok());
     let written = header("X-ClickHouse-Summary").map_or(0, written_rows);
     let status = response.status();
     let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec().map_err(of_transport)?;
-    match code {
+    match code.or_else(|| code_in(&body).filter(|_| !status.is_success())) {
         Some(code) => Err(Refusal::Server { code, words: words(&body) }),
         None if status.is_success() => Ok(Reply { body, written }),
-        None => Err(Refusal::Transport {
-            kind: ErrorKind::Other,
+        None => Err(Refusal::Stranger {
             words: format!("whoever listens there answers {status}, and not like ClickHouse"),
         }),
     }
+}
+
+/// Returns the number from `Code: 60. DB::Exception: …`, for where a proxy has taken the header away.
+fn code_in(body: &[u8]) -> Option<i64> {
+    let text = words(body);
+    let (code, rest) = text.strip_prefix("Code: ")?.split_once('.')?;
+    code.parse().ok().filter(|_| rest.contains("DB::Exception"))
 }
 
 /// Returns the number from `{"read_rows":"1","written_rows":"3",…}`.
@@ -189,6 +202,27 @@ fn roots(settings: &Settings) -> Result<RootCerts, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn answered(status: u16, header: Option<&str>, body: &str) -> Result<Reply, Refusal> {
+        let response = Response::builder().status(status);
+        let response = header.iter().fold(response, |response, code| response.header(EXCEPTION_CODE, *code));
+        read(response.body(Body::builder().data(body)).expect("an answer"))
+    }
+
+    #[test]
+    fn only_the_servers_own_word_is_taken_for_its_refusal() {
+        let own = "Code: 60. DB::Exception: Table birds does not exist. (UNKNOWN_TABLE)";
+        for (header, body) in [(Some("60"), "without its words"), (None, own)] {
+            let refusal = answered(404, header, body);
+            assert!(matches!(refusal, Err(Refusal::Server { code: 60, .. })), "{body}");
+        }
+        for status in [302, 404, 500, 502, 503, 504] {
+            let refusal = answered(status, None, "<html>Code: 60. DB::Exception</html>");
+            assert!(matches!(refusal, Err(Refusal::Stranger { .. })), "{status}");
+        }
+        // A text in a table may look like anything.
+        assert!(answered(200, None, own).is_ok());
+    }
 
     #[test]
     fn the_written_rows_stand_in_the_summary() {

@@ -35,6 +35,38 @@ pub(crate) fn fill(statement: &str, literals: &[String]) -> Option<String> {
     literals.next().is_none().then_some(filled)
 }
 
+/// Returns whether a statement is an ALTER of one command.
+pub(crate) fn is_one_alteration(statement: &str) -> bool {
+    let mut depth = 0_i64;
+    let is_alone = Parts::of(statement).filter(|part| part.kind == Kind::Text).all(|part| {
+        match &statement[part.range] {
+            "(" | "[" => depth += 1,
+            ")" | "]" => depth -= 1,
+            "," => return depth > 0,
+            _ => {}
+        }
+        true
+    });
+    is_alone && words(statement).next().is_some_and(|word| word == "ALTER")
+}
+
+/// Returns the words of a statement in capitals, without strings, quoted names and comments.
+fn words(statement: &str) -> impl Iterator<Item = String> {
+    let is_of_word = |part: &Part| {
+        let letter = statement[part.range.clone()].chars().next();
+        part.kind == Kind::Text && letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
+    };
+    let mut parts = Parts::of(statement);
+    std::iter::from_fn(move || {
+        let first = parts.find(is_of_word)?;
+        let mut word = statement[first.range].to_ascii_uppercase();
+        for part in parts.by_ref().take_while(is_of_word) {
+            word.push_str(&statement[part.range].to_ascii_uppercase());
+        }
+        Some(word)
+    })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// White space and comments.
