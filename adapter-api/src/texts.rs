@@ -188,6 +188,18 @@ pub fn traces(
     if subject::may_be_repeated(statement) {
         return Some(trace(dialect, "nothing", 0, "1 = 0"));
     }
+    traces_by_name(dialect, statement, exists)
+}
+
+/// Returns the text that looks whether what a statement makes or takes away is there, also of one that says itself that it
+/// may be run twice: where a table is made first and filled then, the second run would pass over one that was left half
+/// full.
+#[must_use]
+pub fn traces_by_name(
+    dialect: &dyn Dialect,
+    statement: &str,
+    exists: impl FnOnce(&Subject) -> Option<String>,
+) -> Option<String> {
     let subject = Subject::of(statement)?;
     let exists = exists(&subject)?;
     let called = called(&subject);

@@ -33,6 +33,15 @@ pub trait OneByOne {
         marking != Marking::Unmarked
     }
 
+    /// Returns what is in the database after `statement` of a stepwise batch has failed with this error.
+    ///
+    /// `Committed`, as of most engines: what is counted as committed, and nothing of this statement. `Unknown`: a part of
+    /// this statement may be there too. Its failure is then not recorded, so that whoever goes on finds the row as a
+    /// runner leaves it that died over the statement, and looks before it is run again.
+    fn state_after(&self, _statement: &str, _error: &Error) -> State {
+        State::Committed
+    }
+
     /// Returns the texts that begin and commit a transaction around a statement and its mark. Asked for only where the
     /// lexer has patterns of [`Class::Transactional`](crate::Class::Transactional).
     fn joint(&self) -> Bracket;
@@ -128,6 +137,8 @@ struct Reached {
     completed: u64,
     /// How many of those stay whatever comes next. None in an atomic batch.
     kept: u64,
+    /// What the engine says of the statement that failed.
+    state: Option<State>,
 }
 
 fn steps(
@@ -194,7 +205,10 @@ fn single(
     marking: Marking,
     reached: &mut Reached,
 ) -> Result<(), (Phase, Error)> {
-    engine.execute(statement).map_err(|error| (Phase::Statement(reached.completed), error))?;
+    engine.execute(statement).map_err(|error| {
+        reached.state = Some(engine.state_after(statement, &error));
+        (Phase::Statement(reached.completed), error)
+    })?;
     reached.completed += 1;
     if mode == Mode::Stepwise && engine.is_kept(marking) {
         reached.kept = reached.completed;
@@ -241,7 +255,7 @@ fn failure(engine: &mut dyn OneByOne, head: &Head, phase: Phase, error: Error, r
                 _ if error.kind == ErrorKind::TransactionEnded => State::Unknown,
                 (Mode::Atomic, _) => rolled_back,
                 (Mode::Stepwise, Phase::Opening) => State::RolledBack,
-                (Mode::Stepwise, _) => State::Committed,
+                (Mode::Stepwise, _) => reached.state.unwrap_or(State::Committed),
             }
         }
     };
@@ -253,8 +267,9 @@ fn put_in_order(engine: &mut dyn OneByOne, head: &Head, failure: &Failure) {
     if failure.error.session == Session::Lost {
         return;
     }
+    let is_certain = head.mode == Mode::Atomic || failure.state != State::Unknown;
     let past_opening = failure.phase != Phase::Opening;
-    let record = head.failed.iter().filter(|_| past_opening);
+    let record = head.failed.iter().filter(|_| past_opening && is_certain);
     for text in record.chain(&head.cleanup) {
         // The outcome is decided and is what the host must hear; only a lost session is of interest.
         let executed = engine.execute(&text.replace("{done}", &failure.committed.to_string()));

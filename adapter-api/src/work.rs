@@ -117,6 +117,8 @@ pub struct Head {
     /// Records the failure of a batch of which something stays: run after a failure past `opening`, before `cleanup`.
     /// `{done}` stands for the number of statements that stay. Never run when `opening` failed: the row is then another
     /// runner's. An atomic batch has it on engines with implicit commits, for one that was rolled back it is not run.
+    /// Nor is it for a stepwise one whose failed statement may have left a part of itself, state `Unknown`: the row stays
+    /// `started`, and whoever goes on looks what is there.
     pub failed: Vec<String>,
     /// Run after a failure and outside any transaction, as far as the session allows. Failures of these are ignored.
     pub cleanup: Vec<String>,

@@ -10,6 +10,10 @@ use std::thread;
 use insta::assert_snapshot;
 use whimbrel_tests::{ClickHouse, Project, Running, servers, until};
 
+/// Takes the lease of the last row for over, as after half a minute.
+const LEASE_IS_OVER: &str = "INSERT INTO whimbrel_migrations SELECT * REPLACE (subtractSeconds(lease_until, 60) AS lease_until, \
+     version + 1 AS version) FROM whimbrel_migrations WHERE state = 'started' ORDER BY position DESC, version DESC LIMIT 1";
+
 const TABLE: &str = "CREATE TABLE birds (id Int64, name String) ENGINE = MergeTree ORDER BY id;\n";
 
 /// A project with a folder for ClickHouse.
@@ -194,11 +198,7 @@ fn a_run_that_was_killed_is_gone_on_with_when_the_server_is_done() {
          AND query LIKE '%sleepEachRow%' AND current_database = currentDatabase()";
     until("the slow statement is at work", || stage.database.lines(at_work) == ["1"]);
     running.kill();
-    stage.database.execute(
-        "INSERT INTO whimbrel_migrations SELECT * REPLACE (subtractSeconds(lease_until, 60) AS lease_until, \
-         version + 1 AS version) FROM whimbrel_migrations WHERE position = 2 AND state = 'started' \
-         ORDER BY version DESC LIMIT 1",
-    );
+    stage.database.execute(LEASE_IS_OVER);
     assert_snapshot!(stage.shown(&["up"]), @r"
     exit: 5
     --- stdout
@@ -353,9 +353,76 @@ fn what_may_be_written_in_part_is_not_sent_again() {
         ("002_wren.sql", "INSERT INTO birds SELECT number, 'wren' FROM numbers(3);\n"),
     ]);
     let between = Between::the_server_and_us("'wren'", 1, Does::Refuses(242));
-    let _ = stage.project.run(["up", "--url", &between.url(&stage.database)]).exits(1);
+    let _ = stage.project.run(["up", "--url", &between.url(&stage.database)]).exits(5);
     assert_eq!(between.heard.load(Ordering::Relaxed), 1);
     assert_eq!(stage.names(), [""; 0]);
+}
+
+/// Two blocks of the second statement are written when the third fails. To run it again would write them twice.
+#[test]
+fn a_statement_that_fails_among_its_rows_is_not_taken_for_undone() {
+    let insert = "INSERT INTO birds SELECT number + throwIf(number = 5, 'no bird'), 'wren' FROM numbers(6) \
+                  SETTINGS max_block_size = 2, min_insert_block_size_rows = 1, min_insert_block_size_bytes = 1, \
+                  max_threads = 1;\n";
+    let script = format!("INSERT INTO birds VALUES (9, 'kite');\n{insert}SELECT 1;\n");
+    let stage = Stage::new(&[("001_birds.sql", TABLE), ("002_wren.sql", &script)]);
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 5
+    --- stdout
+    applied  001_birds  [N] ms
+    --- stderr
+    error[partly-applied]: `002_wren` failed at statement 2 of 3, of which a part may be in the database
+      --> migrations/clickhouse/002_wren.sql:2:1
+      2 | INSERT INTO birds SELECT number + throwIf(number = 5, 'no bird'), 'wren' FROM numbers(6) SETTINGS max_block_size = 2, min_insert_block_size_rows = 1, min_insert_block_size_bytes = 1, max_threads = 1;
+        | ^
+      caused by: no bird: while executing 'FUNCTION throwIf(equals(__table1.number, 5_UInt8) :: 0, 'no bird'_String :: 2) -> throwIf(equals(__table1.number, 5_UInt8), 'no bird'_String) UInt8 : 1'. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+    state: statement 1 of `002_wren` is in the database; a part of statement 2 may be; nothing else runs until it is settled; `001_birds` was applied in this run and stays
+    hint: take away what is in of statement 2 and say so: `whimbrel repair clickhouse 002_wren --resume-at 2`; or add by hand what is missing, and say `--resume-at 3`; then go on with `whimbrel up clickhouse`
+    ");
+    assert!(stage.names().len() > 1, "the first block is written");
+    assert_eq!(stage.versions().last().map(String::as_str), Some("2|002_wren|up|started|1|3"));
+    let repair = ["repair", "002_wren", "--resume-at", "2"];
+    let _ = stage.project.run(repair).exits(0);
+    stage.project.write(
+        "migrations/clickhouse/002_wren.sql",
+        "INSERT INTO birds VALUES (9, 'kite');\nINSERT INTO birds VALUES (5, 'wren');\nSELECT 1;\n",
+    );
+    let _ = stage.project.run(["up"]).exits(0);
+}
+
+/// The table is made first and filled then. Run again, the statement would find it there and pass over it.
+#[test]
+fn a_table_that_was_made_and_not_filled_is_not_taken_for_done() {
+    let create = "CREATE TABLE IF NOT EXISTS birds ENGINE = MergeTree ORDER BY id AS \
+                  SELECT number + throwIf(number = 5, 'no bird') AS id FROM numbers(6);\n";
+    let stage = Stage::new(&[("001_birds.sql", create)]);
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: `001_birds` failed at statement 1 of 1, of which a part may be in the database
+      --> migrations/clickhouse/001_birds.sql:1:1
+      1 | CREATE TABLE IF NOT EXISTS birds ENGINE = MergeTree ORDER BY id AS SELECT number + throwIf(number = 5, 'no bird') AS id FROM numbers(6);
+        | ^
+      caused by: no bird: while executing 'FUNCTION throwIf(equals(__table1.number, 5_UInt8) :: 0, 'no bird'_String :: 2) -> throwIf(equals(__table1.number, 5_UInt8), 'no bird'_String) UInt8 : 1'. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+    state: no statement of `001_birds` is known to be in the database; a part of statement 1 may be; nothing else runs until it is settled
+    hint: take away what is in of statement 1 and say so: `whimbrel repair clickhouse 001_birds --resume-at 1`; or add by hand what is missing, and say `--resume-at 2`; then go on with `whimbrel up clickhouse`
+    ");
+    // This engine takes the table away again when it has failed by itself; other versions do not, and none that was killed.
+    stage.database.execute("CREATE TABLE birds (id UInt64) ENGINE = MergeTree ORDER BY id");
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 5
+    --- stdout
+    --- stderr
+    error[partly-applied]: the run that was at work on statement 1 of `001_birds` is gone
+      --> migrations/clickhouse/001_birds.sql:1:1
+      1 | CREATE TABLE IF NOT EXISTS birds ENGINE = MergeTree ORDER BY id AS SELECT number + throwIf(number = 5, 'no bird') AS id FROM numbers(6);
+        | ^
+      the table `birds` is there
+    state: no statement of `001_birds` is known to be in the database; statement 1 may be in the database or not
+    hint: look whether it is in, then say so: `whimbrel repair clickhouse 001_birds --resume-at 2` if it is, `--resume-at 1` if it is not; then go on with `whimbrel up clickhouse`
+    ");
+    assert_eq!(stage.database.lines("SELECT count() FROM birds"), ["0"]);
 }
 
 /// The statement was passed on, and its answer never came. To take the proxy's word for the server's would be to run it

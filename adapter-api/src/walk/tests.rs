@@ -11,6 +11,8 @@ struct Engine {
     changes_nothing: Option<&'static str>,
     in_transaction: bool,
     keeps: Keeps,
+    /// The statement that leaves a part of itself behind when it fails.
+    leaves_a_part: Option<&'static str>,
 }
 
 /// How the engine knows what stays.
@@ -39,6 +41,10 @@ impl OneByOne for Engine {
             Keeps::WhatIsMarked => marking != Marking::Unmarked,
             Keeps::WhatIsOutsideTransactions => !self.in_transaction,
         }
+    }
+
+    fn state_after(&self, statement: &str, _error: &Error) -> State {
+        if self.leaves_a_part == Some(statement) { State::Unknown } else { State::Committed }
     }
 
     fn joint(&self) -> Bracket {
@@ -195,6 +201,18 @@ fn a_failing_statement_of_a_stepwise_batch_is_recorded_with_what_stays() {
     assert_eq!(heard, "record a mark1 b failed1 reset leave");
     assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 1));
     assert_eq!(failure.state, State::Committed);
+}
+
+/// A row that said how many statements are in would have the failed one run again, on top of what it has left.
+#[test]
+fn a_failure_that_may_have_left_a_part_is_not_recorded_as_one() {
+    let engine =
+        Engine { fails: Some(("b", ErrorKind::Other)), leaves_a_part: Some("b"), ..Engine::default() };
+    let (heard, outcomes, _) = walked(engine, vec![stepwise()]);
+    assert_eq!(heard, "record a mark1 b reset leave");
+    let failure = outcomes[0].as_ref().expect_err("it fails");
+    assert_eq!((failure.phase, failure.completed, failure.committed), (Phase::Statement(1), 1, 1));
+    assert_eq!(failure.state, State::Unknown);
 }
 
 #[test]

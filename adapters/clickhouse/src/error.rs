@@ -54,6 +54,23 @@ pub(crate) fn passes(refusal: &Refusal, statement: &str) -> bool {
     }
 }
 
+/// Returns whether a statement that failed so may have left a part of its work.
+pub(crate) fn may_leave_a_part(error: &Error, statement: &str) -> bool {
+    let code = error.native.unwrap_or_default();
+    // What the keeper, another server or a background task was to do may be done yet.
+    if matches!(code, 209 | 210 | 319 | 341 | 999) || is_of_another_server(&error.message) {
+        return true;
+    }
+    // Rows are written block by block, and each stays. Of what a name means, and of who may do what, the server makes sure
+    // before the first one, unless a view behind the table asks for it.
+    let is_before_the_first = matches!(
+        code,
+        16 | 20 | 36 | 42 | 46 | 47 | 50 | 57 | 60 | 62 | 81 | 82 | 115 | 164 | 202 | 452 | 497 | 516
+    );
+    (statements::inserts(statement) || statements::fills(statement))
+        && (!is_before_the_first || error.message.contains("while pushing to view"))
+}
+
 /// Returns whether an error is passed on: of a distributed table's shard, or of a host of a cluster.
 fn is_of_another_server(words: &str) -> bool {
     ["Received from ", "There was an error on "].iter().any(|passed_on| words.contains(passed_on))
@@ -118,6 +135,42 @@ mod tests {
         let expected =
             "Syntax error: failed at position 21 (FRON): FRON nowhere WHERE. Maybe you meant: FROM.";
         assert_eq!(error.message, expected);
+    }
+
+    #[test]
+    fn what_writes_block_by_block_may_leave_a_part() {
+        let leaves =
+            |code, words: &str, statement| may_leave_a_part(&of_server(code, words, statement), statement);
+        let insert = "INSERT INTO birds SELECT number FROM numbers(9000000)";
+        for (code, words, statement) in [
+            (241, "Memory limit exceeded", insert),
+            (394, "Query was cancelled", "WITH 1 AS x INSERT INTO birds SELECT x"),
+            (60, "Table t does not exist: while pushing to view v", insert),
+            (
+                395,
+                "No",
+                "CREATE TABLE IF NOT EXISTS t ENGINE = Memory AS SELECT throwIf(number) FROM numbers(2)",
+            ),
+            (
+                395,
+                "No",
+                "CREATE MATERIALIZED VIEW v ENGINE = Memory POPULATE AS SELECT throwIf(id) FROM birds",
+            ),
+            (57, "There was an error on [b:9000]: Code: 57.", "CREATE TABLE t ON CLUSTER c (id Int8)"),
+            (999, "Connection loss", "ALTER TABLE birds ADD COLUMN seen Date"),
+        ] {
+            assert!(leaves(code, words, statement), "{statement}");
+        }
+        for (code, words, statement) in [
+            (60, "Table birds does not exist", insert),
+            (62, "Syntax error", insert),
+            (241, "Memory limit exceeded", "SELECT * FROM birds -- INSERT"),
+            (241, "Memory limit exceeded", "CREATE VIEW v AS SELECT 1"),
+            (15, "Duplicate column", "ALTER TABLE birds ADD COLUMN `insert` Date"),
+            (36, "No", "CREATE TABLE t (a Int8, PROJECTION p (SELECT a ORDER BY a)) ENGINE = MergeTree"),
+        ] {
+            assert!(!leaves(code, words, statement), "{statement}");
+        }
     }
 
     #[test]

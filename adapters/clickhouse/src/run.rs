@@ -6,7 +6,7 @@ use whimbrel_adapter_api::walk::{Bracket, OneByOne};
 use whimbrel_adapter_api::{Error, ErrorKind, Marking, Next, Piece, State, Stop, Work};
 
 use crate::connection::ClickHouseConnection;
-use crate::error::DUPLICATE_COLUMN;
+use crate::error::{self, DUPLICATE_COLUMN};
 
 impl OneByOne for ClickHouseConnection {
     fn execute(&mut self, statement: &str) -> Result<u64, Error> {
@@ -16,6 +16,10 @@ impl OneByOne for ClickHouseConnection {
     fn is_kept(&self, _marking: Marking) -> bool {
         // Nothing is ever taken back.
         true
+    }
+
+    fn state_after(&self, statement: &str, error: &Error) -> State {
+        if error::may_leave_a_part(error, statement) { State::Unknown } else { State::Committed }
     }
 
     fn joint(&self) -> Bracket {

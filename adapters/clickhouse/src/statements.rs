@@ -50,6 +50,33 @@ pub(crate) fn is_one_alteration(statement: &str) -> bool {
     is_alone && words(statement).next().is_some_and(|word| word == "ALTER")
 }
 
+/// Returns whether a statement inserts rows.
+pub(crate) fn inserts(statement: &str) -> bool {
+    let mut words = words(statement);
+    match words.next().as_deref() {
+        Some("INSERT") => true,
+        Some("WITH") => words.any(|word| word == "INSERT"),
+        _ => false,
+    }
+}
+
+/// Returns whether a statement makes a table and then fills it.
+pub(crate) fn fills(statement: &str) -> bool {
+    let words: Vec<String> = words(statement).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // CREATE OR REPLACE TEMPORARY TABLE.
+    let is_table = words.iter().take(5).any(|word| *word == "TABLE");
+    let says = |pair: [&str; 2]| words.windows(2).any(|words| words == pair);
+    match words.first() {
+        Some(&("CREATE" | "REPLACE")) if is_table => {
+            says(["CLONE", "AS"])
+                || ((says(["AS", "SELECT"]) || says(["AS", "WITH"])) && !says(["EMPTY", "AS"]))
+        }
+        Some(&("CREATE" | "REPLACE")) => words.contains(&"POPULATE"),
+        _ => false,
+    }
+}
+
 /// Returns the words of a statement in capitals, without strings, quoted names and comments.
 fn words(statement: &str) -> impl Iterator<Item = String> {
     let is_of_word = |part: &Part| {
@@ -172,6 +199,31 @@ mod tests {
         let found: Vec<&str> = split(script).into_iter().map(|range| &script[range]).collect();
         assert_eq!(found, ["SELECT 'a;\\';b''c;', \"d;\", `e;`", "SELECT $x$;$x$, 5$"]);
         assert!(split(" -- nothing\n;;").is_empty());
+    }
+
+    #[test]
+    fn what_makes_a_table_and_fills_it_is_told_by_its_words() {
+        for statement in [
+            "create table if not exists t engine = Memory as (select 1)",
+            "CREATE OR REPLACE TEMPORARY TABLE t ENGINE = Memory AS /* x */ WITH 1 AS a SELECT a",
+            "REPLACE TABLE t ENGINE = Memory AS SELECT 1",
+            "CREATE TABLE t CLONE AS u",
+            "CREATE OR REPLACE MATERIALIZED VIEW v ENGINE = Memory POPULATE AS SELECT 1",
+        ] {
+            assert!(fills(statement), "{statement}");
+        }
+        for statement in [
+            "CREATE TABLE t AS u",
+            "CREATE TABLE t (a Int8 DEFAULT 'as select', PROJECTION p (SELECT a)) ENGINE = Memory",
+            "CREATE TABLE t ENGINE = Memory EMPTY AS SELECT 1",
+            "CREATE VIEW v AS SELECT 1",
+            "CREATE MATERIALIZED VIEW v TO t AS SELECT 1",
+            "DROP TABLE t",
+        ] {
+            assert!(!fills(statement), "{statement}");
+        }
+        assert!(is_one_alteration("ALTER TABLE t MODIFY COLUMN c Decimal(9, 2) -- , more"));
+        assert!(!is_one_alteration("ALTER TABLE t DROP COLUMN a, DROP COLUMN b"));
     }
 
     #[test]

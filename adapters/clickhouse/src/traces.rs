@@ -5,10 +5,14 @@ use whimbrel_adapter_api::subject::{Kind, Subject};
 use whimbrel_adapter_api::texts;
 
 use crate::dialect::text_literal;
+use crate::statements;
 
 /// Returns the text that finds the traces of a statement, or `None` where its words do not tell.
 pub(crate) fn text(dialect: &dyn Dialect, statement: &str) -> Option<String> {
-    texts::traces(dialect, statement, exists)
+    match statements::fills(statement) {
+        true => texts::traces_by_name(dialect, statement, exists),
+        false => texts::traces(dialect, statement, exists),
+    }
 }
 
 fn exists(subject: &Subject) -> Option<String> {

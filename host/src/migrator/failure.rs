@@ -8,7 +8,7 @@ use crate::error::{self, Name, Place, Problem};
 use crate::history::{self, HistoryRow, Session, Trace};
 use crate::plan::{self, Direction};
 use crate::report::Settled;
-use crate::runner::{Ending, Grouping, Job};
+use crate::runner::{self, Ending, Grouping, Job};
 use crate::script::{self, Outline};
 use crate::source::Id;
 
@@ -119,6 +119,7 @@ fn failed(
     let problem = match (failure.state, error.kind) {
         (_, ErrorKind::Crashed) => crashed(error, job, options),
         _ if is_cut_short(failure, job) => cut_short(failure, job),
+        _ if runner::is_left_in_part(failure, job) => left_in_part(failure, job),
         (State::InDoubt, _) => {
             Problem::new(Name::InDoubt, format!("the connection was lost while `{id}` was being committed"))
                 .caused_by(error.message.clone())
@@ -215,6 +216,14 @@ fn cut_short(failure: &Failure, job: &Job) -> Problem {
         .caused_by(failure.error.message.clone())
 }
 
+fn left_in_part(failure: &Failure, job: &Job) -> Problem {
+    let (number, total) = (failure.committed + 1, job.treatment.statements);
+    let what = plan::attempt(&job.step.id.0, job.step.direction);
+    let message =
+        format!("{what} failed at statement {number} of {total}, of which a part may be in the database");
+    Problem::new(Name::PartlyApplied, message).caused_by(failure.error.message.clone())
+}
+
 /// Returns what is known of a script that was cut short behind so many statements.
 pub(super) fn may_be_in(done: u64, id: &Id, direction: Direction) -> String {
     let unsure = format!("statement {} and what follows may be in the database or not", done + 1);
@@ -270,6 +279,11 @@ fn state(failure: &Failure, job: &Job, around: Around<'_>) -> String {
     let id = &job.step.id;
     let this = match (failure.state, job.step.direction) {
         _ if is_cut_short(failure, job) => may_be_in(failure.committed, id, job.step.direction),
+        (_, direction) if runner::is_left_in_part(failure, job) => format!(
+            "{}; a part of statement {} may be; nothing else runs until it is settled",
+            in_part(failure.committed, id, direction),
+            failure.committed + 1
+        ),
         (State::RolledBack, direction) if job.treatment.already_done > 0 => {
             format!("{}, as before", in_part(job.treatment.already_done, id, direction))
         }
@@ -340,6 +354,13 @@ fn hint(failure: &Failure, job: &Job, options: &Options) -> String {
         (_, ErrorKind::Crashed) => {
             format!(
                 "{again} looks at the history and goes on from there; report this to the adapter's author"
+            )
+        }
+        _ if runner::is_left_in_part(failure, job) => {
+            let (number, next) = (failure.committed + 1, failure.committed + 2);
+            format!(
+                "take away what is in of statement {number} and say so: `whimbrel repair {database} {id} --resume-at {number}`; \
+                 or add by hand what is missing, and say `--resume-at {next}`; then go on with {again}"
             )
         }
         (State::InDoubt, _) => format!("{again} looks at the history and goes on from there"),

@@ -15,7 +15,9 @@ use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use whimbrel_adapter_api::{ErrorKind, Failure, Mode, NewRow, Notice, Phase, State};
+use whimbrel_adapter_api::{
+    Count, ErrorKind, Failure, Mode, NewRow, Notice, Phase, Session as SessionState, State, Text,
+};
 
 use crate::error::{Name, Place, Problem, Result};
 use crate::history::{self, History, HistoryRow, Session};
@@ -161,7 +163,32 @@ pub fn run(
         cancellation,
         grouping: settings.grouping,
     };
-    Ok(feed.run(session, observer))
+    let outcome = feed.run(session, observer);
+    if let (Ending::Failed(failure), Some(job)) = (&outcome.ending, jobs.get(outcome.at))
+        && is_left_in_part(failure, job)
+    {
+        let position = history.last_position() + 1 + outcome.at as i64;
+        end_lease(position, failure.committed, session);
+    }
+    Ok(outcome)
+}
+
+/// Returns whether a statement failed of which a part may be in the database: its row is still `started`.
+pub(crate) fn is_left_in_part(failure: &Failure, job: &Job) -> bool {
+    failure.state == State::Unknown
+        && failure.error.session == SessionState::Usable
+        && job.treatment.mode == Mode::Stepwise
+        && matches!(failure.phase, Phase::Statement(_))
+}
+
+/// Gives up the lease of a row that stays as it is: nobody is at work on it any more.
+fn end_lease(position: i64, statements_done: u64, session: &mut Session<'_>) {
+    let (history, statements_done, lease) = (&session.table, Count::Exactly(statements_done), Duration::ZERO);
+    let texts = session.dialect.text(&Text::Mark { history, position, statements_done, lease });
+    for text in texts.unwrap_or_default() {
+        // It ends by itself too, after a while.
+        let _ = session.connection.execute_raw(&text);
+    }
 }
 
 /// Creates the history table, by the adapter's text or by the user's own script.
