@@ -6,8 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use insta::assert_snapshot;
+use whimbrel_adapter_api::{Adapter, ConnectOptions, Count, NewRow, RowState, Secret, TableName, Text};
+use whimbrel_conformance::Client;
 use whimbrel_tests::{ClickHouse, Project, Running, servers, until};
 
 /// Takes the lease of the last row for over, as after half a minute.
@@ -218,7 +221,7 @@ fn a_run_that_was_killed_is_gone_on_with_when_the_server_is_done() {
     --- stderr
     runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` (position, previous, migration, attempt, direction, state, checksum, statements_done, statements_total, statement_checksums, lease_until, started_at, finished_at, duration_ms, down_script, applied_by, session, version) SELECT 3, toInt64(2), '002_slow', 2, 'up', 'failed', 'v1:187e9a36d7bd6a6e3f1f9de67a43e92be2d6b9029c988e370b30cc0f32494ecf', 2, 3, 'v2:9fdd1c2fbe3b17f0:7f0d763dmc56aa332m8e05d01fm', NULL, now64(3, 'UTC'), now64(3, 'UTC'), 0, NULL, '[USER]@[HOST] pid [PID], whimbrel 0.1.0, clickhouse 0.1.0', '[SESSION]:3', toUnixTimestamp64Nano(now64(9, 'UTC'))
     runs  ALTER TABLE `[DATABASE]`.`whimbrel_migrations_fence` ADD COLUMN p3 UInt8 COMMENT '[SESSION]:3'
-    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` SELECT * REPLACE ('failed' AS state, toInt64(1) AS statements_done, NULL AS lease_until, now64(3, 'UTC') AS finished_at, dateDiff('millisecond', started_at, now64(3, 'UTC')) AS duration_ms, toUnixTimestamp64Nano(now64(9, 'UTC')) AS version) FROM (SELECT * FROM (SELECT * FROM `[DATABASE]`.`whimbrel_migrations` WHERE (concat('p', toString(position)), session) IN (SELECT name, comment FROM system.columns WHERE database = '[DATABASE]' AND table = 'whimbrel_migrations_fence') ORDER BY position, state = 'started', if(state = 'started', -version, version) LIMIT 1 BY position) WHERE position = 2 AND state = 'started')
+    runs  INSERT INTO `[DATABASE]`.`whimbrel_migrations` SELECT * REPLACE ('failed' AS state, toInt64(1) AS statements_done, NULL AS lease_until, now64(3, 'UTC') AS finished_at, dateDiff('millisecond', started_at, now64(3, 'UTC')) AS duration_ms, greatest(latest.version + 1, toUnixTimestamp64Nano(now64(9, 'UTC'))) AS version) FROM (SELECT * FROM (SELECT * FROM `[DATABASE]`.`whimbrel_migrations` WHERE (concat('p', toString(position)), session) IN (SELECT name, comment FROM system.columns WHERE database = '[DATABASE]' AND table = 'whimbrel_migrations_fence') ORDER BY position, state = 'started', if(state = 'started', -version, version) LIMIT 1 BY position) WHERE position = 2 AND state = 'started') AS latest
     ");
     assert_snapshot!(stage.shown(&["up"]), @r"
     exit: 0
@@ -332,6 +335,63 @@ fn a_cluster_is_asked_for_the_tables_of_the_history() {
     ");
 }
 
+/// A balancer may have sent the run that died to another server of the cluster than the one that is asked.
+#[test]
+fn a_dead_run_is_looked_for_on_the_whole_cluster() {
+    let database = ClickHouse::fresh();
+    let options = ConnectOptions::new(Secret::new(format!("{}?cluster=birds", database.url())));
+    let mut opened = whimbrel_adapter_clickhouse::ClickHouse.connect(&options).expect("the server is there");
+    let error = opened.connection.alive("whimbrel:birds:1").expect_err("there is no such cluster");
+    assert_eq!(error.native, Some(701), "{error}");
+}
+
+/// The table of the history was dropped without the one beside it, in which every position is taken.
+#[test]
+fn a_fence_without_its_history_is_said_to_be_left_behind() {
+    let stage = Stage::new(&[("001_birds.sql", "SELECT 1;\n")]);
+    let _ = stage.project.run(["up"]).exits(0);
+    stage.database.execute("DROP TABLE whimbrel_migrations");
+    assert_snapshot!(stage.shown(&["up"]), @r"
+    exit: 4
+    --- stdout
+    --- stderr
+    error[history-unreadable]: cannot create the history table `[DATABASE].whimbrel_migrations`
+      caused by: the history is gone, and `[DATABASE]`.`whimbrel_migrations_fence` beside it is not: if it was meant to go, drop that table too
+    state: nothing was run
+    ");
+    stage.database.execute("DROP TABLE whimbrel_migrations_fence");
+    let _ = stage.project.run(["up"]).exits(0);
+}
+
+/// The newer version of a row is the one that was written later, and not the one with the later time.
+#[test]
+fn a_clock_that_is_set_back_does_not_bring_an_older_row_back() {
+    let database = ClickHouse::fresh();
+    let opened =
+        whimbrel_adapter_clickhouse::ClickHouse.connect(&ConnectOptions::new(Secret::new(database.url())));
+    let mut client =
+        Client::open(opened.expect("the server is there"), &TableName::new("history")).expect("a session");
+    client.create_history().expect("it is not there");
+    let history = client.history.clone();
+    let mut run = |text: &Text<'_>| {
+        let texts = client.text(text).expect("it has that");
+        texts.iter().for_each(|text| client.execute(text).expect("it is sound"));
+        client.history_lines().expect("the history is there")
+    };
+    assert_eq!(run(&Text::Record { history: &history, row: &NewRow::new(1, "001_birds", 1) }).len(), 1);
+    database.execute(
+        "INSERT INTO history SELECT * REPLACE (version + 3600000000000 AS version, 1 AS statements_done) FROM history",
+    );
+    let (position, lease) = (1, Duration::from_secs(60));
+    for (done, line) in [(2, "1 001_birds up started 2/0"), (3, "1 001_birds up started 3/0")] {
+        let statements_done = Count::Exactly(done);
+        assert_eq!(run(&Text::Mark { history: &history, position, statements_done, lease }), [line]);
+    }
+    let (state, statements_done) = (RowState::Applied, Count::Exactly(4));
+    let finish = Text::Finish { history: &history, position, state, statements_done };
+    assert_eq!(run(&finish), ["1 001_birds up applied 4/0"]);
+}
+
 /// Another ALTER on a replica, for instance: the server has done nothing, and says so.
 #[test]
 fn what_the_server_refuses_for_the_moment_is_sent_again() {
@@ -375,7 +435,7 @@ fn a_statement_that_fails_among_its_rows_is_not_taken_for_undone() {
       --> migrations/clickhouse/002_wren.sql:2:1
       2 | INSERT INTO birds SELECT number + throwIf(number = 5, 'no bird'), 'wren' FROM numbers(6) SETTINGS max_block_size = 2, min_insert_block_size_rows = 1, min_insert_block_size_bytes = 1, max_threads = 1;
         | ^
-      caused by: no bird: while executing 'FUNCTION throwIf(equals(__table1.number, 5_UInt8) :: 0, 'no bird'_String :: 2) -> throwIf(equals(__table1.number, 5_UInt8), 'no bird'_String) UInt8 : 1'. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+      caused by: no bird
     state: statement 1 of `002_wren` is in the database; a part of statement 2 may be; nothing else runs until it is settled; `001_birds` was applied in this run and stays
     hint: take away what is in of statement 2 and say so: `whimbrel repair clickhouse 002_wren --resume-at 2`; or add by hand what is missing, and say `--resume-at 3`; then go on with `whimbrel up clickhouse`
     ");
@@ -404,7 +464,7 @@ fn a_table_that_was_made_and_not_filled_is_not_taken_for_done() {
       --> migrations/clickhouse/001_birds.sql:1:1
       1 | CREATE TABLE IF NOT EXISTS birds ENGINE = MergeTree ORDER BY id AS SELECT number + throwIf(number = 5, 'no bird') AS id FROM numbers(6);
         | ^
-      caused by: no bird: while executing 'FUNCTION throwIf(equals(__table1.number, 5_UInt8) :: 0, 'no bird'_String :: 2) -> throwIf(equals(__table1.number, 5_UInt8), 'no bird'_String) UInt8 : 1'. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
+      caused by: no bird
     state: no statement of `001_birds` is known to be in the database; a part of statement 1 may be; nothing else runs until it is settled
     hint: take away what is in of statement 1 and say so: `whimbrel repair clickhouse 001_birds --resume-at 1`; or add by hand what is missing, and say `--resume-at 2`; then go on with `whimbrel up clickhouse`
     ");

@@ -201,9 +201,13 @@ impl Connection for ClickHouseConnection {
 
     fn alive(&mut self, attempt: &str) -> Result<Liveness, Error> {
         let beginning = text_literal(&format!("{attempt} "));
-        let text = format!(
-            "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], {beginning})"
-        );
+        // A balancer may have sent its runner to another server of the cluster.
+        let processes = match &self.cluster {
+            Some(cluster) => format!("clusterAllReplicas({}, system.processes)", text_literal(cluster)),
+            None => "system.processes".to_owned(),
+        };
+        let text =
+            format!("SELECT count() FROM {processes} WHERE startsWith(Settings['log_comment'], {beginning})");
         Ok(if self.number(&text)? > 0 { Liveness::Alive } else { Liveness::Gone })
     }
 

@@ -19,7 +19,7 @@ use crate::{lexer, traces};
 /// The wall clock, in the type of the history's times.
 const NOW: &str = "now64(3, 'UTC')";
 
-/// The number of a version: the later, the higher.
+/// The number of a first version: the later, the higher.
 const VERSION: &str = "toUnixTimestamp64Nano(now64(9, 'UTC'))";
 
 /// The dialect of one session.
@@ -54,10 +54,7 @@ impl ClickHouseDialect {
     }
 
     fn facts_text(&self, history: &TableName) -> String {
-        let database = match &history.schema {
-            Some(schema) => text_literal(schema),
-            None => "currentDatabase()".to_owned(),
-        };
+        let database = database_of(history);
         format!(
             "SELECT version() AS version, currentDatabase() AS database, \
              (SELECT database FROM system.tables WHERE database = {database} AND name = {}) AS history_schema",
@@ -75,8 +72,22 @@ impl ClickHouseDialect {
     fn create_history(&self, history: &TableName) -> Vec<String> {
         let engine = if self.cluster.is_some() { "ReplicatedMergeTree" } else { "MergeTree" };
         let on_cluster = self.on_cluster();
-        let (table, fence) = (qualified(self, history), qualified(self, &fence(history)));
+        let (table, fence_name) = (qualified(self, history), fence(history));
+        let fence = qualified(self, &fence_name);
         vec![
+            // Somebody has dropped the history alone. Every position would be found taken, and nobody there who has it.
+            format!(
+                "SELECT throwIf(countIf(table = {fence_table} AND startsWith(name, 'p')) > 0 \
+                 AND countIf(table = {history_table}) = 0, {words}) FROM system.columns WHERE database = {database} \
+                 AND table IN ({history_table}, {fence_table})",
+                fence_table = text_literal(&fence_name.name),
+                history_table = text_literal(&history.name),
+                database = database_of(history),
+                words = text_literal(&format!(
+                    "the history is gone, and {fence} beside it is not: if it was meant to go, drop that table too"
+                )),
+            ),
+            // Before the other one, so that whoever sees that one sees this one too.
             format!(
                 "CREATE TABLE IF NOT EXISTS {table}{on_cluster} (
     position            Int64,
@@ -108,10 +119,7 @@ impl ClickHouseDialect {
     /// Returns the rows as they stand: of each position the version that counts.
     fn latest(&self, history: &TableName) -> String {
         let fence = fence(history);
-        let database = match &fence.schema {
-            Some(schema) => text_literal(schema),
-            None => "currentDatabase()".to_owned(),
-        };
+        let database = database_of(&fence);
         format!(
             "(SELECT * FROM {table} WHERE (concat('p', toString(position)), session) IN \
              (SELECT name, comment FROM system.columns WHERE database = {database} AND table = {fence}) \
@@ -204,12 +212,13 @@ impl ClickHouseDialect {
 
     /// Returns the text that adds a version of the started row at `position`, with these columns in place of what they were.
     fn change(&self, history: &TableName, position: i64, columns: &[(&str, String)]) -> String {
-        let version = ("version", VERSION.to_owned());
-        let columns = columns.iter().chain([&version]).map(|(name, value)| format!("{value} AS {name}"));
+        // A clock that was set back must not put it before the one that it is made from.
+        let next = ("version", format!("greatest(latest.version + 1, {VERSION})"));
+        let columns = columns.iter().chain([&next]).map(|(name, value)| format!("{value} AS {name}"));
         format!(
             // The condition stands inside: outside, `state` would be the new one.
             "INSERT INTO {} SELECT * REPLACE ({}) FROM (SELECT * FROM {} WHERE position = {position} \
-             AND state = 'started')",
+             AND state = 'started') AS latest",
             qualified(self, history),
             columns.collect::<Vec<_>>().join(", "),
             self.latest(history)
@@ -268,6 +277,11 @@ impl Dialect for ClickHouseDialect {
             _ => return None,
         })
     }
+}
+
+/// Returns the database of a table as an expression.
+fn database_of(table: &TableName) -> String {
+    table.schema.as_deref().map_or_else(|| "currentDatabase()".to_owned(), text_literal)
 }
 
 /// Returns the table beside a history that has a column for each position.

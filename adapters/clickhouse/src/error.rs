@@ -111,6 +111,8 @@ fn message(words: &str) -> String {
     let sentence = words.split_once("DB::Exception: ").map_or(words, |(_, sentence)| sentence);
     let sentence = sentence.split(" (version ").next().unwrap_or(sentence);
     let sentence = sentence.split(" Expected one of: ").next().unwrap_or(sentence);
+    // What `throwIf` was told to say needs no word about how it came to say it.
+    let sentence = sentence.split(": while executing 'FUNCTION throwIf(").next().unwrap_or(sentence);
     sentence.trim().to_owned()
 }
 
