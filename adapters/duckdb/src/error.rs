@@ -17,6 +17,9 @@ pub(crate) fn from_driver(error: &duckdb::Error, text: &str) -> Error {
     };
     let fact = |name: &str| facts.get(name).and_then(Value::as_str).unwrap_or_default();
     let message = fact("exception_message");
+    if leaves_open(fact("exception_type"), message) {
+        return Error::lost(message);
+    }
     let mut known = Error::new(kind(fact("exception_type"), fact("error_subtype"), message), message);
     let position = fact("position").parse::<usize>().ok();
     known.position = position.map(|position| match fact("exception_type") {
@@ -55,6 +58,13 @@ fn words(error: &duckdb::Error) -> String {
     }
 }
 
+/// Returns whether the database has to be opened again to know what is in it: it has given itself up, or it has committed,
+/// and could not write into its file what was in its log.
+fn leaves_open(exception: &str, message: &str) -> bool {
+    const WORDS: &[&str] = &["has been invalidated", "Failed to create checkpoint", "Checkpoint failed"];
+    exception.eq_ignore_ascii_case("fatal") || WORDS.iter().any(|words| message.contains(words))
+}
+
 fn kind(exception: &str, subtype: &str, message: &str) -> ErrorKind {
     match (exception, subtype) {
         ("Parser" | "Syntax", _) => ErrorKind::Syntax,
@@ -63,12 +73,20 @@ fn kind(exception: &str, subtype: &str, message: &str) -> ErrorKind {
         }
         ("Binder", "COLUMN_NOT_FOUND") => ErrorKind::ColumnMissing,
         // Another transaction changes the same; what it did is not known yet.
-        _ if message.contains("write-write conflict") || message.contains("Conflict on ") => {
+        _ if ["write-write conflict", "Conflict on ", "Transaction conflict"]
+            .iter()
+            .any(|words| message.contains(words)) =>
+        {
             ErrorKind::Serialization
         }
-        ("TransactionContext", _) if message.starts_with("Failed to commit") => ErrorKind::Serialization,
+        // What the transaction itself had seen was checked before: this is of one that has committed since.
+        ("TransactionContext", _)
+            if message.starts_with("Failed to commit") && message.contains("constraint") =>
+        {
+            ErrorKind::Serialization
+        }
+        _ if message.contains("No space left on device") => ErrorKind::DiskFull,
         ("TransactionContext", _) if message.starts_with("Cannot write") => ErrorKind::ReadOnly,
-        ("Transaction", _) => ErrorKind::Serialization,
         ("Constraint", _) => ErrorKind::Constraint,
         ("INTERRUPT" | "Interrupt", _) => ErrorKind::Cancelled,
         ("Invalid Input", _) if message.contains("read-only") => ErrorKind::ReadOnly,
@@ -78,7 +96,54 @@ fn kind(exception: &str, subtype: &str, message: &str) -> ErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_adapter_api::Session;
+
     use super::*;
+
+    /// A commit that failed is taken back, as a rule. Not where it is the file that fails behind a log that is complete.
+    #[test]
+    fn only_a_conflict_is_worth_another_try() {
+        let told = |exception: &str, message: &str| {
+            let words = format!(r#"{{"exception_type":"{exception}","exception_message":"{message}"}}"#);
+            let code = duckdb::ffi::Error::new(1);
+            let error = from_driver(&duckdb::Error::DuckDBFailure(code, Some(words)), "COMMIT");
+            (error.kind, error.session)
+        };
+        let commit = "Failed to commit: ";
+        for (exception, message, expected) in [
+            (
+                "TransactionContext",
+                "write-write conflict on key: 1",
+                (ErrorKind::Serialization, Session::Usable),
+            ),
+            (
+                "TransactionContext",
+                "PRIMARY KEY or UNIQUE constraint violation: duplicate key",
+                (ErrorKind::Serialization, Session::Usable),
+            ),
+            (
+                "TransactionContext",
+                "could not write: No space left on device",
+                (ErrorKind::DiskFull, Session::Usable),
+            ),
+            ("TransactionContext", "the log cannot be written", (ErrorKind::Other, Session::Usable)),
+            (
+                "TransactionContext",
+                "Failed to create checkpoint because of error: no",
+                (ErrorKind::ConnectionLost, Session::Lost),
+            ),
+            ("FATAL", "whatever", (ErrorKind::ConnectionLost, Session::Lost)),
+            (
+                "TransactionContext",
+                "database has been invalidated because of a previous fatal error",
+                (ErrorKind::ConnectionLost, Session::Lost),
+            ),
+        ] {
+            assert_eq!(told(exception, &format!("{commit}{message}")), expected, "{message}");
+        }
+        let other = told("Transaction", "cannot start a transaction within a transaction");
+        assert_eq!(other, (ErrorKind::Other, Session::Usable));
+    }
 
     #[test]
     fn the_parser_counts_characters_and_the_others_bytes() {
