@@ -1,6 +1,6 @@
 //! Whole runs on DuckDB, whose file belongs to one process at a time. Its adapter is a workspace of its own, as a stranger's.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use insta::assert_snapshot;
 use whimbrel_tests::{Project, Running, servers, until};
@@ -31,15 +31,27 @@ const BIRDS: (&str, &str) = (
     "CREATE TABLE birds (id BIGINT PRIMARY KEY, name VARCHAR);\nINSERT INTO birds VALUES (1, 'wren');\n",
 );
 
+/// Runs tests of its workspace.
+fn cargo_test(which: &[&str]) -> Output {
+    let build = &servers().duckdb;
+    let mut test = Command::new(env!("CARGO"));
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/duckdb/Cargo.toml");
+    test.args(["test", "--quiet", "--locked", "--manifest-path", manifest]).args(which);
+    test.arg("--target-dir").arg(&build.target).env("DUCKDB_LIB_DIR", &build.engine);
+    test.env("LD_LIBRARY_PATH", &build.engine).output().expect("cargo runs")
+}
+
+#[test]
+fn its_own_tests_pass() {
+    let outcome = cargo_test(&["--lib", "--test", "sessions"]);
+    let told = String::from_utf8_lossy(&outcome.stdout);
+    assert!(outcome.status.success(), "{told}{}", String::from_utf8_lossy(&outcome.stderr));
+}
+
 /// Linked into its own tests, loaded from its library, and in a process of its own.
 #[test]
 fn it_passes_the_suite_each_way() {
-    let build = &servers().duckdb;
-    let mut linked = Command::new(env!("CARGO"));
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/duckdb/Cargo.toml");
-    linked.args(["test", "--quiet", "--locked", "--test", "conformance", "--manifest-path", manifest]);
-    linked.arg("--target-dir").arg(&build.target).env("DUCKDB_LIB_DIR", &build.engine);
-    let linked = linked.output().expect("cargo runs");
+    let linked = cargo_test(&["--test", "conformance"]);
     let table = String::from_utf8_lossy(&linked.stdout);
     assert!(linked.status.success(), "{table}{}", String::from_utf8_lossy(&linked.stderr));
     for settings in ["", "[adapters.duckdb]\nisolate = true\n"] {

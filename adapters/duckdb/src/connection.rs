@@ -12,14 +12,15 @@ use whimbrel_adapter_api::{
 use crate::dialect::DuckDbDialect;
 use crate::error::{self, from_driver};
 use crate::instance::Share;
-use crate::run::{AtWork, Named};
+use crate::run::Named;
+use crate::statements;
 use crate::values::{cell, parameter};
 
 /// A session over a handle of its own.
 pub(crate) struct DuckDbConnection {
     pub(crate) handle: Handle,
     /// Behind the handle: what is open is closed last.
-    _share: Share,
+    share: Share,
     depth: u32,
     /// The settings of the session as they were after it was opened.
     pub(crate) settings: BTreeMap<String, String>,
@@ -27,7 +28,7 @@ pub(crate) struct DuckDbConnection {
 
 impl DuckDbConnection {
     pub(crate) fn over(handle: Handle, share: Share) -> Result<Self, Error> {
-        let mut connection = DuckDbConnection { handle, _share: share, depth: 0, settings: BTreeMap::new() };
+        let mut connection = DuckDbConnection { handle, share, depth: 0, settings: BTreeMap::new() };
         connection.execute_text(error::AS_JSON)?;
         connection.settings = connection.settings_now()?;
         Ok(connection)
@@ -62,6 +63,9 @@ impl DuckDbConnection {
         set: u32,
         rows: &mut dyn RowSink,
     ) -> Result<Wanted, Error> {
+        if statements::count(sql) > 1 {
+            return Err(Error::new(ErrorKind::Syntax, "the query is more than one statement"));
+        }
         let parameters = parameters.iter().map(parameter).collect::<Result<Vec<_>, Error>>()?;
         let failed = |error: duckdb::Error| from_driver(&error, sql);
         let mut statement: Statement<'_> = self.handle.prepare(sql).map_err(failed)?;
@@ -77,7 +81,9 @@ impl DuckDbConnection {
             (statement.column_names(), types.collect::<Vec<_>>())
         });
         let (names, types) = shape.unwrap_or_default();
-        let gives_rows = !is_count(&names);
+        // What changes rows answers with a set of one column, their number.
+        let is_count = matches!(names.as_slice(), [name] if name == "Count") && statements::only_changes(sql);
+        let gives_rows = !is_count;
         if gives_rows {
             rows.columns(set, &names.iter().map(String::as_str).collect::<Vec<_>>());
         }
@@ -110,11 +116,6 @@ impl DuckDbConnection {
             roll_back: "ROLLBACK".to_owned(),
         })
     }
-}
-
-/// What changes rows answers with a set of one column, their number.
-fn is_count(names: &[String]) -> bool {
-    matches!(names, [name] if name == "Count")
 }
 
 impl Connection for DuckDbConnection {
@@ -157,13 +158,13 @@ impl Connection for DuckDbConnection {
     }
 
     fn run(&mut self, work: &mut dyn Work, events: &mut dyn Events) -> Result<(), Error> {
-        let mut at_work = AtWork::default();
-        walk(self, &mut Named { work, at_work: &mut at_work }, events)
+        let mut named = Named::new(work, &self.share);
+        walk(self, &mut named, events)
     }
 
     fn alive(&mut self, attempt: &str) -> Result<Liveness, Error> {
         // Whoever has the file open is the only process that has.
-        Ok(AtWork::is_known(attempt))
+        Ok(if self.share.is_at_work(attempt) { Liveness::Alive } else { Liveness::Gone })
     }
 
     fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {

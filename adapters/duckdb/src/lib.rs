@@ -12,6 +12,7 @@ mod instance;
 mod lexer;
 mod quirks;
 mod run;
+mod statements;
 mod traces;
 mod url;
 mod values;

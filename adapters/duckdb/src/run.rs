@@ -1,13 +1,11 @@
 //! One statement at a time, for [`walk`](whimbrel_adapter_api::walk::walk).
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use whimbrel_adapter_api::walk::{Bracket, OneByOne};
-use whimbrel_adapter_api::{Error, ErrorKind, Liveness, Next, Piece, State, Stop, Work};
+use whimbrel_adapter_api::{Error, ErrorKind, Next, Piece, State, Stop, Work};
 
 use crate::connection::DuckDbConnection;
 use crate::error::from_driver;
+use crate::instance::{AtWork, Attempts, Share};
 
 /// The statements that remove what belongs to the session alone.
 const REMOVALS: &str = "SELECT 'DROP TABLE IF EXISTS temp.main.\"' || replace(table_name, '\"', '\"\"') || '\"' \
@@ -17,7 +15,6 @@ const REMOVALS: &str = "SELECT 'DROP TABLE IF EXISTS temp.main.\"' || replace(ta
 
 impl OneByOne for DuckDbConnection {
     fn execute(&mut self, statement: &str) -> Result<u64, Error> {
-        // A statement that is nothing but a comment is none to the driver.
         let changed = self.handle.execute(statement, []);
         changed.map(|changed| changed as u64).map_err(|error| from_driver(&error, statement))
     }
@@ -74,57 +71,37 @@ impl OneByOne for DuckDbConnection {
     }
 }
 
-/// The attempts of this process that are at work. There are no others: a file belongs to one process.
-static AT_WORK: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-fn all() -> MutexGuard<'static, BTreeSet<String>> {
-    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An attempt that is at work, until this is dropped.
-#[derive(Default)]
-pub(crate) struct AtWork(Option<String>);
-
-impl AtWork {
-    pub(crate) fn is_known(attempt: &str) -> Liveness {
-        if all().contains(attempt) { Liveness::Alive } else { Liveness::Gone }
-    }
-
-    fn begin(&mut self, attempt: &str) {
-        self.end();
-        all().insert(attempt.to_owned());
-        self.0 = Some(attempt.to_owned());
-    }
-
-    fn end(&mut self) {
-        if let Some(attempt) = self.0.take() {
-            all().remove(&attempt);
-        }
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 /// Notes which attempt is under way.
 pub(crate) struct Named<'a> {
-    pub(crate) work: &'a mut dyn Work,
-    pub(crate) at_work: &'a mut AtWork,
+    work: &'a mut dyn Work,
+    attempts: Attempts,
+    /// The attempt of a batch whose position is not taken yet. Another run in this process may have it, and bears the same
+    /// name.
+    opening: Option<String>,
+    at_work: Option<AtWork>,
+}
+
+impl<'a> Named<'a> {
+    pub(crate) fn new(work: &'a mut dyn Work, share: &Share) -> Self {
+        Named { work, attempts: share.attempts(), opening: None, at_work: None }
+    }
 }
 
 impl Work for Named<'_> {
     fn next_batch(&mut self) -> Result<Next, Stop> {
+        self.at_work = None;
         let next = self.work.next_batch();
         if let Ok(Next::Batch(head)) = &next {
-            self.at_work.begin(&head.attempt);
+            self.opening = Some(head.attempt.clone());
         }
         next
     }
 
     fn next_piece(&mut self) -> Result<Option<Piece<'_>>, Stop> {
+        // Asked for when all of the opening has succeeded.
+        if let Some(attempt) = self.opening.take() {
+            self.at_work = Some(self.attempts.begin(attempt));
+        }
         self.work.next_piece()
     }
 }

@@ -13,13 +13,23 @@ fn exists(dialect: &dyn Dialect, subject: &Subject) -> Option<String> {
     let literal = |text: &str| dialect.literal(&text.into());
     // Names are compared without regard to case, in quotes too.
     let is = |column: &str, name: &Identifier| format!("lower({column}) = lower({})", literal(&name.text));
-    let in_schema = |schema: Option<&Identifier>| match schema {
-        Some(schema) => is("schema_name", schema),
-        None => "schema_name = current_schema()".to_owned(),
+    // The lists are of every database that is attached.
+    let place = |qualifiers: &[Identifier]| match qualifiers {
+        [] => Some("database_name = current_database() AND schema_name = current_schema()".to_owned()),
+        // Either may stand before a name.
+        [one] => Some(format!(
+            "(database_name = current_database() AND {} OR {} AND schema_name = 'main')",
+            is("schema_name", one),
+            is("database_name", one)
+        )),
+        [database, schema] => {
+            Some(format!("{} AND {}", is("database_name", database), is("schema_name", schema)))
+        }
+        _ => None,
     };
     let find = |list: &str, column: &str, name: &[Identifier]| {
-        let (schema, name) = texts::schema_and_name(name)?;
-        Some(format!("SELECT 1 FROM {list} WHERE {} AND {}", in_schema(schema), is(column, name)))
+        let (name, qualifiers) = name.split_last()?;
+        Some(format!("SELECT 1 FROM {list} WHERE {} AND {}", place(qualifiers)?, is(column, name)))
     };
     let found = match subject.kind {
         Kind::Table => find("duckdb_tables()", "table_name", &subject.name)?,
