@@ -125,6 +125,22 @@ impl MySqlConnection {
         hand_over(result, on)
     }
 
+    /// Refuses a text of several statements, which one packet may hold: none can be prepared with another behind it.
+    fn single(&mut self, sql: &str) -> Result<(), mysql::Error> {
+        // What is not prepared by its kind is found to be alone before that.
+        const UNSUPPORTED: u16 = 1295;
+        // Only where there is a doubt, since it clears the session's warnings.
+        if !sql.trim_end_matches([';', ' ', '\n', '\t', '\r']).contains(';') {
+            return Ok(());
+        }
+        self.settle()?;
+        match self.handle.prep(sql) {
+            Ok(prepared) => self.handle.close(prepared),
+            Err(mysql::Error::MySqlError(refused)) if refused.code == UNSUPPORTED => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Leaves texts for the next read to take along.
     pub(crate) fn owe(&mut self, texts: &[&str]) {
         self.owed = Some(texts.join(BETWEEN));
@@ -202,7 +218,7 @@ impl Connection for MySqlConnection {
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error> {
         let mut sets = Sets::new(rows, 1);
         let outcome = if parameters.is_empty() {
-            self.exchange(sql, &mut |answer| sets.take(answer))
+            self.single(sql).and_then(|()| self.exchange(sql, &mut |answer| sets.take(answer)))
         } else {
             let parameters = parameters.iter().map(parameter).collect::<Result<Vec<_>, Error>>()?;
             self.settle()
