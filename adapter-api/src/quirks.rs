@@ -18,6 +18,9 @@ pub struct Quirks {
     /// Creates the table `{}` with two columns: `id`, a whole number of 64 bits, which is the key where the engine has
     /// keys, and `name`, a text of up to 64 characters.
     pub create_table: String,
+    /// The names of further tables that the adapter makes beside a history table `{}`: `{}_fence`. The suite drops them
+    /// with it.
+    pub beside_history: Vec<String>,
     /// Creates the schema `{}`, for as long as the session lasts at least. `None`: there are no others, or this takes more
     /// than SQL.
     pub create_schema: Option<String>,
@@ -40,6 +43,7 @@ impl Default for Quirks {
         Quirks {
             parameter: "?".to_owned(),
             create_table: "CREATE TABLE {} (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(64))".to_owned(),
+            beside_history: Vec::new(),
             create_schema: Some("CREATE SCHEMA {}".to_owned()),
             drop_schema: Some("DROP SCHEMA {} CASCADE".to_owned()),
             pause: None,

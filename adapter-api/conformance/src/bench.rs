@@ -1,10 +1,11 @@
 //! What every check has at hand: the adapter, a way in, and names of its own.
 
 use std::collections::BTreeSet;
-use std::process;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use whimbrel_adapter_api::texts::qualified;
 use whimbrel_adapter_api::{
     Access, Adapter, Capability, ConnectOptions, Fence, Info, Opened, Quirks, TableName, Value,
 };
@@ -51,7 +52,7 @@ impl Bench {
     /// Opens a session with a history table of its own, which is not there yet.
     pub(crate) fn client(&self) -> Result<Client, Finding> {
         let client = Client::open(self.connect()?, &TableName::new(self.name("history")))?;
-        self.drop_later(&client.qualified());
+        self.drop_history_later(&client);
         Ok(client)
     }
 
@@ -85,15 +86,26 @@ impl Bench {
         self.quirks.create_table.replace("{}", table)
     }
 
-    /// Returns a name that no other check uses, on this server or in this process.
+    /// Returns a name that no other check uses, in this process or in another one, of this machine or of another.
     pub(crate) fn name(&self, what: &str) -> String {
+        static SUITE: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        format!("whimbrel_check_{what}_{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+        format!("whimbrel_check_{what}_{:016x}_{}", *SUITE, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Has a table dropped after the check.
     pub(crate) fn drop_later(&self, table: &str) {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
+    }
+
+    /// Has a history dropped after the check, with what the adapter makes beside it.
+    pub(crate) fn drop_history_later(&self, client: &Client) {
+        self.drop_later(&client.qualified());
+        for name in &self.quirks.beside_history {
+            let name = name.replace("{}", &client.history.name);
+            let table = TableName { name, ..client.history.clone() };
+            self.drop_later(&qualified(client.dialect.as_ref(), &table));
+        }
     }
 
     /// Drops what the check has created. What cannot be dropped stays: the check itself has its say.

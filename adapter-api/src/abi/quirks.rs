@@ -17,6 +17,8 @@ mod key {
     pub(super) const PAUSE: u32 = 5;
     pub(super) const POINTING: u32 = 6;
     pub(super) const SHARING: u32 = 7;
+    /// One for each table.
+    pub(super) const BESIDE_HISTORY: u32 = 8;
 }
 
 mod comes {
@@ -26,8 +28,17 @@ mod comes {
 }
 
 pub(super) fn export_quirks(quirks: Quirks) -> AQuirks {
-    let Quirks { parameter, create_table, create_schema, drop_schema, pause, sharing, pointing, values } =
-        quirks;
+    let Quirks {
+        parameter,
+        create_table,
+        beside_history,
+        create_schema,
+        drop_schema,
+        pause,
+        sharing,
+        pointing,
+        values,
+    } = quirks;
     let texts = [
         (key::PARAMETER, Some(parameter)),
         (key::CREATE_TABLE, Some(create_table)),
@@ -37,10 +48,11 @@ pub(super) fn export_quirks(quirks: Quirks) -> AQuirks {
         (key::SHARING, Some(sharing.code().to_string())),
         (key::POINTING, Some(pointing.code().to_string())),
     ];
+    let beside_history = beside_history.into_iter().map(|name| (key::BESIDE_HISTORY, Some(name)));
     let text = |(key, text): (u32, Option<String>)| Some(Tuple2(Code(key), bytes(text?)));
     AQuirks {
         values: values.into_iter().map(export_value).collect(),
-        ext: texts.into_iter().filter_map(text).collect(),
+        ext: texts.into_iter().chain(beside_history).filter_map(text).collect(),
     }
 }
 
@@ -54,6 +66,7 @@ pub(super) fn import_quirks(quirks: AQuirks) -> Quirks {
             key::CREATE_TABLE => imported.create_table = text,
             key::CREATE_SCHEMA => imported.create_schema = Some(text),
             key::DROP_SCHEMA => imported.drop_schema = Some(text),
+            key::BESIDE_HISTORY => imported.beside_history.push(text),
             key::PAUSE => imported.pause = Some(text),
             key::SHARING => imported.sharing = sharing(&text),
             key::POINTING => imported.pointing = pointing(&text),

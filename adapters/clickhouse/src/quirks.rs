@@ -5,6 +5,7 @@ use whimbrel_adapter_api::{Comes, Pointing, Quirks, Sample, Value};
 pub(crate) fn quirks() -> Quirks {
     let mut quirks = Quirks::default();
     quirks.create_table = "CREATE TABLE {} (id Int64, name String) ENGINE = MergeTree ORDER BY id".to_owned();
+    quirks.beside_history = vec!["{}_fence".to_owned()];
     quirks.create_schema = Some("CREATE DATABASE {}".to_owned());
     quirks.drop_schema = Some("DROP DATABASE {}".to_owned());
     quirks.pause = Some(

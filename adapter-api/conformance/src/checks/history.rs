@@ -232,7 +232,7 @@ const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 fn odd_name(bench: &Bench) -> Outcome {
     let odd = TableName::new(format!("{} \"o'dd\"", bench.name("h")));
     let mut client = Client::open(bench.connect()?, &odd)?;
-    bench.drop_later(&client.qualified());
+    bench.drop_history_later(&client);
     client.create_history()?;
     let mut row = NewRow::new(1, "001_birds", 1);
     row.state = RowState::Applied;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use whimbrel_adapter_api::{
-    Adapter, Canceller, Capability, ConnectOptions, Error, ErrorKind, Info, Opened, Quirks, Secret,
+    Adapter, Canceller, Capability, ConnectOptions, Error, ErrorKind, Fence, Info, Opened, Quirks, Secret,
 };
 
 use self::connection::BentConnection;
@@ -48,6 +48,8 @@ defects! {
     UnderclaimsSavepoints,
     /// Stops statements, and declares that it cannot.
     UnderclaimsCancel,
+    /// Keeps runs apart, and declares that it does not.
+    UnderclaimsTheFence,
     /// Takes every url.
     TakesEveryUrl,
     /// Quotes the url that it refuses.
@@ -94,6 +96,8 @@ defects! {
     ColumnsShouted,
     /// Gives rows beyond what is wanted.
     IgnoresEnough,
+    /// Runs every statement of a query, and gives the rows of the last.
+    RunsAllOfAQuery,
     /// Swaps the first two parameters.
     SwapsParameters,
     /// Tells no number of the set that failed.
@@ -248,6 +252,7 @@ impl Adapter for Misbehaving {
             Defect::UnderclaimsTransactions => drop(capabilities.remove(&Capability::Transactions)),
             Defect::UnderclaimsSavepoints => drop(capabilities.remove(&Capability::Savepoints)),
             Defect::UnderclaimsCancel => drop(capabilities.remove(&Capability::Cancel)),
+            Defect::UnderclaimsTheFence => info.fence = Fence::None,
             _ => {}
         }
         info
