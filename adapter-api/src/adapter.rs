@@ -21,7 +21,12 @@ use crate::value::Secret;
 ///    migrated in parallel.
 ///
 /// An adapter is mechanism, the host is policy. It never decides what to run, never reads the environment or a
-/// configuration file, never prints, and keeps nothing between connections.
+/// configuration file, and never prints.
+///
+/// What it keeps between connections, in statics, is this process's alone: another process does not see it, nor does the
+/// same adapter where one is linked in and the other loaded. All connections do, from several threads at once, and a
+/// library is never unloaded. So nothing that keeps two runners apart may rest on it, and it holds no secret. An engine
+/// that lives inside the process may need it: one file must not be opened by two instances that know nothing of each other.
 pub trait Adapter: Send + Sync {
     /// Returns the adapter's name and abilities.
     fn info(&self) -> Info;

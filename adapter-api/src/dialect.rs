@@ -116,7 +116,8 @@ pub enum Text<'a> {
         /// The row.
         row: &'a NewRow<'a>,
     },
-    /// Notes in the `started` row at `position` how many statements are complete, and renews the lease. Changes no row
+    /// Exactly one statement, which runs behind each of a script's, in its transaction if need be:
+    /// notes in the `started` row at `position` how many statements are complete, and renews the lease. Changes no row
     /// that is settled: another runner may have taken the migration over.
     Mark {
         /// The history table.
@@ -128,7 +129,8 @@ pub enum Text<'a> {
         /// How long the lease lasts from now.
         lease: Duration,
     },
-    /// Ends the `started` row at `position`: state, `finished_at`, `duration_ms`, no lease. Changes exactly one row.
+    /// Exactly one statement: ends the `started` row at `position`: state, `finished_at`, `duration_ms`, no lease. Changes
+    /// exactly one row, or none if the row is settled; [`Head::settles`](crate::Head::settles) goes by that.
     Finish {
         /// The history table.
         history: &'a TableName,

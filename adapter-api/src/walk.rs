@@ -63,7 +63,11 @@ pub trait OneByOne {
     /// What was found.
     fn check(&mut self) -> Result<(), Error>;
 
-    /// Puts the settings back to what they were before [`enter`](OneByOne::enter).
+    /// Leaves the session as the batch has found it: puts the settings back to what they were before
+    /// [`enter`](OneByOne::enter), and takes away what the script has left that the next batch must not meet.
+    ///
+    /// Called outside any transaction, after every batch whatever its outcome; not after one whose transaction a later one
+    /// goes on with ([`part`](OneByOne::part)). It cannot fail: what is not put back here is the next batch's trouble.
     fn leave(&mut self);
 
     /// Takes away what a batch has left in the session that the next one in the same transaction must not meet.

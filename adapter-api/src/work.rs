@@ -358,7 +358,7 @@ impl Failure {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Phase {
-    /// A text of `outside` or `opening` failed.
+    /// A text of `outside`, `opening` or `preparation` failed.
     Opening,
     /// Statement `i` of the script failed, counted from 0.
     Statement(u64),

@@ -89,14 +89,16 @@ fn life(bench: &Bench) -> Outcome {
     agree("the end of what is under way", (finished, duration), (Value::Null, Value::Null))?;
 
     let mark = Text::Mark { history: &history, position: 1, statements_done: Count::Beyond(1), lease: LEASE };
-    for statement in client.text(&mark)? {
-        client.execute(&statement.replace("{done}", "1"))?;
-    }
+    let marks = client.text(&mark)?;
+    agree("the texts of a mark", marks.len(), 1)?;
+    client.execute(&marks.concat().replace("{done}", "1"))?;
     agree("a marked row", client.history_lines()?, ["1 001_birds up started 2/3"])?;
 
     let finish =
         |state, statements_done| Text::Finish { history: &history, position: 1, state, statements_done };
-    execute(&mut client, &finish(RowState::Applied, Count::Exactly(3)))?;
+    let finish = finish(RowState::Applied, Count::Exactly(3));
+    agree("the texts that finish a row", client.text(&finish)?.len(), 1)?;
+    execute(&mut client, &finish)?;
     agree("a finished row", client.history_lines()?, ["1 001_birds up applied 3/3"])?;
     let set = client.history()?;
     agree("the lease of a finished row", cell(&set, 0, "lease_ms"), Value::Null)?;
