@@ -9,6 +9,7 @@
 
 pub mod birds;
 mod clickhouse;
+mod contract;
 mod database;
 mod late;
 mod mysql;
@@ -27,6 +28,7 @@ mod wait;
 mod wire;
 
 pub use clickhouse::ClickHouse;
+pub use contract::{Contract, program_for_release};
 pub use database::{Database, Engine, Networked, Row, encoded};
 pub use late::LatePostgres;
 pub use mysql::{MySqlDatabase, Product};

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 mod chdb;
 mod checks;
+mod compilers;
 mod engines;
 mod fuzz;
 mod npm;

@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 
+use crate::compilers::{self, OTHER_COMPILER_VARIABLE};
 use crate::engines::Engines;
 use crate::servers::{Durability, Servers};
 use crate::signals::Interrupts;
@@ -63,11 +64,18 @@ fn with_servers(build: &[&str], durability: Durability, commands: Vec<Command>) 
     let interrupts = Interrupts::catch()?;
     let servers = Servers::start(&engines, durability)?;
     announce("not run: ON CLUSTER on ClickHouse, whose engine is a single node here");
+    let other_compiler = compilers::another();
+    if other_compiler.is_none() {
+        announce(
+            "not run: an adapter that another version of rustc has built, of which rustup has none here",
+        );
+    }
     announce(&format!("servers are up, {SERVERS_VARIABLE}={}", servers.facts_file().display()));
     let mut code = ExitCode::SUCCESS;
     for mut command in commands {
         interrupts.check()?;
         command.env(SERVERS_VARIABLE, servers.facts_file());
+        command.envs(other_compiler.iter().map(|compiler| (OTHER_COMPILER_VARIABLE, compiler)));
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let status = interrupts.wait_for(child)?;
         if !status.success() {
@@ -92,6 +100,9 @@ pub(crate) fn serve() -> Result<ExitCode> {
         println!("{url}");
     }
     println!("export {SERVERS_VARIABLE}={}", servers.facts_file().display());
+    if let Some(compiler) = compilers::another() {
+        println!("export {OTHER_COMPILER_VARIABLE}={}", compiler.display());
+    }
     announce("Ctrl-C stops the servers");
     interrupts.wait();
     Ok(ExitCode::SUCCESS)
