@@ -15,6 +15,7 @@ mod late;
 mod mysql;
 mod observed;
 mod outcome;
+pub mod page;
 mod postgres;
 mod probe;
 mod project;

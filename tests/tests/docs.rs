@@ -2,7 +2,7 @@
 //! prints what stands there.
 //!
 //! Tables stand between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. With `WHIMBREL_UPDATE_DOCS=1` in the
-//! environment a stale one is written anew; without it, it fails.
+//! environment a stale one is written anew; without it, it fails. So is a session.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use whimbrel::config::{Config, Environment, Flags, keys_as_markdown, variables_as_markdown};
 use whimbrel::error::Name;
+use whimbrel_conformance::Suite;
 use whimbrel_tests::Project;
-
-const UPDATE: &str = "WHIMBREL_UPDATE_DOCS";
+use whimbrel_tests::page::{Page, UPDATE, workspace};
 
 #[test]
 fn keys_and_variables_are_those_of_the_code() {
@@ -55,23 +55,32 @@ fn links_lead_to_files_and_headings_that_are_there() {
 
 #[test]
 fn session_in_the_readme_prints_what_it_says() {
-    let readme = read(&root().join("README.md"));
-    let session = blocks(&readme, "console").next().expect("the README begins with a session");
     let project = copy_of_the_demo();
-    let mut printed = String::new();
-    for command in session.lines().filter_map(|line| line.strip_prefix("$ whimbrel ")) {
+    Page::named("README.md").assert_sessions(|command| {
+        let command = command.strip_prefix("whimbrel ").expect("the session runs the program alone");
         let outcome = project.run(command.split_whitespace()).exits(0);
-        printed += &format!("$ whimbrel {command}\n{}{}", outcome.stdout, outcome.stderr);
+        outcome.stdout + &outcome.stderr
+    });
+}
+
+#[test]
+fn pages_say_how_many_checks_there_are() {
+    let number = Regex::new(r"\b(\d+) checks\b").expect("the pattern is valid");
+    let there_are = Suite::count().to_string();
+    let mut said = 0;
+    for page in pages() {
+        for number in number.captures_iter(&without_code(&read(&page))) {
+            assert_eq!(number[1], there_are, "{}: {}", page.display(), &number[0]);
+            said += 1;
+        }
     }
-    let duration = Regex::new(r"\d+ ms\b").expect("the pattern is valid");
-    let plain = |text: &str| duration.replace_all(text, "0 ms").into_owned();
-    assert_eq!(plain(&printed), plain(&session));
+    assert!(said > 0, "a page says it");
 }
 
 #[test]
 fn example_of_a_message_is_one_that_is_printed() {
-    let page = read(&root().join("docs/errors.md"));
-    let example = blocks(&page, "text").next().expect("the page has an example");
+    let page = Page::named("docs/errors.md");
+    let example = page.blocks("text").next().expect("the page has an example");
     let project = Project::new()
         .file("migrations/sqlite/001_names.sql", "CREATE TABLE names (id INTEGER);\n")
         .file("migrations/sqlite/002_ages.sql", "-- Created: 2025-01-08\nCREATE TABEL ages (id INTEGER);\n");
@@ -90,7 +99,7 @@ fn readme_lists_the_commands_that_there_are() {
     // A line that goes on with the last command's description begins further right.
     let name = Regex::new(r"(?m)^  (\w+)").expect("the pattern is valid");
     let there_are: BTreeSet<String> = captures(&name, commands);
-    let readme = read(&root().join("README.md"));
+    let readme = read(&workspace().join("README.md"));
     let listed = Regex::new(r"(?m)^\| `whimbrel (\w+)").expect("the pattern is valid");
     assert_eq!(captures(&listed, &readme), there_are);
 }
@@ -99,8 +108,8 @@ fn readme_lists_the_commands_that_there_are() {
 fn examples_of_plugins_toml_are_understood() {
     let mut count = 0;
     for page in ["README.md", "docs/configuration.md"] {
-        for example in blocks(&read(&root().join(page)), "toml") {
-            let project = Project::new().plugins_toml(&example);
+        for example in Page::named(page).blocks("toml") {
+            let project = Project::new().plugins_toml(example);
             let environment = Environment::new(project.path(""), []);
             let config = Config::load(&Flags::default(), &environment);
             let config = config.unwrap_or_else(|error| panic!("{page}: {error}\n{example}"));
@@ -116,7 +125,7 @@ fn examples_of_plugins_toml_are_understood() {
 
 /// Compares a table with the one on a page, or writes it there.
 fn assert_fresh(page: &str, name: &str, table: &str) {
-    let path = root().join(page);
+    let path = workspace().join(page);
     let text = read(&path);
     let (begin, end) = (format!("<!-- begin: {name} -->\n"), format!("<!-- end: {name} -->"));
     let (before, rest) =
@@ -132,27 +141,16 @@ fn assert_fresh(page: &str, name: &str, table: &str) {
     panic!("the table `{name}` in {page} is stale: run this test with {UPDATE}=1. It should be:\n{table}");
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the workspace").to_owned()
-}
-
 /// Returns README, CHANGELOG and everything in `docs`.
 fn pages() -> Vec<PathBuf> {
-    let docs = fs::read_dir(root().join("docs")).expect("there is a folder `docs`");
+    let docs = fs::read_dir(workspace().join("docs")).expect("there is a folder `docs`");
     let docs = docs.map(|entry| entry.expect("the folder can be listed").path());
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    [root().join("README.md"), root().join("CHANGELOG.md")].into_iter().chain(docs).collect()
+    [workspace().join("README.md"), workspace().join("CHANGELOG.md")].into_iter().chain(docs).collect()
 }
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
-}
-
-/// Returns the fenced blocks of a language.
-fn blocks(page: &str, language: &str) -> impl Iterator<Item = String> {
-    let fence = Regex::new(&format!(r"(?ms)^```{language}\n(.*?)^```$")).expect("the pattern is valid");
-    let blocks: Vec<String> = fence.captures_iter(page).map(|block| block[1].to_owned()).collect();
-    blocks.into_iter()
 }
 
 /// Returns a page without its fenced blocks and its code, in which brackets mean other things.
@@ -181,8 +179,8 @@ fn captures(pattern: &Regex, text: &str) -> BTreeSet<String> {
 
 /// Returns a project as a fresh clone has it: `plugins.toml` and the demo migrations.
 fn copy_of_the_demo() -> Project {
-    let project = Project::new().plugins_toml(&read(&root().join("plugins.toml")));
-    copy(&root().join("migrations"), &project.path("migrations"));
+    let project = Project::new().plugins_toml(&read(&workspace().join("plugins.toml")));
+    copy(&workspace().join("migrations"), &project.path("migrations"));
     project
 }
 
