@@ -1,53 +1,69 @@
-//! What the author of an adapter begins with: `whimbrel adapters new`, and the crate that it makes.
+//! What the author of an adapter begins with: `whimbrel adapters new`, the crate that it makes, and the guide.
 
-use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+use std::{env, fs};
 
 use insta::assert_snapshot;
-use whimbrel_tests::{Project, built_file};
+use whimbrel_tests::page::{Page, workspace};
+use whimbrel_tests::{Outcome, Project, built_file};
 
-/// A crate that `adapters new` made, with cargo's own answers to it.
-struct Made {
+/// The crate of the adapter `demo`, as it is made on the way through the guide.
+const CRATE: &str = "demo";
+
+/// An author who goes through the guide: a shell in a project.
+struct Author {
     project: Project,
     target: PathBuf,
 }
 
-impl Made {
-    /// Makes the crate of the adapter `demo`, with the dependencies that ours are locked to: no network is needed.
-    fn demo() -> Self {
-        let project = Project::new();
-        let _ = project.run(["adapters", "new", "demo"]).exits(0);
-        let workspace =
-            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("`tests` lies in the workspace");
-        fs::copy(workspace.join("Cargo.lock"), project.path("demo/Cargo.lock"))
-            .expect("the lock file is there");
+impl Author {
+    fn new() -> Self {
         // Beside the program it would be found as an adapter by every other test.
-        let target =
-            built_file("whimbrel").ancestors().nth(2).expect("cargo's target directory").join("author");
-        Made { project, target }
+        let built = built_file("whimbrel");
+        let target = built.ancestors().nth(2).expect("cargo's target directory").join("author");
+        Author { project: Project::new(), target }
     }
 
-    fn cargo(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(arguments).current_dir(self.project.path("demo"));
-        command.env("CARGO_TARGET_DIR", &self.target).env("CARGO_NET_OFFLINE", "true");
-        command.output().expect("cargo runs")
+    /// Runs a command of a shell, and returns what it prints.
+    fn types(&self, command: &str) -> String {
+        let outcome = self.shell(command);
+        if self.project.path(CRATE).exists() && !self.project.path("demo/target").exists() {
+            self.settle();
+        }
+        outcome.stdout
     }
 
-    /// Returns what cargo prints, if it ends well.
-    fn cargo_succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.cargo(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "cargo {}:\n{stdout}{stderr}", arguments.join(" "));
-        stdout
+    /// Runs a command that has to end well, and returns what it prints.
+    fn succeeds(&self, command: &str) -> String {
+        self.shell(command).exits(0).stdout
     }
-}
 
-/// Returns the last line that is not empty.
-fn last_line(text: &str) -> &str {
-    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
+    fn shell(&self, command: &str) -> Outcome {
+        let folder = |program: &Path| program.parent().expect("a program lies in a folder").to_owned();
+        let mut path = vec![folder(&built_file("whimbrel")), folder(Path::new(env!("CARGO")))];
+        path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+        let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+        let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or(home).unwrap_or_default();
+        // In the order in which it is printed.
+        let script = format!("exec 2>&1\n{command}");
+        let invocation = self.project.program("sh", ["-c", &script]);
+        let invocation = invocation.env("PATH", env::join_paths(path).expect("no folder has a colon"));
+        let invocation = invocation.env("CARGO_HOME", cargo_home).env("CARGO_NET_OFFLINE", "true");
+        // Nobody waits for what the library does.
+        invocation.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").run()
+    }
+
+    /// Has the new crate built with the dependencies that ours are locked to, where they have been built before: no network
+    /// is needed. Removes what earlier runs of the test have built of it.
+    fn settle(&self) {
+        let lock = fs::copy(workspace().join("Cargo.lock"), self.project.path("demo/Cargo.lock"));
+        lock.expect("the lock file is there");
+        fs::create_dir_all(&self.target).expect("the target directory can be written to");
+        symlink(&self.target, self.project.path("demo/target")).expect("the crate has no target directory");
+        self.succeeds("cd demo && cargo clean --quiet --package whimbrel-adapter-demo");
+    }
 }
 
 #[test]
@@ -206,58 +222,29 @@ fn what_new_makes_is_formatted_whatever_its_name() {
 
 /// One test for all of it: what takes long is to build the crate.
 #[test]
-fn what_new_makes_is_an_adapter_as_it_is() {
-    let made = Made::demo();
-    let Made { project, target } = &made;
-    made.cargo_succeeds(&["fmt", "--check"]);
-    made.cargo_succeeds(&["build", "--quiet"]);
-    made.cargo_succeeds(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]);
+fn guide_leads_from_a_new_adapter_to_a_shipped_one() {
+    let author = Author::new();
+    Page::named("docs/writing-an-adapter.md").assert_sessions(|command| author.types(command));
 
-    // Linked in.
-    let table = made.cargo_succeeds(&["test", "--quiet", "--test", "conformance"]);
-    let smoke = made.cargo_succeeds(&["test", "--quiet", "--test", "conformance", "--", "smoke"]);
+    // The guide leaves the crate as it was made.
+    author.succeeds("cd demo && cargo fmt --check");
+    author.succeeds("cd demo && cargo clippy --quiet --all-targets -- -D warnings");
 
-    // Loaded.
-    fs::create_dir(project.path("plugins")).expect("the project can be written to");
+    // Linked in, the adapter answers as it does when it is loaded.
     let library = "plugins/libwhimbrel_adapter_demo.so";
-    fs::copy(target.join("debug/libwhimbrel_adapter_demo.so"), project.path(library)).expect("it was built");
-    project.write(
-        "plugins.toml",
-        "default = \"demo\"\nplugins = [\"plugins\"]\n\n[databases.demo]\nurl = \"demo:birds\"\n",
-    );
-    let listed = project.run(["adapters", "list"]).exits(0);
-    let listed: Vec<&str> = listed.stdout.lines().filter(|line| line.contains("demo")).collect();
-    assert_snapshot!(listed.join("\n"), @r"
-    demo 0.1.0
-      file        plugins/libwhimbrel_adapter_demo.so
-      urls        demo
-    ");
-    let whole = project.run(["adapters", "test", library, "--url", "demo:check"]).exits(0);
-    assert_eq!(whole.stdout.trim(), table.trim());
-    assert_snapshot!(last_line(&whole.stdout), @"demo: 42 passed, 32 refused");
-    let part = project.run(["adapters", "test", library, "--url", "demo:check", "--smoke"]).exits(0);
-    assert_snapshot!(last_line(&part.stdout), @"demo: 30 passed, 12 refused; 32 other checks were left out");
-    assert_snapshot!(last_line(&smoke), @"demo: 30 passed, 12 refused");
+    for (part, option, last) in
+        [("", "", "demo: 42 passed, 32 refused"), (" -- smoke", " --smoke", "demo: 30 passed, 12 refused")]
+    {
+        let linked = author.succeeds(&format!("cd demo && cargo test --quiet --test conformance{part}"));
+        let loaded = author.succeeds(&format!("whimbrel adapters test {library} --url demo:check{option}"));
+        assert_eq!(table(&linked), table(&loaded));
+        assert_eq!(last_line(&linked), last);
+    }
 
-    // Used. Its databases end with their process, so each run begins with nothing.
-    project.write(
-        "migrations/demo/001_birds.sql",
-        "CREATE TABLE birds (id BIGINT PRIMARY KEY, name VARCHAR(64));\nINSERT INTO birds VALUES (1, 'wren');\n",
-    );
-    project.write(
-        "migrations/demo/002_calls.sql",
-        "-- The second sees what the first has done.\nUPDATE birds SET name = 'kite' WHERE id = 1;\n",
-    );
-    assert_snapshot!(project.run(["up"]).redacted(), @r"
-    exit: 0
-    --- stdout
-    applied  001_birds  [N] ms
-    applied  002_calls  [N] ms
-    2 migrations applied to demo, now at 002_calls
-    --- stderr
-    ");
+    // Its databases end with their process, so each run begins with nothing.
+    let project = &author.project;
     project.write("migrations/demo/003_sites.sql", "CREATE TABLE sites (id BIGINT);\nSELEC 1;\n");
-    assert_snapshot!(project.run(["up"]).redacted(), @r"
+    assert_snapshot!(project.run(["up", "demo"]).redacted(), @r"
     exit: 5
     --- stdout
     applied  001_birds  [N] ms
@@ -271,4 +258,15 @@ fn what_new_makes_is_an_adapter_as_it_is() {
     state: statement 1 of `003_sites` is in the database; nothing else runs until it is settled; `001_birds` and `002_calls` were applied in this run and stay
     hint: fix statement 2 and run `whimbrel up demo` again, which goes on there; or settle it by hand and say so: `whimbrel repair demo 003_sites --applied` or `--reverted`
     ");
+}
+
+/// Returns the lines of the checks.
+fn table(answer: &str) -> Vec<&str> {
+    let is_check = |line: &&str| line.starts_with("passed ") || line.starts_with("refused ");
+    answer.lines().filter(is_check).collect()
+}
+
+/// Returns the last line that is not empty.
+fn last_line(text: &str) -> &str {
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
 }
