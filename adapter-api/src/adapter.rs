@@ -13,12 +13,8 @@ use crate::value::Secret;
 
 /// A database engine, as the host sees it.
 ///
-/// # The order of calls
-///
-/// 1. [`info`](Adapter::info), any number of times, before anything else.
-/// 2. [`check_url`](Adapter::check_url) with the url that the configuration gave. No network yet.
-/// 3. [`connect`](Adapter::connect), possibly several times and from several threads at once: many targets are
-///    migrated in parallel.
+/// Every method may be called any number of times, from several threads at once. The order stands at the head of the
+/// [crate].
 ///
 /// An adapter is mechanism, the host is policy. It never decides what to run, never reads the environment or a
 /// configuration file, and never prints.
@@ -28,20 +24,25 @@ use crate::value::Secret;
 /// library is never unloaded. So nothing that keeps two runners apart may rest on it, and it holds no secret. An engine
 /// that lives inside the process may need it: one file must not be opened by two instances that know nothing of each other.
 pub trait Adapter: Send + Sync {
-    /// Returns the adapter's name and abilities.
+    /// Returns the adapter's name and abilities, always the same: [`Info::new`] of [`Plugin::IDENTITY`].
     fn info(&self) -> Info;
 
-    /// Checks that `url` has everything that [`connect`](Adapter::connect) needs.
+    /// Checks that `url` has everything that [`connect`](Adapter::connect) needs, as far as this can be said without the
+    /// network or a file.
+    ///
+    /// The url may be of another engine: its scheme has not been looked at.
     ///
     /// # Errors
     ///
-    /// `InvalidUrl`, with a message that names the part at fault and never quotes the password.
+    /// `InvalidUrl`, with a message that names the part at fault and never quotes the password: for a foreign scheme, a
+    /// part that is missing, and a parameter that the adapter does not know. It could have been the one that asked for TLS.
     fn check_url(&self, url: &Secret) -> Result<(), Error>;
 
     /// Opens one session.
     ///
-    /// Makes one attempt: waiting for a server that is starting is the host's affair, which needs the error to say
-    /// `Unreachable`, `NotReady` or `InUse` for that.
+    /// The url need not have been checked. Makes one attempt, with a time limit of its own: waiting for a server that is
+    /// starting is the host's affair, which tries again after `Unreachable`, `NotReady` and `InUse` alone. Creates nothing
+    /// for [`Access::ReadOnly`]: a database that is not there is then as good as an empty one.
     ///
     /// # Errors
     ///
@@ -55,8 +56,11 @@ pub trait Adapter: Send + Sync {
 }
 
 /// An adapter that can be exported from a library: known by name without running any of its code.
+///
+/// A loaded library's value of it is made by [`Default`], which is no place to connect or to fail.
 pub trait Plugin: Adapter + Default {
-    /// The facts that [`export_adapter!`](crate::export_adapter) writes into the library's note.
+    /// The facts that [`export_adapter!`](crate::export_adapter) writes into the library's note, and that
+    /// [`info`](Adapter::info) says again.
     const IDENTITY: Identity;
 
     /// The oldest version of this crate that a program may be built with to load the adapter. An older one refuses the
@@ -161,9 +165,11 @@ impl Info {
 words! {
     /// Something an adapter may or may not be able to do.
     pub enum Capability {
-        /// `transaction` and atomic batches.
+        /// [`transaction`](crate::Connection::transaction) and batches of [`Mode::Atomic`](crate::Mode::Atomic). Without it
+        /// [`Text::Begin`](crate::Text::Begin) is `None`, and every batch is stepwise.
         Transactions = 1, "transactions";
-        /// Schema changes roll back with their transaction.
+        /// Schema changes roll back with their transaction. Those that do not, the lexer calls
+        /// [`Class::ImplicitCommit`](crate::Class::ImplicitCommit).
         TransactionalDdl = 2, "transactional-ddl";
         /// A `transaction` inside a `transaction`.
         Savepoints = 3, "savepoints";
@@ -175,7 +181,7 @@ words! {
         Arrays = 6, "arrays";
         /// The canceller reaches a statement that is running.
         Cancel = 7, "cancel";
-        /// `alive` can tell whether the server still works for a dead client.
+        /// [`alive`](crate::Connection::alive) can tell whether the server still works for a dead client.
         Liveness = 8, "liveness";
         /// [`Limits::statement`](crate::Limits::statement) ends every statement of a migration, whatever it does. One that is
         /// silent for much longer is then cancelled, and the adapter given up if that does not help; not so in a script with
@@ -187,11 +193,14 @@ words! {
 words! {
     /// What keeps two runners from taking the same position in the history.
     pub enum Fence {
-        /// Nothing: runs at once are refused.
+        /// Nothing. The host does not make up for it: two runs at once may apply one migration twice, and whoever operates
+        /// them starts one at a time.
         None = 0, "none";
-        /// A unique key on the position.
+        /// A unique key on the position, which is enforced at the latest when a transaction commits, and a reference to the
+        /// row before.
         UniqueKey = 1, "unique-key";
-        /// Creating a named object fails when it is there.
+        /// Creating a named object fails when it is there, for everybody: the row that [`Text::Record`](crate::Text::Record)
+        /// writes counts once its object was created.
         ExclusiveCreate = 2, "exclusive-create";
     }
 }
@@ -239,11 +248,15 @@ pub struct Opened {
 }
 
 /// Stops what a connection is doing, from another thread.
+///
+/// Called at any time from the moment the session is open, several times too, and after the session was closed. Never
+/// waits for the statement.
 pub trait Canceller: Send + Sync {
     /// Asks the engine to stop the statement that is running on the connection, if any.
     ///
     /// Returns once the request is delivered; the statement's own answer (`Cancelled`, or success if it was quicker)
-    /// arrives where it was waited for. Calling it while nothing runs does nothing.
+    /// arrives where it was waited for, and the session can be used further. Calling it while nothing runs, or when the
+    /// session is over, does nothing and is no error.
     ///
     /// # Errors
     ///

@@ -8,36 +8,39 @@ use crate::error::Error;
 use crate::value::Value;
 use crate::work::{Events, Work};
 
-/// One session with a database, used by one thread at a time.
+/// One session with a database, used by one thread at a time, and not always by the same: `close` may come from another.
 ///
-/// The host calls, in this order: [`dialect`](Connection::dialect) without facts, [`read`](Connection::read) with the
-/// texts of that dialect, `dialect` with the facts that were read, then [`run`](Connection::run) any number of times,
-/// and [`close`](Connection::close). Applications that use an adapter for its own sake call the rest as they please.
+/// The order in which the host calls stands at the head of the [crate]. Applications that use an adapter for its own sake
+/// call what they please.
 ///
-/// No method prints, or changes what it was given to run. What a server refuses for the moment, before it has done anything
-/// of it, may be sent again. After an error whose session is
-/// [`Lost`](crate::Session::Lost) only `close` is called.
+/// No method changes what it was given to run. What a server refuses for the moment, before it has done anything of it,
+/// may be sent again. No method leaves a transaction open that it has begun itself. An error of any method says by its
+/// [`session`](crate::Error::session) whether the next call makes sense; [`Error::lost`] is the one for a connection that is
+/// gone. After it only `close` is called.
 pub trait Connection: Send {
-    /// Runs a script of any number of statements, as the engine's own client would. Rows are thrown away.
+    /// Runs a script of any number of statements, as the engine's own client would, or of none. Rows are thrown away.
     ///
     /// # Errors
     ///
-    /// The first failing statement's, with the position in bytes from the start of `script`. Whether earlier
-    /// statements stay is the engine's rule.
+    /// The first failing statement's, wherever it stands, with the position in bytes from the start of `script`. Whether
+    /// earlier statements stay is the engine's rule; none behind it is run.
     fn execute_raw(&mut self, script: &str) -> Result<(), Error>;
 
     /// Runs one statement with parameters and hands its rows to `rows`, in set 0.
     ///
-    /// Placeholders are the engine's own: `$1` on Postgres, `?` on MySQL and SQLite.
+    /// Placeholders are the engine's own: `$1` on Postgres, `?` on MySQL and SQLite. A parameter is never taken for SQL, and
+    /// is never changed in silence.
     ///
     /// # Errors
     ///
-    /// The engine's; `Unsupported` for a kind of parameter that it does not have.
+    /// The engine's; an error for several statements, and for more or fewer parameters than placeholders; `Unsupported` for
+    /// arrays without [`Capability::Arrays`](crate::Capability::Arrays).
     fn query(&mut self, sql: &str, parameters: &[Value<'_>], rows: &mut dyn RowSink) -> Result<(), Error>;
 
     /// Runs several reading statements in one turn on the wire and hands set `i` the rows of `texts[i]`.
     ///
-    /// Each text is one statement without parameters. Sets before the failing one have been delivered whole.
+    /// Each text is one statement without parameters; `texts` may be empty. Every set has its columns, also one without
+    /// rows. Sets before the failing one have been delivered whole, and none behind it comes.
     ///
     /// # Errors
     ///
@@ -57,12 +60,16 @@ pub trait Connection: Send {
     /// Runs `body` in a transaction: commits when it returns `Ok`, rolls back when it does not.
     ///
     /// Inside `body` the same connection comes back, and `transaction` on it nests by savepoint where the engine has
-    /// them.
+    /// them. A panic of `body` is rolled back too, and goes on. [`in_transaction`](crate::walk::in_transaction) does all of
+    /// this.
     ///
     /// # Errors
     ///
-    /// `BodyFailed` after `body` gave up and everything was rolled back; `Unsupported` without the capability; the
-    /// engine's, of which a lost session during COMMIT means that the outcome is in doubt.
+    /// `BodyFailed` after `body` gave up and everything was rolled back. `Unsupported`, and `body` is not run: without
+    /// [`Capability::Transactions`](crate::Capability::Transactions), inside another without
+    /// [`Capability::Savepoints`](crate::Capability::Savepoints), and for options that the engine cannot keep. Inside a
+    /// reading one a write answers `ReadOnly`. Else the engine's, of which a lost session during COMMIT means that the
+    /// outcome is in doubt.
     fn transaction(
         &mut self,
         options: &TransactionOptions,
@@ -81,17 +88,24 @@ pub trait Connection: Send {
 
     /// Returns whether the server still works on something of this attempt, from whatever client.
     ///
-    /// `attempt` is [`Head::attempt`](crate::Head::attempt) of a stepwise batch.
+    /// `attempt` is [`Head::attempt`](crate::Head::attempt) of a stepwise batch, or one that never was. The client that
+    /// began it may be dead, on another machine, or this very process. On `Gone` and `Unknown` the host takes the migration
+    /// over once its lease is over. Answers without waiting for that work to end.
+    ///
+    /// `Unknown` without [`Capability::Liveness`](crate::Capability::Liveness). An engine whose work ends with its client
+    /// answers `Gone` where no client can be left.
     ///
     /// # Errors
     ///
-    /// The engine's. An engine whose work ends with its client answers `Gone` where no client can be left.
+    /// The engine's.
     fn alive(&mut self, attempt: &str) -> Result<Liveness, Error>;
 
     /// Returns the dialect of this session.
     ///
-    /// `facts` is the answer to [`Text::Facts`](crate::Text::Facts). It is empty the first time, when only the texts
-    /// `Facts` and `History` are asked of the dialect.
+    /// `facts` is the answer to [`Text::Facts`](crate::Text::Facts), one row, to which the columns of
+    /// [`Text::FactsOfPending`](crate::Text::FactsOfPending) were added. It is empty the first time, when only texts of the
+    /// first turn are asked of the dialect. Not a word to the server: the dialect holds for as long as the session, whatever
+    /// scripts set.
     ///
     /// # Errors
     ///
@@ -264,13 +278,17 @@ impl fmt::Display for TableName {
 }
 
 /// Receives the rows of one or more result sets.
+///
+/// Lent for the time of the call that it was given to. For each set in the order of their numbers: `columns` once, then
+/// `row` for each row. Nothing comes once a row was [`Enough`](Wanted::Enough), and the call still ends well: what the server
+/// sends beyond is read and thrown away.
 pub trait RowSink {
-    /// Begins result set `set`.
+    /// Begins result set `set`, counted from 0. A statement that gives no rows may have no columns.
     fn columns(&mut self, set: u32, names: &[&str]);
 
-    /// Takes one row. The cells are borrowed until the call returns.
+    /// Takes one row, as many cells as there are columns. The cells are borrowed until the call returns.
     ///
-    /// Returns whether more rows are wanted. After [`Wanted::Enough`] no more rows of any set come.
+    /// Returns whether more rows are wanted, of this set or any other.
     fn row(&mut self, set: u32, cells: &[Value<'_>]) -> Wanted;
 }
 

@@ -11,20 +11,32 @@ use crate::connection::TableName;
 use crate::value::Value;
 
 /// The language of one session: settings such as MySQL's `sql_mode` change it.
+///
+/// Made by [`Connection::dialect`](crate::Connection::dialect). Every method gives the same answer to the same question, and
+/// has an answer to every question: none can fail.
 pub trait Dialect: Send {
     /// Returns how scripts are split into statements and what these do.
     fn lexer(&self) -> Lexer;
 
-    /// Returns what the session's facts say, in the host's terms.
+    /// Returns what the session's facts say, in the host's terms. Asked only of a dialect that was given them.
     fn facts(&self) -> Facts;
 
-    /// Returns an identifier in quotes.
+    /// Returns an identifier in quotes, whatever letters it has: what is in it never ends it.
     fn quote(&self, identifier: &str) -> String;
 
-    /// Returns a value as the engine's literal.
+    /// Returns a value as the engine's literal, which is that value again when the engine reads it: quotes, backslashes and
+    /// line ends of a text too.
     fn literal(&self, value: &Value<'_>) -> String;
 
-    /// Returns a text, one statement per entry, none with a delimiter. `None`: this engine has no such thing.
+    /// Returns a text, one statement per entry, none with a delimiter and none empty.
+    ///
+    /// An empty list says that there is nothing to do for it, which only [`Text::Limit`] and [`Text::ResetSession`] may say.
+    /// `None` says that the engine has no such thing. Every adapter has `Facts`, `History`, `CreateHistory`, `Record`, `Mark`,
+    /// `Finish`, `DownScript`, `StatementChecksums`, `ResetSession`, and `Limit` without limits; `Begin` and `Commit` come
+    /// with [`Capability::Transactions`](crate::Capability::Transactions). Without any other the host goes without, or
+    /// refuses the option that needs it. A text that a later version added is answered by `None`.
+    ///
+    /// Where a [`TableName`] has a schema it must be in the text: a script may have changed what an unqualified name means.
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>>;
 }
 

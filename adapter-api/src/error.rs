@@ -4,6 +4,22 @@
 //! the server gave. The host adds the file, the line and the state, and writes the message for people.
 //!
 //! An error never holds a secret: an adapter leaves out what a driver quotes of the url.
+//!
+//! # Which kind
+//!
+//! - While connecting: `InvalidUrl`, `Unreachable`, `NotReady`, `InUse`, `Authentication`, `Tls`, `DatabaseMissing`.
+//! - Of a statement: `Syntax`, `TableMissing`, `ColumnMissing`, `Constraint`, `Permission`, `ReadOnly`, `TooLarge`,
+//!   `DiskFull`; and `LockTimeout`, `StatementTimeout`, `Cancelled`, `Deadlock`, `Serialization`, after which it may succeed
+//!   another time.
+//! - Of a session, at any time: `ConnectionLost`, by [`Error::lost`].
+//! - Of a batch: `FenceTaken`, `TransactionEnded`, `NotReached`, `Stopped`.
+//! - Of an ability that is not declared: `Unsupported`, by [`Error::unsupported`]. Of a transaction's body: `BodyFailed`.
+//! - `Misbehaved` where the other side, host or server, says what it may not.
+//! - `Panicked` and `Crashed` are said about an adapter, never by one.
+//!
+//! The host decides by `FenceTaken`, `TableMissing`, `TransactionEnded`, `NotReached`, `Stopped`, `Unsupported`, by those of
+//! connecting, and by `Deadlock` and `Serialization` with [`State::RolledBack`](crate::State::RolledBack). A wrong one among
+//! these is a wrong decision; among the rest it is a worse message. In doubt: `Other`.
 
 use crate::codes::codes;
 
@@ -31,9 +47,12 @@ pub struct Error {
     pub table: Option<String>,
     /// The constraint concerned.
     pub constraint: Option<String>,
-    /// Where in the statement, in bytes from its first one.
+    /// Where in what was run, in bytes from its first one, counted from 0: in the script of
+    /// [`execute_raw`](crate::Connection::execute_raw), in the statement of a batch. `None` where the engine does not say,
+    /// or where it points into something else, such as the body of a trigger.
     pub position: Option<u64>,
-    /// Whether the same work may well succeed when it is tried again as a whole.
+    /// Whether the same work may well succeed when it is tried again as a whole. For applications; the host goes by the
+    /// kind.
     pub retry: Retry,
     /// Whether the connection can still be used.
     pub session: Session,
@@ -91,13 +110,14 @@ impl Error {
 codes! {
     /// The situation an [`Error`] describes.
     pub enum ErrorKind {
-        /// The adapter does not have this ability, as its capabilities say.
+        /// The adapter does not have this ability, as its capabilities say. Nothing was done.
         Unsupported = 1,
         /// The url cannot be understood.
         InvalidUrl = 2,
-        /// The server could not be reached.
+        /// The server could not be reached: refused, no such host, no answer in time. The host tries again, if it may.
         Unreachable = 3,
-        /// The server is there and does not take connections yet: starting, too many clients.
+        /// The server is there and does not take connections yet: starting, too many clients. The host tries again, if it
+        /// may.
         NotReady = 4,
         /// User, password or host rule refused.
         Authentication = 5,
@@ -105,9 +125,12 @@ codes! {
         Tls = 6,
         /// The database named in the url does not exist.
         DatabaseMissing = 7,
-        /// A table named in a query does not exist.
+        /// A table named in a query does not exist. This is how the host knows that there is no history yet: no other
+        /// failure may look like it.
         TableMissing = 8,
-        /// Another runner took the position in the history: re-read it and plan again.
+        /// Another runner took the position in the history: re-read it and plan again. In phase
+        /// [`Opening`](crate::Phase::Opening), for every face that a lost race has on the engine; and of a stepwise batch
+        /// whose row another has settled.
         FenceTaken = 9,
         /// The statement cannot be parsed.
         Syntax = 10,
@@ -115,7 +138,7 @@ codes! {
         Constraint = 11,
         /// The role may not do this.
         Permission = 12,
-        /// The server, database or file takes no writes.
+        /// The server, database, file or transaction takes no writes.
         ReadOnly = 13,
         /// A lock was not granted in time.
         LockTimeout = 14,
@@ -123,9 +146,10 @@ codes! {
         StatementTimeout = 15,
         /// The statement was cancelled.
         Cancelled = 16,
-        /// The server broke a deadlock at our expense.
+        /// The server broke a deadlock at our expense. Rolled back, the host runs the batch again.
         Deadlock = 17,
-        /// The transaction could not be serialized.
+        /// The transaction could not be serialized, found out at a statement or at the commit. Rolled back, the host runs
+        /// the batch again.
         Serialization = 18,
         /// The transaction ended before we ended it: the script held a COMMIT or ROLLBACK of its own.
         TransactionEnded = 19,

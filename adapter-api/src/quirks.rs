@@ -8,7 +8,9 @@ use crate::value::Value;
 /// They excuse nothing: what an adapter can do stands in its [`capabilities`](crate::Info::capabilities), and each of these
 /// is tried. The host never asks for them.
 ///
-/// In every template `{}` stands for the argument. Names are put in quoted by the dialect.
+/// In every template `{}` stands for the argument. Names are put in quoted by the dialect. Begin with [`Quirks::default`],
+/// which says what is usual: `?`, `CREATE TABLE` with a `BIGINT` key, `CREATE SCHEMA`, no pause, several processes, exact
+/// positions, and every value back as it was given.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -28,7 +30,8 @@ pub struct Quirks {
     pub drop_schema: Option<String>,
     /// One statement that is at work for `{}` seconds, more or less, and changes nothing. Where only statements that write
     /// are seen by others, it writes to `{table}`, which is one as [`create_table`](Quirks::create_table) makes them.
-    /// `None`: there is no way to make the engine work so long.
+    /// `None`: there is no way to make the engine work so long. Then `Cancel`, `Liveness` and `StatementLimit` cannot be
+    /// shown, and the checks of one that is declared fail.
     pub pause: Option<String>,
     /// Who may have the database open at once.
     pub sharing: Sharing,

@@ -49,7 +49,7 @@ use crate::error::Error;
 
 /// The host's side of a run.
 pub trait Work {
-    /// Returns the next batch.
+    /// Returns the next batch. Asked for when every piece of the one before was taken, or that one has failed.
     ///
     /// # Errors
     ///
@@ -274,7 +274,8 @@ codes! {
 
 /// Hears how the work goes. A second object, so that it can be called while a piece is held.
 pub trait Events {
-    /// Says how far batch `batch` has come: statements completed and bytes sent.
+    /// Says how far batch `batch` has come: statements completed and bytes sent. As often as it suits, and never less than
+    /// before.
     fn progress(&mut self, batch: u32, statements: u64, bytes: u64);
 
     /// Passes on what the server said without being asked.
