@@ -43,6 +43,11 @@ impl Page {
         Self { path, text }
     }
 
+    /// Returns all of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Returns the fenced blocks of a language.
     pub fn blocks(&self, language: &str) -> impl Iterator<Item = &str> {
         let fence = Regex::new(&format!(r"(?ms)^```{language}\n(.*?)^```$")).expect("the pattern is valid");

@@ -224,7 +224,8 @@ fn what_new_makes_is_formatted_whatever_its_name() {
 #[test]
 fn guide_leads_from_a_new_adapter_to_a_shipped_one() {
     let author = Author::new();
-    Page::named("docs/writing-an-adapter.md").assert_sessions(|command| author.types(command));
+    let guide = Page::named("docs/writing-an-adapter.md");
+    guide.assert_sessions(|command| author.types(command));
 
     // The guide leaves the crate as it was made.
     author.succeeds("cd demo && cargo fmt --check");
@@ -239,6 +240,7 @@ fn guide_leads_from_a_new_adapter_to_a_shipped_one() {
         let loaded = author.succeeds(&format!("whimbrel adapters test {library} --url demo:check{option}"));
         assert_eq!(table(&linked), table(&loaded));
         assert_eq!(last_line(&linked), last);
+        assert_goes_through(&guide, &table(&loaded));
     }
 
     // Its databases end with their process, so each run begins with nothing.
@@ -264,6 +266,15 @@ fn guide_leads_from_a_new_adapter_to_a_shipped_one() {
 fn table(answer: &str) -> Vec<&str> {
     let is_check = |line: &&str| line.starts_with("passed ") || line.starts_with("refused ");
     answer.lines().filter(is_check).collect()
+}
+
+/// Fails unless the guide has a word on each group of checks, in the order in which they are run.
+fn assert_goes_through(guide: &Page, checks: &[&str]) {
+    let mut groups: Vec<&str> = checks.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    groups.dedup();
+    let place = |group: &&str| guide.text().find(&format!("**{group}**"));
+    let places: Vec<Option<usize>> = groups.iter().map(place).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{groups:?} are at {places:?}");
 }
 
 /// Returns the last line that is not empty.
