@@ -12,6 +12,9 @@ use crate::value::Value;
 
 /// The language of one session: settings such as MySQL's `sql_mode` change it.
 ///
+/// The host holds no SQL: it asks for every text that it needs by [`Text`], and for the rules of scripts by [`Lexer`]. No
+/// method talks to the server.
+///
 /// Made by [`Connection::dialect`](crate::Connection::dialect). Every method gives the same answer to the same question, and
 /// has an answer to every question: none can fail.
 pub trait Dialect: Send {

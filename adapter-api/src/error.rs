@@ -4,26 +4,12 @@
 //! the server gave. The host adds the file, the line and the state, and writes the message for people.
 //!
 //! An error never holds a secret: an adapter leaves out what a driver quotes of the url.
-//!
-//! # Which kind
-//!
-//! - While connecting: `InvalidUrl`, `Unreachable`, `NotReady`, `InUse`, `Authentication`, `Tls`, `DatabaseMissing`.
-//! - Of a statement: `Syntax`, `TableMissing`, `ColumnMissing`, `Constraint`, `Permission`, `ReadOnly`, `TooLarge`,
-//!   `DiskFull`; and `LockTimeout`, `StatementTimeout`, `Cancelled`, `Deadlock`, `Serialization`, after which it may succeed
-//!   another time.
-//! - Of a session, at any time: `ConnectionLost`, by [`Error::lost`].
-//! - Of a batch: `FenceTaken`, `TransactionEnded`, `NotReached`, `Stopped`.
-//! - Of an ability that is not declared: `Unsupported`, by [`Error::unsupported`]. Of a transaction's body: `BodyFailed`.
-//! - `Misbehaved` where the other side, host or server, says what it may not.
-//! - `Panicked` and `Crashed` are said about an adapter, never by one.
-//!
-//! The host decides by `FenceTaken`, `TableMissing`, `TransactionEnded`, `NotReached`, `Stopped`, `Unsupported`, by those of
-//! connecting, and by `Deadlock` and `Serialization` with [`State::RolledBack`](crate::State::RolledBack). A wrong one among
-//! these is a wrong decision; among the rest it is a worse message. In doubt: `Other`.
 
 use crate::codes::codes;
 
 /// What went wrong, with the facts the engine gave.
+///
+/// Never holds a secret: an adapter leaves out what a driver quotes of the url. File, line and state are the host's to add.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("{message}")]
@@ -109,6 +95,21 @@ impl Error {
 
 codes! {
     /// The situation an [`Error`] describes.
+    ///
+    /// - While connecting: `InvalidUrl`, `Unreachable`, `NotReady`, `InUse`, `Authentication`, `Tls`, `DatabaseMissing`.
+    /// - Of a statement: `Syntax`, `TableMissing`, `ColumnMissing`, `Constraint`, `Permission`, `ReadOnly`, `TooLarge`,
+    ///   `DiskFull`; and `LockTimeout`, `StatementTimeout`, `Cancelled`, `Deadlock`, `Serialization`, after which it may
+    ///   succeed another time.
+    /// - Of a session, at any time: `ConnectionLost`, by [`Error::lost`].
+    /// - Of a batch: `FenceTaken`, `TransactionEnded`, `NotReached`, `Stopped`.
+    /// - Of an ability that is not declared: `Unsupported`, by [`Error::unsupported`].
+    /// - Of a transaction whose body gave up: `BodyFailed`, by [`Error::body_failed`].
+    /// - `Misbehaved` where the other side, host or server, says what it may not.
+    /// - `Panicked` and `Crashed` are said about an adapter, never by one.
+    ///
+    /// The host decides by `FenceTaken`, `TableMissing`, `TransactionEnded`, `NotReached`, `Stopped`, `Unsupported`, by those
+    /// of connecting, and by `Deadlock` and `Serialization` with [`State::RolledBack`](crate::State::RolledBack). A wrong one
+    /// among these is a wrong decision; among the rest it is a worse message. In doubt: `Other`.
     pub enum ErrorKind {
         /// The adapter does not have this ability, as its capabilities say. Nothing was done.
         Unsupported = 1,

@@ -1,53 +1,55 @@
 //! The work that the host hands to [`Connection::run`](crate::Connection::run), and what it hears back.
 //!
-//! The adapter pulls, so that streaming and pipelining are its own choice:
-//!
-//! 1. [`Work::next_batch`] gives the [`Head`] of one migration, or says [`Next::Later`] (read every answer that is
-//!    still to come, report it, then ask again) or [`Next::End`].
-//! 2. [`Work::next_piece`] gives the script of that batch, piece by piece, until `None`.
-//! 3. The adapter runs `outside`, `opening`, `preparation`, the statements and `closing`, in as few turns as its protocol allows,
-//!    and calls [`Events::finished`] once for every head it was handed, in order.
-//!
-//! An adapter that asks for the next batch before the last one is answered pipelines. The host forbids that by
-//! answering `Later`. One that pipelines sees to it that nothing runs behind a batch that failed: neither behind an error,
-//! nor where the text named by [`Head::settles`] has changed no row. What such a batch was kept from is reported as
-//! `NotReached`; the host looks for the first failure that is not.
-//!
-//! Both objects are lent for the time of `run`, to the thread that it was called on. They cannot be sent to another one:
-//!
-//! ```compile_fail,E0277
-//! # use whimbrel_adapter_api::Events;
-//! fn tell(events: &mut dyn Events) {
-//!     std::thread::scope(|threads| {
-//!         threads.spawn(|| events.progress(0, 1, 1));
-//!     });
-//! }
-//! ```
-//!
-//! An adapter whose driver answers on a thread of its own passes the answers on, over a channel, and calls where it was
-//! called:
-//!
-//! ```
-//! # use whimbrel_adapter_api::Events;
-//! fn tell(events: &mut dyn Events) {
-//!     let (answers, answer) = std::sync::mpsc::channel();
-//!     std::thread::spawn(move || answers.send(1));
-//!     for statements in answer {
-//!         events.progress(0, statements, 1);
-//!     }
-//! }
-//! ```
-//!
-//! With `unsafe` the compiler can be told otherwise. An adapter that then calls from two threads at once, or after `run` has
-//! returned, reaches into memory that is somebody else's by then; the host can neither see nor survive that.
-//!
-//! [`Stop`] from either call: send no more of this batch, roll it back if it is atomic, report it as failed with kind
-//! `Stopped`. There is no other batch behind it, whether that is asked for or not.
+//! The protocol stands at [`Work`].
 
 use crate::codes::codes;
 use crate::error::Error;
 
-/// The host's side of a run.
+/// The host's side of a run, and the protocol of one.
+///
+/// The adapter pulls, so that streaming and pipelining are its own choice:
+///
+/// 1. [`Work::next_batch`] gives the [`Head`] of one migration, or says [`Next::Later`] (read every answer that is
+///    still to come, report it, then ask again) or [`Next::End`].
+/// 2. [`Work::next_piece`] gives the script of that batch, piece by piece, until `None`.
+/// 3. The adapter runs `outside`, `opening`, `preparation`, the statements and `closing`, in as few turns as its protocol
+///    allows, and calls [`Events::finished`] once for every head it was handed, in order.
+///
+/// An adapter that asks for the next batch before the last one is answered pipelines. The host forbids that by
+/// answering `Later`. One that pipelines sees to it that nothing runs behind a batch that failed: neither behind an error,
+/// nor where the text named by [`Head::settles`] has changed no row. What such a batch was kept from is reported as
+/// `NotReached`; the host looks for the first failure that is not.
+///
+/// Both objects are lent for the time of `run`, to the thread that it was called on. They cannot be sent to another one:
+///
+/// ```compile_fail,E0277
+/// # use whimbrel_adapter_api::Events;
+/// fn tell(events: &mut dyn Events) {
+///     std::thread::scope(|threads| {
+///         threads.spawn(|| events.progress(0, 1, 1));
+///     });
+/// }
+/// ```
+///
+/// An adapter whose driver answers on a thread of its own passes the answers on, over a channel, and calls where it was
+/// called:
+///
+/// ```
+/// # use whimbrel_adapter_api::Events;
+/// fn tell(events: &mut dyn Events) {
+///     let (answers, answer) = std::sync::mpsc::channel();
+///     std::thread::spawn(move || answers.send(1));
+///     for statements in answer {
+///         events.progress(0, statements, 1);
+///     }
+/// }
+/// ```
+///
+/// With `unsafe` the compiler can be told otherwise. An adapter that then calls from two threads at once, or after `run` has
+/// returned, reaches into memory that is somebody else's by then; the host can neither see nor survive that.
+///
+/// [`Stop`] from either call: send no more of this batch, roll it back if it is atomic, report it as failed with kind
+/// `Stopped`. There is no other batch behind it, whether that is asked for or not.
 pub trait Work {
     /// Returns the next batch. Asked for when every piece of the one before was taken, or that one has failed.
     ///
