@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use whimbrel::config::{Config, Environment, Flags, keys_as_markdown, variables_as_markdown};
 use whimbrel::error::Name;
+use whimbrel_adapter_api::{Capability, Fence, Quirks};
 use whimbrel_conformance::Suite;
 use whimbrel_tests::Project;
 use whimbrel_tests::page::{Page, UPDATE, workspace};
@@ -121,6 +122,18 @@ fn examples_of_plugins_toml_are_understood() {
         }
     }
     assert!(count > 1, "there are examples in both pages");
+}
+
+#[test]
+fn guide_for_authors_names_all_that_they_can_declare() {
+    let guide = Page::named("docs/writing-an-adapter.md");
+    // The fields, as `Debug` shows them.
+    let field = Regex::new(r"(?m)^    (\w+):").expect("the pattern is valid");
+    let mut names = captures(&field, &format!("{:#?}", Quirks::default()));
+    names.extend(Capability::ALL.iter().map(|capability| format!("{capability:?}")));
+    names.extend(Fence::ALL.iter().map(|fence| format!("{fence:?}")));
+    names.retain(|name| !guide.text().contains(&format!("`{name}`")));
+    assert!(names.is_empty(), "the guide does not say what these are for: {names:?}");
 }
 
 /// Compares a table with the one on a page, or writes it there.
