@@ -2,12 +2,12 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::{env, fs};
 
 use insta::assert_snapshot;
 use whimbrel_tests::page::{Page, workspace};
-use whimbrel_tests::{Outcome, Project, built_file};
+use whimbrel_tests::{Project, built_file};
 
 /// The crate of the adapter `demo`, as it is made on the way through the guide.
 const CRATE: &str = "demo";
@@ -28,19 +28,22 @@ impl Author {
 
     /// Runs a command of a shell, and returns what it prints.
     fn types(&self, command: &str) -> String {
-        let outcome = self.shell(command);
+        let (_, printed) = self.shell(command);
         if self.project.path(CRATE).exists() && !self.project.path("demo/target").exists() {
             self.settle();
         }
-        outcome.stdout
+        printed
     }
 
     /// Runs a command that has to end well, and returns what it prints.
     fn succeeds(&self, command: &str) -> String {
-        self.shell(command).exits(0).stdout
+        let (status, printed) = self.shell(command);
+        assert!(status.success(), "{command}: {status}\n{printed}");
+        printed
     }
 
-    fn shell(&self, command: &str) -> Outcome {
+    /// Has no deadline, as a run of the program has: to build a crate takes as long as it takes.
+    fn shell(&self, command: &str) -> (ExitStatus, String) {
         let folder = |program: &Path| program.parent().expect("a program lies in a folder").to_owned();
         let mut path = vec![folder(&built_file("whimbrel")), folder(Path::new(env!("CARGO")))];
         path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
@@ -48,11 +51,15 @@ impl Author {
         let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or(home).unwrap_or_default();
         // In the order in which it is printed.
         let script = format!("exec 2>&1\n{command}");
-        let invocation = self.project.program("sh", ["-c", &script]);
-        let invocation = invocation.env("PATH", env::join_paths(path).expect("no folder has a colon"));
-        let invocation = invocation.env("CARGO_HOME", cargo_home).env("CARGO_NET_OFFLINE", "true");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(self.project.path("")).env_clear();
+        shell.env("PATH", env::join_paths(path).expect("no folder has a colon"));
+        shell.env("HOME", self.project.path("home")).env("LANG", "C.UTF-8");
+        shell.env("CARGO_HOME", cargo_home).env("CARGO_NET_OFFLINE", "true");
         // Nobody waits for what the library does.
-        invocation.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").run()
+        shell.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+        let output = shell.output().expect("there is a shell");
+        (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Has the new crate built with the dependencies that ours are locked to, where they have been built before: no network
