@@ -193,8 +193,8 @@ words! {
 words! {
     /// What keeps two runners from taking the same position in the history.
     pub enum Fence {
-        /// Nothing. The host does not make up for it: two runs at once may apply one migration twice, and whoever operates
-        /// them starts one at a time.
+        /// Nothing. Two runs at once may apply one migration twice, so the program changes a database only when its operator
+        /// confirms that no other run is at work. An application has to see to that itself.
         None = 0, "none";
         /// A unique key on the position, which is enforced at the latest when a transaction commits, and a reference to the
         /// row before.

@@ -741,7 +741,8 @@ fn help_shows_commands_options_and_examples() {
               How long a statement may run
 
           --confirm <NAME>
-              Confirms a change to a database that is marked as production
+              Confirms a change to a database that is marked as production, or on which nothing keeps
+              two runs apart
 
           --format <FORMAT>
               How results are written
@@ -853,7 +854,8 @@ fn help_shows_commands_options_and_examples() {
               How long a statement may run
 
           --confirm <NAME>
-              Confirms a change to a database that is marked as production
+              Confirms a change to a database that is marked as production, or on which nothing keeps
+              two runs apart
 
           --format <FORMAT>
               How results are written

@@ -629,3 +629,27 @@ fn notices_and_progress_that_make_no_sense_do_no_harm() {
     let _ = lied_to(&project, &["up", "probe", "--to", "2"], "progress").exits(0);
     assert_eq!(truth(&project), BOTH);
 }
+
+/// Two runs at once cannot be told from one, so it has to be said that there is one.
+#[test]
+fn a_change_on_which_nothing_keeps_two_runs_apart_has_to_be_confirmed() {
+    let project = project().env("PROBE_HAS_NO_FENCE", "1");
+    let url = ["--url", "probe:birds.db"];
+    let run = |arguments: &[&'static str]| project.run(arguments.iter().chain(&["probe"]).chain(&url));
+    assert_snapshot!(shown(&run(&["up"])), @r"
+    exit: 7
+    --- stdout
+    --- stderr
+    error[refused]: nothing keeps two runs on `probe` apart
+      the adapter `probe` has no fence, so both would apply the same migrations
+    state: nothing was run
+    hint: when no other run is at work, add `--confirm probe`
+    ");
+    for arguments in [&["down"][..], &["redo"], &["up", "--confirm", "other"]] {
+        let _ = run(arguments).exits(7);
+    }
+    assert!(!project.path("birds.db").exists());
+    let _ = run(&["up", "--to", "2", "--confirm", "probe"]).exits(0);
+    let _ = run(&["status"]).exits(0);
+    assert_eq!(truth(&project), BOTH);
+}

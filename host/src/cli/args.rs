@@ -77,7 +77,7 @@ pub(crate) struct Common {
     /// How long a statement may run
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) statement_timeout: Option<Duration>,
-    /// Confirms a change to a database that is marked as production
+    /// Confirms a change to a database that is marked as production, or on which nothing keeps two runs apart
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) confirm: Option<String>,
     /// How results are written

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel_adapter_api::{
-    Access, Adapter, Capability, ConnectOptions, Connection, ErrorKind, Limits, Opened, TableName,
+    Access, Adapter, Capability, ConnectOptions, Connection, ErrorKind, Fence, Info, Limits, Opened,
+    TableName,
 };
 
 use super::Answer;
@@ -141,6 +142,9 @@ impl Context<'_> {
             Migrations::read(&database.folder).map_err(|error| error.with_state("nothing was run"))?;
         let choice = isolating(AdapterFactory::from_config(config)).choose(database)?;
         say_choice(&choice, output);
+        if access == Access::ReadWrite {
+            self.confirm_without_fence(&choice.adapter.info(), &database.name.value)?;
+        }
         let options = self.options(database, &choice);
         let words = Arc::new(self.last_words(&options, access, output));
         self.interrupt.listen(Arc::clone(&words))?;
@@ -250,6 +254,22 @@ impl Context<'_> {
             None => problem,
         };
         Err(problem.hint(format!("if you mean it, add `--confirm {name}`")).into())
+    }
+
+    /// What another run does at once is not found out, so it is asked for before.
+    fn confirm_without_fence(&self, adapter: &Info, name: &str) -> Result<()> {
+        if adapter.fence != Fence::None || self.common.confirm.as_deref() == Some(name) {
+            return Ok(());
+        }
+        let message = format!("nothing keeps two runs on `{name}` apart");
+        Err(Problem::new(Name::Refused, message)
+            .fact(format!(
+                "the adapter `{}` has no fence, so both would apply the same migrations",
+                adapter.name
+            ))
+            .state("nothing was run")
+            .hint(format!("when no other run is at work, add `--confirm {name}`"))
+            .into())
     }
 
     fn flags(&self, wishes: Wishes) -> Flags {

@@ -7,7 +7,8 @@
 //! never comes back from it, and says so in a file `hangs`. With `lie=WHAT` it says what is not so (see `lies`), with `garbage=METHOD` it
 //! fails with a message that nobody should print. With `error=METHOD` it fails in `check_url` or `connect` instead. Where a
 //! `password=…` follows, it quotes its url, as no adapter should. Without a path the database is in memory. With
-//! `PROBE_PANICS_ON_LOAD` in the environment it panics before there is an adapter to ask.
+//! `PROBE_PANICS_ON_LOAD` in the environment it panics before there is an adapter to ask, with `PROBE_HAS_NO_FENCE` it says
+//! that nothing keeps two runs apart.
 
 mod connection;
 mod crash;
@@ -59,7 +60,11 @@ impl Plugin for Probe {
 
 impl Adapter for Probe {
     fn info(&self) -> Info {
-        Info::new(&Self::IDENTITY)
+        let mut info = Info::new(&Self::IDENTITY);
+        if std::env::var_os("PROBE_HAS_NO_FENCE").is_some() {
+            info.fence = Fence::None;
+        }
+        info
     }
 
     fn check_url(&self, url: &Secret) -> Result<(), Error> {
