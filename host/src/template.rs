@@ -117,10 +117,14 @@ impl Template {
         // Beside the folder, so that it takes its name in one step. Of what somebody else may have put there meanwhile,
         // nothing but an empty folder gives way to it.
         let draft = parent.join(format!(".{}.{}", self.name, std::process::id()));
-        let written = self.write_to(&draft).and_then(|()| fs::rename(&draft, &folder));
+        let written = fs::create_dir(&draft).and_then(|()| {
+            let written = self.write_to(&draft).and_then(|()| fs::rename(&draft, &folder));
+            written.inspect_err(|_| {
+                // What could not be written may be impossible to remove, too; the first error is the one to tell.
+                let _ = fs::remove_dir_all(&draft);
+            })
+        });
         written.map_err(|error| {
-            // What could not be written may be impossible to remove, too; the first error is the one to tell.
-            let _ = fs::remove_dir_all(&draft);
             Problem::new(Name::FolderUnreadable, format!("cannot create `{}`", folder.display()))
                 .caused_by(error.to_string())
                 .state(NOTHING_WRITTEN)
@@ -131,7 +135,6 @@ impl Template {
     }
 
     fn write_to(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir(folder)?;
         for (file, text) in FILES {
             let path = folder.join(file);
             fs::create_dir_all(path.parent().unwrap_or(folder))?;

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpgid};
 use rstest::rstest;
 use whimbrel_tests::{
     Database, Engine, Outcome, Project, Proxy, Running, Sqlite, built_file, probe_library, until,
@@ -53,7 +54,7 @@ fn a_fault_in_a_migration_is_one_error_and_the_next_run_goes_on() {
     error[adapter-crashed]: the adapter `probe` crashed while running `002_sites`
       --> migrations/probe/002_sites.sql
       caused by: the process of the adapter was ended by signal 11 (SIGSEGV)
-    state: read again afterwards: `002_sites` is not applied; 2 pending, 1 applied
+    state: read again afterwards: `002_sites` is not applied, unless a server is still at work on it; 2 pending, 1 applied
     hint: `whimbrel up probe` looks at the history and goes on from there; report this to the adapter's author
     ");
     assert_eq!(truth(&project), r#"["001_species|applied|1"] ["species"]"#);
@@ -88,7 +89,7 @@ fn a_call_of_abort_is_told_like_a_fault() {
           "line": null,
           "column": null,
           "sqlstate": null,
-          "state": "read again afterwards: `001_species` is not applied; 1 pending",
+          "state": "read again afterwards: `001_species` is not applied, unless a server is still at work on it; 1 pending",
           "hint": "`whimbrel up probe` looks at the history and goes on from there; report this to the adapter's author",
           "cause": "the process of the adapter was ended by signal 6 (SIGABRT)",
           "facts": []
@@ -102,19 +103,19 @@ fn a_call_of_abort_is_told_like_a_fault() {
           "line": null,
           "column": null,
           "sqlstate": null,
-          "state": "read again afterwards: `001_species` is not applied; 1 pending",
+          "state": "read again afterwards: `001_species` is not applied, unless a server is still at work on it; 1 pending",
           "hint": "`whimbrel up probe` looks at the history and goes on from there; report this to the adapter's author",
           "cause": "the process of the adapter was ended by signal 6 (SIGABRT)",
           "facts": []
         }
       ],
-      "state": "read again afterwards: `001_species` is not applied; 1 pending"
+      "state": "read again afterwards: `001_species` is not applied, unless a server is still at work on it; 1 pending"
     }
     --- stderr
     error[adapter-crashed]: the adapter `probe` crashed while running `001_species`
       --> migrations/probe/001_species.sql
       caused by: the process of the adapter was ended by signal 6 (SIGABRT)
-    state: read again afterwards: `001_species` is not applied; 1 pending
+    state: read again afterwards: `001_species` is not applied, unless a server is still at work on it; 1 pending
     hint: `whimbrel up probe` looks at the history and goes on from there; report this to the adapter's author
     "#);
 }
@@ -314,7 +315,7 @@ fn an_adapter_that_hangs_beyond_the_statement_timeout_is_killed_and_the_history_
       nothing was heard of it for [N] s, much longer than the statement timeout allows
       cancelling did not help
       caused by: the process of the adapter was killed, because it did not come back
-    state: read again afterwards: `002_endless` is not applied; 1 pending, 1 applied
+    state: read again afterwards: `002_endless` is not applied, unless a server is still at work on it; 1 pending, 1 applied
     hint: `whimbrel up probe` looks at the history and goes on from there; report this to the adapter's author
     ");
     assert_eq!(truth(&project), r#"["001_species|applied|1"] ["species"]"#);
@@ -335,6 +336,39 @@ fn the_process_of_the_adapter_ends_with_the_program() {
     run.kill();
     until("it has ended", || !Path::new(&format!("/proc/{}", children[0])).exists());
     assert_eq!(truth(&project), r#"["001_species|applied|1"] ["species"]"#);
+}
+
+/// Nothing but the watch is left to notice it.
+#[test]
+fn the_process_of_an_adapter_that_hangs_ends_with_the_program_too() {
+    let project = project(&[SPECIES]);
+    let run = project.spawn(["up", "probe", "--url", "probe:birds.db?hang=check_url"]);
+    until("it hangs", || project.path("hangs").exists());
+    let children = children(run.pid());
+    run.kill();
+    until("it has ended", || !Path::new(&format!("/proc/{}", children[0])).exists());
+}
+
+/// As a supervisor does that stops every process of a service, and as Ctrl-C at a terminal would.
+#[test]
+fn a_signal_to_all_processes_interrupts_the_run_and_crashes_nothing() {
+    let project = project(&[SPECIES, ENDLESS]);
+    let run = endless(&project, &[]);
+    let pid = |number: u32| Pid::from_raw(number.try_into().expect("a pid is a pid_t"));
+    for child in children(run.pid()).into_iter().map(pid) {
+        assert_ne!(getpgid(Some(child)), getpgid(Some(pid(run.pid()))), "it is in a group of its own");
+        kill(child, Signal::SIGTERM).expect("it runs");
+    }
+    run.terminate();
+    assert_snapshot!(shown(&run.wait()), @r"
+    exit: 143
+    --- stdout
+    applied  001_species  [N] ms
+    --- stderr
+    error[terminated]: interrupted in `002_endless`
+    state: `002_endless` was rolled back; `001_species` was applied in this run and stays
+    hint: the next run goes on from there
+    ");
 }
 
 /// Neither in its arguments, which everybody can see, nor in a file with its memory.

@@ -1,6 +1,7 @@
 //! `whimbrel adapters`.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -109,11 +110,13 @@ fn killable(library: &Path) -> Victim {
 pub(super) fn victim(library: &Library, context: &Context<'_>, output: &mut Output) -> Result<u8> {
     let found = Found::at(&library.file);
     let config = context.config(Wishes::default())?;
-    let adapter = match is_isolated(&config, &found) {
-        true => Isolated::start(command("host", &found.path)).map(|started| started.adapter),
-        false => Ok(found.load()?),
+    let adapter = if is_isolated(&config, &found) {
+        let library = found.path.clone();
+        let started = Isolated::start(move || command("host", &library));
+        started.map_err(|error| Problem::new(Name::AdapterCrashed, error.message))?.adapter
+    } else {
+        found.load()?
     };
-    let adapter = adapter.map_err(|error| Problem::new(Name::AdapterCrashed, error.message))?;
     act(adapter.as_ref(), &mut std::io::stdin().lock(), &mut output.stream());
     Ok(0)
 }
@@ -138,9 +141,9 @@ fn is_isolated(config: &Config, found: &Found) -> bool {
 
 /// Returns the command that starts this program again with a library.
 fn command(role: &str, library: &Path) -> Command {
-    // Where it cannot be told, the one in the search path is as good as any.
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("whimbrel"));
-    let mut command = Command::new(program);
+    // This very program, even if another one has its name by now.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("whimbrel");
     command.args(["adapters", role]).arg(library);
     command
 }

@@ -130,21 +130,24 @@ impl Interrupt {
     /// Looks for the rest of the process whether the adapter comes back.
     fn give_up_in_time(&self, canceller: &Arc<dyn Canceller>, process: Option<&Process>, words: &LastWords) {
         let mut watch = Watch::default();
+        let mut since_killed = Duration::ZERO;
         loop {
             thread::sleep(overdue::PERIOD);
-            let signal = self.state().signal;
+            // In this order everywhere: who holds the notes does not wait for the state.
+            let mut state = self.state();
             let mut notes = self.calls.notes();
             let Some(call) = &mut notes.call else { continue };
-            match watch.look(call, signal) {
+            match watch.look(call, state.signal) {
                 None => {}
                 Some(Overdue::Silent(silence)) => self.cancel_silent(call, silence, canceller),
                 Some(overdue) => match process {
                     // The call comes back with an error, and the command says the rest.
-                    Some(process) => {
-                        self.state().killed = Some(overdue);
+                    Some(process) if since_killed < overdue::GRACE => {
+                        state.killed = Some(overdue);
+                        since_killed += overdue::PERIOD;
                         process.kill();
                     }
-                    None => words.give_up(overdue, &notes),
+                    _ => words.give_up(overdue, &notes),
                 },
             }
         }

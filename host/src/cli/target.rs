@@ -15,7 +15,7 @@ use super::interrupt::Interrupt;
 use super::last_words::{LastWords, Stake};
 use super::watched::Watched;
 use crate::config::{Config, DatabaseConfig, Environment, Flags, Mode, OutOfOrder, Stage};
-use crate::error::{Name, Problem, Result, of_connection};
+use crate::error::{Error, Name, Problem, Result, of_connection};
 use crate::factory::{AdapterFactory, Choice, FoundPasswords, Provider, redact};
 use crate::migrator::{Migrator, Options, is_crash};
 use crate::output::Output;
@@ -52,15 +52,8 @@ pub(super) struct Wishes {
 pub(super) struct Target {
     pub(super) migrator: Migrator,
     pub(super) connection: Box<dyn Connection>,
-    /// How it is opened again, where its adapter can crash alone.
-    again: Option<Again>,
-}
-
-/// What a database is opened again with.
-#[derive(Clone)]
-struct Again {
-    config: Config,
-    database: DatabaseConfig,
+    /// What it was opened with, where its adapter can crash alone.
+    again: Option<Choice>,
 }
 
 impl Target {
@@ -73,22 +66,28 @@ impl Target {
         work(&self.migrator, self.connection.as_mut()).map_err(|error| match &self.again {
             Some(again) if is_crash(&error) => {
                 let (again, migrator, told) = (again.clone(), self.migrator.clone(), error.clone());
-                let look =
-                    move || again.open().map(|mut session| migrator.read_again(told, session.as_mut()));
                 // Whoever sent a signal does not wait for this.
-                let looked = interrupt.unless_signalled(LONGEST_LOOK, look);
-                looked.ok().flatten().and_then(Result::ok).unwrap_or(error)
+                let looked = interrupt.unless_signalled(LONGEST_LOOK, move || look(&again, &migrator, told));
+                looked.ok().flatten().unwrap_or(error)
             }
             _ => error,
         })
     }
 }
 
-impl Again {
-    fn open(&self) -> Result<Box<dyn Connection>> {
-        let choice = isolating(AdapterFactory::from_config(&self.config)).choose(&self.database)?;
-        let opened = choice.adapter.connect(&choice.options(Access::ReadOnly));
-        opened.map(|opened| opened.connection).map_err(|error| cannot_connect(&error, &choice, 0).into())
+/// Reads the history again, in the new process that the adapter starts.
+fn look(again: &Choice, migrator: &Migrator, told: Error) -> Error {
+    match again.adapter.connect(&again.options(Access::ReadOnly)) {
+        Ok(mut opened) => migrator.read_again(told, opened.connection.as_mut()),
+        Err(error) => {
+            let problem = cannot_connect(&error, again, 0);
+            let reason = problem.cause.as_ref().unwrap_or(&problem.message);
+            let mut told = told;
+            for told in &mut told.problems {
+                told.facts.push(format!("the history could not be read again: {reason}"));
+            }
+            told
+        }
     }
 }
 
@@ -157,7 +156,7 @@ impl Context<'_> {
             statement: options.limits.statement.filter(|_| keeps_limit),
         };
         let connection = Box::new(Watched::new(opened.connection, self.interrupt.calls(), limits));
-        let again = choice.process.map(|_| Again { config: config.clone(), database: database.clone() });
+        let again = choice.process.is_some().then_some(choice);
         Ok(Target { migrator: Migrator::new(migrations, options), connection, again })
     }
 

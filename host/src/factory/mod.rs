@@ -196,7 +196,8 @@ impl AdapterFactory {
     }
 
     /// Starts the processes of isolated adapters with the command that `host` makes for the path of a library. It has to
-    /// call [`isolation::serve`](crate::isolation::serve) with that library.
+    /// call [`isolation::serve`](crate::isolation::serve) of the same version of this crate with that library, as `whimbrel
+    /// adapters host` does.
     #[must_use]
     pub fn isolated_by(mut self, host: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
         self.host = Some(Arc::new(host));
@@ -288,7 +289,9 @@ impl AdapterFactory {
             return Err(problem.hint(format!("remove `adapters.{name}.isolate`")).into());
         };
         found.require()?;
-        let started = Isolated::start(host(&found.path)).map_err(|error| not_started(found, &error))?;
+        let (host, library) = (Arc::clone(host), found.path.clone());
+        let started = Isolated::start(move || host(&library));
+        let started = started.map_err(|error| not_started(found, &error))?;
         let Started { adapter, process } = started;
         found.check_name(adapter.as_ref())?;
         Ok(Ready { adapter, process: Some(process) })

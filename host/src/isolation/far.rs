@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -14,7 +15,9 @@ use std::thread;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, raise};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use whimbrel_adapter_api::{
     Adapter, BodyFailed, Canceller, ConnectOptions, Connection, Dialect, Done, Error, ErrorKind, Events,
     Failure, Next, Notice, Piece, PieceKind, ReadError, Rest, RowSink, Secret, Span, Stop, Value, Wanted,
@@ -22,7 +25,7 @@ use whimbrel_adapter_api::{
 };
 
 use super::line::{Line, SESSION_SOCKETS};
-use super::protocol::{Answer, Call, Errand, Made, NextBatch, NextPiece, Question, Word};
+use super::protocol::{Answer, Call, Errand, Made, NextBatch, NextPiece, Question, VERSION, Word};
 
 /// How many bytes of rows are sent at once, about.
 const ROWS_AT_ONCE: usize = 64 * 1024;
@@ -36,10 +39,17 @@ const ROWS_AT_ONCE: usize = 64 * 1024;
 ///
 /// When the standard input is no socket of the program that started this one.
 pub fn serve(load: impl FnOnce() -> Result<Arc<dyn Adapter>, String>) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
+    let mut errands = take_standard_input()?;
     nix::sys::prctl::set_no_new_privs()?;
+    // A limit alone does not hold where a program takes the files.
+    nix::sys::prctl::set_dumpable(false)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    let mut errands = Line::new(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?));
+    // A supervisor sends these to every process that it finds. Nobody looks at the flag: being asked to stop is the affair
+    // of whoever started this process, which ends with it.
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    errands.send(&VERSION)?;
     let adapter = match load() {
         Ok(adapter) => adapter,
         Err(reason) => return errands.send(&Answer::<()>::Err(Error::new(ErrorKind::Other, reason))),
@@ -48,6 +58,22 @@ pub fn serve(load: impl FnOnce() -> Result<Arc<dyn Adapter>, String>) -> io::Res
     match run_errands(&mut errands, &adapter) {
         Err(_) => end(),
     }
+}
+
+/// Takes the socket away from the standard input, where a program that the adapter starts would read from it, and watches
+/// from another thread whether somebody is still at its other end: the adapter may hang.
+fn take_standard_input() -> io::Result<Line> {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Of another kind it is none of ours.
+    socket.peer_addr()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let watched = socket.try_clone()?;
+    thread::Builder::new().spawn(move || {
+        // Nothing but the end is waited for, and an error is one too.
+        let _ = poll(&mut [PollFd::new(&watched, PollFlags::empty())], None);
+        end()
+    })?;
+    Ok(Line::new(socket))
 }
 
 /// Ends this process, because the one that started it is gone. What it was doing ends as if it were part of that one.
@@ -63,11 +89,13 @@ fn run_errands(errands: &mut Line, adapter: &Arc<dyn Adapter>) -> io::Result<Inf
             Errand::CheckUrl(url) => errands.send(&adapter.check_url(&Secret::new(url)))?,
             Errand::Quirks => errands.send(&adapter.quirks())?,
             Errand::Connect(options) => {
-                let sockets = errands.receive_sockets()?;
                 let adapter = Arc::clone(adapter);
-                // One that cannot be spoken to any more has ended.
-                thread::Builder::new()
-                    .spawn(move || serve_session(adapter.as_ref(), &options.into(), sockets))?;
+                // Without sockets or a thread there is no session, which the other end sees from closed sockets. One that
+                // cannot be spoken to any more has ended.
+                let _ = errands.receive_sockets().and_then(|sockets| {
+                    thread::Builder::new()
+                        .spawn(move || serve_session(adapter.as_ref(), &options.into(), sockets))
+                });
             }
         }
     }
@@ -197,7 +225,7 @@ fn answer(
         Call::Ping => say(line, &Word::Answer(connection.ping())),
         // Its owner closes what is lent, and there is no body to end.
         Call::Close => say(line, &Word::Answer(Answer::Ok(()))),
-        Call::BodyEnded(_) => Err(io::ErrorKind::InvalidData.into()),
+        Call::BodyDone | Call::BodyFailed => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
@@ -218,8 +246,8 @@ fn serve_body(
     say(line, &Word::<()>::Body)?;
     loop {
         match line.receive::<Call<'static>>()? {
-            Call::BodyEnded(true) => return Ok(Ok(())),
-            Call::BodyEnded(false) => return Ok(Err(BodyFailed)),
+            Call::BodyDone => return Ok(Ok(())),
+            Call::BodyFailed => return Ok(Err(BodyFailed)),
             call => answer(connection, dialects, call, line)?,
         }
     }

@@ -73,7 +73,7 @@ impl Line {
             return Err(io::Error::other("there is no room for the sockets"));
         }
         // At least one byte has to go with them.
-        sendmsg(&self.socket, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::empty())?;
+        sendmsg(&self.socket, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 

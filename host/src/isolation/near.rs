@@ -20,33 +20,63 @@ use whimbrel_adapter_api::{
 use super::Started;
 use super::line::{Line, session_sockets};
 use super::process::Process;
-use super::protocol::{Answer, Call, Errand, Made, NextBatch, NextPiece, Options, Question, Word};
+use super::protocol::{Answer, Call, Errand, Made, NextBatch, NextPiece, Options, Question, VERSION, Word};
 
-/// An adapter in another process.
+/// An adapter in another process. When that has ended, the next attempt to connect starts another one.
 pub struct Isolated {
     info: Info,
-    process: Arc<Process>,
+    command: Box<dyn Fn() -> Command + Send + Sync>,
+    process: Mutex<Arc<Process>>,
 }
 
 impl Isolated {
-    /// Starts `command`, which has to call [`serve`](super::serve), and returns the adapter that it loads.
+    /// Starts what `command` returns, which has to call [`serve`](super::serve), and returns the adapter that it loads.
     ///
     /// # Errors
     ///
     /// `Crashed` when there is no process or it ends; what `serve` says of the library, which it could not load.
-    pub fn start(command: Command) -> Result<Started, Error> {
-        let cannot = |error: io::Error| {
-            Error::new(ErrorKind::Crashed, format!("the process of the adapter cannot be started: {error}"))
-        };
-        let process = Arc::new(Process::start(command).map_err(cannot)?);
-        let info: Answer<Info> = process.errands().receive().map_err(|_| process.crashed())?;
-        let isolated = Isolated { info: info?, process: Arc::clone(&process) };
+    pub fn start(command: impl Fn() -> Command + Send + Sync + 'static) -> Result<Started, Error> {
+        let (info, process) = begin(command())?;
+        let isolated =
+            Isolated { info, command: Box::new(command), process: Mutex::new(Arc::clone(&process)) };
         Ok(Started { adapter: Arc::new(isolated), process })
     }
 
     fn errand<T: DeserializeOwned>(&self, errand: &Errand) -> Result<T, Error> {
-        self.process.errands().ask(errand).map_err(|_| self.process.crashed())
+        let process = Arc::clone(&lock(&self.process));
+        let answer = process.errands().ask(errand);
+        answer.map_err(|error| process.crashed(&error))
     }
+
+    /// Returns a process that has not ended.
+    fn living(&self) -> Result<Arc<Process>, Error> {
+        let mut process = lock(&self.process);
+        if process.is_over() {
+            let (info, another) = begin((self.command)())?;
+            if info != self.info {
+                return Err(Error::new(
+                    ErrorKind::Misbehaved,
+                    "the adapter is another one than before its crash",
+                ));
+            }
+            *process = another;
+        }
+        Ok(Arc::clone(&process))
+    }
+}
+
+fn begin(command: Command) -> Result<(Info, Arc<Process>), Error> {
+    let cannot = |error: io::Error| {
+        Error::new(ErrorKind::Crashed, format!("the process of the adapter cannot be started: {error}"))
+    };
+    let process = Arc::new(Process::start(command).map_err(cannot)?);
+    let version: String = process.errands().receive().map_err(|error| process.crashed(&error))?;
+    if version != VERSION {
+        let message = format!("its process is of whimbrel {version}, and this program of {VERSION}");
+        return Err(Error::new(ErrorKind::Misbehaved, message));
+    }
+    let info: Answer<Info> = process.errands().receive().map_err(|error| process.crashed(&error))?;
+    Ok((info?, process))
 }
 
 fn lock<T>(line: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,17 +94,23 @@ impl Adapter for Isolated {
     }
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
-        let crashed = |_: io::Error| self.process.crashed();
-        let ([mut calls, dialects, cancels], theirs) = session_sockets().map_err(crashed)?;
+        let process = self.living()?;
+        let crashed = |error: io::Error| process.crashed(&error);
+        let no_session = |what: &str| Error::new(ErrorKind::Other, format!("there is no session: {what}"));
+        let ([mut calls, dialects, cancels], theirs) =
+            session_sockets().map_err(|error| no_session(&error.to_string()))?;
         {
-            let mut errands = self.process.errands();
+            let mut errands = process.errands();
             errands.send(&Errand::Connect(Options::from(options))).map_err(crashed)?;
             errands.send_sockets(&theirs).map_err(crashed)?;
         }
         drop(theirs);
         // Not on the socket of the process: meanwhile others may want to connect too.
-        calls.receive::<Answer<()>>().map_err(crashed)??;
-        let process = Arc::clone(&self.process);
+        let answer = calls.receive::<Answer<()>>().map_err(|error| match process.has_ended() {
+            true => crashed(error),
+            false => no_session("the process of the adapter could not take it"),
+        });
+        answer??;
         let dialects = Arc::new(Mutex::new(dialects));
         Ok(Opened {
             connection: Box::new(Near { calls: Held(calls), dialects, process: Arc::clone(&process) }),
@@ -82,6 +118,7 @@ impl Adapter for Isolated {
         })
     }
 
+    /// An adapter that crashes here says nothing about its engine, and every later call says that it crashed.
     fn quirks(&self) -> Quirks {
         self.errand(&Errand::Quirks).unwrap_or_default()
     }
@@ -94,7 +131,7 @@ struct NearCanceller {
 
 impl Canceller for NearCanceller {
     fn cancel(&self) -> Result<(), Error> {
-        lock(&self.cancels).ask::<Answer<()>>(&()).map_err(|_| self.process.crashed())?
+        lock(&self.cancels).ask::<Answer<()>>(&()).map_err(|error| self.process.crashed(&error))?
     }
 }
 
@@ -143,7 +180,7 @@ impl Asked for Nothing {
 
 impl<L: BorrowMut<Line>> Near<L> {
     fn call<T: DeserializeOwned>(&mut self, call: &Call<'_>, asked: &mut dyn Asked) -> Result<T, Error> {
-        converse(self.calls.borrow_mut(), call, asked).map_err(|_| self.process.crashed())
+        converse(self.calls.borrow_mut(), call, asked).map_err(|error| self.process.crashed(&error))
     }
 }
 
@@ -206,7 +243,7 @@ impl WayOut {
             WayOut::Enough => line.send(&Wanted::Enough),
             WayOut::NoBatch => line.send(&NextBatch::Stop),
             WayOut::NoPiece => line.send(&NextPiece::Stop),
-            WayOut::BodyFailed => line.send(&Call::BodyEnded(false)),
+            WayOut::BodyFailed => line.send(&Call::BodyFailed),
         }
     }
 }
@@ -254,7 +291,8 @@ impl<L: BorrowMut<Line> + Send> Connection for Near<L> {
 
     fn dialect(&mut self, facts: &RowSet) -> Result<Box<dyn Dialect>, Error> {
         let made = self.call::<Answer<Made>>(&Call::Dialect(facts.clone()), &mut Nothing)??;
-        Ok(Box::new(NearDialect { made, dialects: Arc::clone(&self.dialects) }))
+        let (dialects, process) = (Arc::clone(&self.dialects), Arc::clone(&self.process));
+        Ok(Box::new(NearDialect { made, dialects, process }))
     }
 
     fn ping(&mut self) -> Result<(), Error> {
@@ -299,7 +337,10 @@ impl Asked for Body<'_, '_> {
         let (dialects, process) = (Arc::clone(&self.dialects), Arc::clone(&self.process));
         let mut lent = Near { calls: &mut *line, dialects, process };
         let went: Result<(), BodyFailed> = (self.body)(&mut lent);
-        line.send(&Call::BodyEnded(went.is_ok()))
+        line.send(&match went {
+            Ok(()) => Call::BodyDone,
+            Err(BodyFailed) => Call::BodyFailed,
+        })
     }
 }
 
@@ -390,12 +431,14 @@ impl Run<'_> {
 struct NearDialect {
     made: Made,
     dialects: Arc<Mutex<Line>>,
+    process: Arc<Process>,
 }
 
 impl NearDialect {
     /// Without an answer the process is gone. What is returned instead gets nowhere: the session is gone too.
     fn ask<T: DeserializeOwned>(&self, question: &Question<'_>) -> Option<T> {
-        lock(&self.dialects).ask(question).ok()
+        let answer = lock(&self.dialects).ask(question);
+        answer.map_err(|error| self.process.crashed(&error)).ok()
     }
 }
 

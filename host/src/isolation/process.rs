@@ -3,15 +3,21 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use whimbrel_adapter_api::{Error, ErrorKind, Session};
 
 use super::line::Line;
+
+/// How long a process that has closed its sockets may take to end, and how often is looked whether it has.
+const MOMENT: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 100;
 
 /// A process that an adapter runs in. Ends with the last that refers to it.
 pub struct Process {
@@ -27,6 +33,8 @@ impl Process {
         let (ours, theirs) = UnixStream::pair()?;
         // A library that writes there would write into a result of this program, or between its messages.
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+        // Ctrl-C at a terminal is for this program, which then asks the adapter to cancel.
+        command.process_group(0);
         let child = Mutex::new(command.spawn()?);
         Ok(Process { child, errands: Mutex::new(Line::new(ours)), is_killed: AtomicBool::new(false) })
     }
@@ -43,15 +51,32 @@ impl Process {
         let _ = lock(&self.child).kill();
     }
 
+    /// Returns whether the process has ended by now.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(lock(&self.child).try_wait(), Ok(None))
+    }
+
+    /// Returns whether the process has ended. One whose sockets are closed has a moment for that.
+    pub(super) fn has_ended(&self) -> bool {
+        let is_there = |_: &u32| !self.is_over();
+        let pause = |_: u32| thread::sleep(MOMENT / LOOKS);
+        (0..LOOKS).take_while(is_there).map(pause).count() < LOOKS as usize
+    }
+
     /// Returns the error of a call that had no answer, after the process has ended.
-    pub(super) fn crashed(&self) -> Error {
-        // Its sockets are closed, so it has ended, or it talks nonsense and must not go on.
+    pub(super) fn crashed(&self, error: &io::Error) -> Error {
+        let is_understood = matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+        );
+        // Its sockets are closed, so it has ended; or it talks nonsense and must not go on.
         let mut child = lock(&self.child);
         let _ = child.kill();
         let how = match child.wait() {
             _ if self.is_killed.load(Ordering::Relaxed) => {
                 "was killed, because it did not come back".to_owned()
             }
+            _ if !is_understood => format!("was ended, because it cannot be understood: {error}"),
             Ok(status) => ended(status),
             Err(error) => format!("is gone: {error}"),
         };

@@ -16,6 +16,9 @@ use whimbrel_adapter_api::{
     PieceKind, Rest, RowSet, Secret, Span, TableName, TransactionOptions, Value,
 };
 
+/// What the process says first. Only the same program speaks the same protocol.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What the process is asked to do. A session has sockets of its own, which follow.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Errand {
@@ -69,8 +72,10 @@ pub(super) enum Call<'a> {
     Read(Vec<Cow<'a, str>>),
     TableExists(TableName),
     Transaction(TransactionOptions),
-    /// The body of the innermost transaction has ended, and whether it went well.
-    BodyEnded(bool),
+    /// The body of the innermost transaction has ended well.
+    BodyDone,
+    /// It has failed.
+    BodyFailed,
     Run,
     Alive(Cow<'a, str>),
     /// Answered with the number of the dialect.
@@ -106,7 +111,7 @@ pub(super) enum Word<'a, T> {
     Columns(u32, Vec<Cow<'a, str>>),
     /// Rows of a result set. To be answered with [`Wanted`](whimbrel_adapter_api::Wanted).
     Rows(u32, Vec<Vec<Value<'a>>>),
-    /// The body of a transaction has its turn: calls may come, then `BodyEnded`.
+    /// The body of a transaction has its turn: calls may come, then one that says how it ended.
     Body,
     /// To be answered with [`NextBatch`].
     NextBatch,

@@ -53,7 +53,8 @@ pub(crate) fn is_crash(error: &Error) -> bool {
 fn told(id: &Id, standing: Standing<'_>) -> String {
     match standing {
         Standing::Applied(_) => format!("`{id}` is applied"),
-        Standing::Pending => format!("`{id}` is not applied"),
+        // Its last message may have reached a server, which goes on alone.
+        Standing::Pending => format!("`{id}` is not applied, unless a server is still at work on it"),
         Standing::Skipped(_) => format!("`{id}` is left out"),
         Standing::Started(row) | Standing::Failed(row) => {
             failure::may_be_in(row.statements_done, id, row.direction.into())

@@ -41,10 +41,13 @@ fn loaded(engine: Engine) -> Arc<dyn Adapter> {
 
 /// Starts an adapter in a process of its own.
 fn isolated(engine: Engine) -> Arc<dyn Adapter> {
-    let mut command = Command::new(built_file("whimbrel"));
-    command.args(["adapters", "host"]);
-    command.arg(built_file(&format!("libwhimbrel_adapter_{}.so", engine.adapter())));
-    Isolated::start(command).expect("the library is sound").adapter
+    let started = Isolated::start(move || {
+        let mut command = Command::new(built_file("whimbrel"));
+        command.args(["adapters", "host"]);
+        command.arg(built_file(&format!("libwhimbrel_adapter_{}.so", engine.adapter())));
+        command
+    });
+    started.expect("the library is sound").adapter
 }
 
 fn opened(adapter: &dyn Adapter, database: &dyn Database) -> Opened {
