@@ -69,6 +69,8 @@ pub trait Plugin: Adapter + Default {
 }
 
 /// What an adapter is called and can do, as constants.
+///
+/// Written out by every author, so it never gains a field: what is new becomes a constant of [`Plugin`] with a default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The adapter's own name: `postgres`.
@@ -119,9 +121,10 @@ pub struct Passwords {
     pub file: Option<PasswordFile>,
 }
 
-/// A file of passwords, in a form that the adapter knows.
+/// A file of passwords, in a form that the adapter knows. Made by [`Info::with_password_file`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PasswordFile {
     /// The variable of the environment that names it: `PGPASSFILE`.
     pub variable: String,
@@ -240,11 +243,20 @@ impl ConnectOptions {
 }
 
 /// An open session.
+#[non_exhaustive]
 pub struct Opened {
     /// The session itself, used by one thread at a time.
     pub connection: Box<dyn Connection>,
     /// The handle that stops a running statement from another thread.
     pub canceller: Arc<dyn Canceller>,
+}
+
+impl Opened {
+    /// Returns an open session.
+    #[must_use]
+    pub fn new(connection: Box<dyn Connection>, canceller: Arc<dyn Canceller>) -> Self {
+        Opened { connection, canceller }
+    }
 }
 
 /// Stops what a connection is doing, from another thread.

@@ -237,6 +237,7 @@ codes! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("{error}")]
+#[non_exhaustive]
 pub struct ReadError {
     /// The number of the text that failed.
     pub set: u32,
@@ -244,9 +245,18 @@ pub struct ReadError {
     pub error: Error,
 }
 
+impl ReadError {
+    /// Returns the error of the text with the number `set`.
+    #[must_use]
+    pub fn new(set: u32, error: Error) -> Self {
+        ReadError { set, error }
+    }
+}
+
 /// A table's name, taken letter by letter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct TableName {
     /// The schema (on MySQL the database), where it is given.
     pub schema: Option<String>,
@@ -304,6 +314,7 @@ codes! {
 
 /// The rows of several result sets, kept.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Rows {
     /// The sets in the order of their numbers.
     pub sets: Vec<RowSet>,
@@ -312,6 +323,7 @@ pub struct Rows {
 /// The rows of one result set, kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct RowSet {
     /// The names of the columns.
     pub columns: Vec<String>,
@@ -320,6 +332,12 @@ pub struct RowSet {
 }
 
 impl RowSet {
+    /// Returns a set of these rows, whose cells stand in the order of `columns`.
+    #[must_use]
+    pub fn new(columns: Vec<String>, rows: Vec<Vec<Value<'static>>>) -> Self {
+        RowSet { columns, rows }
+    }
+
     /// Returns the cell of the first row in the column of this name.
     #[must_use]
     pub fn first(&self, column: &str) -> Option<&Value<'static>> {

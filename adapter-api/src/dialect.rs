@@ -63,6 +63,9 @@ pub struct Facts {
 }
 
 /// The texts that the host composes its work from.
+///
+/// None ever gains an argument of its own: what is new becomes another text, or stands in [`Limits`], [`NewRow`] or
+/// [`Count`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Text<'a> {
@@ -194,8 +197,9 @@ pub enum Text<'a> {
     },
 }
 
-/// How many statements of a script are complete.
+/// How many statements of a script are complete. [`texts::count`](crate::texts::count) writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Count {
     /// So many.
     Exactly(u64),
@@ -313,6 +317,7 @@ words! {
 
 /// How long a statement may wait and run. `None`: the engine's own default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// How long a statement waits for a lock.
     pub lock: Option<Duration>,
@@ -340,11 +345,10 @@ impl Lexer {
     /// Returns a lexer with these features and patterns, and standard SQL's words for a plain transaction.
     #[must_use]
     pub fn new(features: &[Feature], patterns: &[(&str, Class)]) -> Self {
-        let pattern = |(words, class): &(&str, Class)| Pattern { words: (*words).to_owned(), class: *class };
         Lexer {
             features: features.iter().copied().collect(),
             comment_version: 0,
-            patterns: patterns.iter().map(pattern).collect(),
+            patterns: patterns.iter().map(|(words, class)| Pattern::new(*words, *class)).collect(),
             plain_control: PLAIN_CONTROL.iter().map(ToString::to_string).collect(),
         }
     }
@@ -359,11 +363,20 @@ const PLAIN_CONTROL: &[&str] = &["BEGIN", "START", "TRANSACTION", "WORK", "COMMI
 /// Punctuation ends a match unless the pattern names it as a word of its own: `PRAGMA FOREIGN_KEYS =`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Pattern {
     /// The pattern: `CREATE [UNIQUE] INDEX CONCURRENTLY`.
     pub words: String,
     /// What such a statement is.
     pub class: Class,
+}
+
+impl Pattern {
+    /// Returns the pattern of statements of this class.
+    #[must_use]
+    pub fn new(words: impl Into<String>, class: Class) -> Self {
+        Pattern { words: words.into(), class }
+    }
 }
 
 codes! {

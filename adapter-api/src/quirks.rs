@@ -74,9 +74,11 @@ impl Quirks {
     }
 }
 
-/// How a kind of value behaves when it is given as a parameter and read back.
+/// How a kind of value behaves when it is given as a parameter and read back. Made by [`Quirks::with_value`] and
+/// [`Quirks::with_value_through`].
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ValueQuirk {
     /// Which one.
     pub sample: Sample,
@@ -89,6 +91,7 @@ pub struct ValueQuirk {
 /// What comes of a value that is given as a parameter and read back.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum Comes {
     /// The same.
     Back,

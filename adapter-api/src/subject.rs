@@ -10,6 +10,7 @@ use std::str::CharIndices;
 
 /// What a statement makes or takes away.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subject {
     /// Whether it is there after the statement.
     pub change: Change,
@@ -27,6 +28,7 @@ pub struct Subject {
 
 /// Whether something is there after a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// It is made.
     Made,
@@ -36,8 +38,9 @@ pub enum Change {
     Remade,
 }
 
-/// What a statement is about.
+/// What a statement is about. Of a kind that a dialect does not look for it says nothing: `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// A table.
     Table,
@@ -60,6 +63,7 @@ pub enum Repeatable {
 
 /// Whether a statement locks out others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Locking {
     /// As usual.
     Ordinary,
@@ -69,6 +73,7 @@ pub enum Locking {
 
 /// A name as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Identifier {
     /// Without its quotes.
     pub text: String,

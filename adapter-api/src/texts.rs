@@ -11,7 +11,10 @@ use crate::subject::{self, Change, Identifier, Kind, Subject};
 use crate::value::Value;
 
 /// How an engine reckons with time. In each template `{}` stands for the argument.
+///
+/// All five are needed: the texts with one that is left out are none that an engine understands.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Clock {
     /// The wall clock, in the type of the history's time columns.
     pub now: &'static str,
@@ -23,6 +26,39 @@ pub struct Clock {
     pub since: &'static str,
     /// The time `{}` as text: `2026-01-31T13:05:00Z`.
     pub iso: &'static str,
+}
+
+// Each by its name: of five templates in a row two would be mixed up.
+impl Clock {
+    /// Returns a clock that tells the time by [`now`](Clock::now), and nothing else yet.
+    #[must_use]
+    pub const fn new(now: &'static str) -> Self {
+        Clock { now, after: "", until: "", since: "", iso: "" }
+    }
+
+    /// Sets [`after`](Clock::after).
+    #[must_use]
+    pub const fn with_after(self, after: &'static str) -> Self {
+        Clock { after, ..self }
+    }
+
+    /// Sets [`until`](Clock::until).
+    #[must_use]
+    pub const fn with_until(self, until: &'static str) -> Self {
+        Clock { until, ..self }
+    }
+
+    /// Sets [`since`](Clock::since).
+    #[must_use]
+    pub const fn with_since(self, since: &'static str) -> Self {
+        Clock { since, ..self }
+    }
+
+    /// Sets [`iso`](Clock::iso).
+    #[must_use]
+    pub const fn with_iso(self, iso: &'static str) -> Self {
+        Clock { iso, ..self }
+    }
 }
 
 /// Returns a table's name in quotes, with its schema where it has one.
@@ -164,7 +200,9 @@ fn started(dialect: &dyn Dialect) -> String {
     dialect.literal(&RowState::Started.word().into())
 }
 
-fn count(statements: Count) -> String {
+/// Returns how many statements are complete, as a number or a sum.
+#[must_use]
+pub fn count(statements: Count) -> String {
     match statements {
         Count::Exactly(done) => done.to_string(),
         Count::Beyond(0) => "{done}".to_owned(),

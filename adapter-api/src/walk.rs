@@ -310,6 +310,7 @@ pub fn taken_over() -> Error {
 
 /// The three texts that a transaction, or a savepoint inside one, is made of.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Bracket {
     /// Opens it.
     pub begin: String,
@@ -320,15 +321,21 @@ pub struct Bracket {
 }
 
 impl Bracket {
+    /// Returns a bracket of these texts.
+    #[must_use]
+    pub fn new(begin: impl Into<String>, commit: impl Into<String>, roll_back: impl Into<String>) -> Self {
+        Bracket { begin: begin.into(), commit: commit.into(), roll_back: roll_back.into() }
+    }
+
     /// Returns the texts of a savepoint at this depth of nesting, as standard SQL has them.
     #[must_use]
     pub fn savepoint(depth: u32) -> Self {
         let name = format!("whimbrel_{depth}");
-        Bracket {
-            begin: format!("SAVEPOINT {name}"),
-            commit: format!("RELEASE SAVEPOINT {name}"),
-            roll_back: format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}"),
-        }
+        Bracket::new(
+            format!("SAVEPOINT {name}"),
+            format!("RELEASE SAVEPOINT {name}"),
+            format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}"),
+        )
     }
 }
 

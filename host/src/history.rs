@@ -811,7 +811,7 @@ mod tests {
                 "state" => Value::text("applied"),
                 _ => Value::Int(0),
             });
-            let set = RowSet { columns: Vec::new(), rows: vec![cells.collect()] };
+            let set = RowSet::new(Vec::new(), vec![cells.collect()]);
             whole(&TableName::new("history"), &[set])
         };
         for (position, attempt, column) in [(i64::MAX, 1, "position"), (1, i64::MAX, "attempt")] {

@@ -54,7 +54,8 @@ impl Target {
     /// Puts a batch together, with limits that are there and are not reached.
     pub fn head(&self, position: i64, mode: Mode, statements: u64) -> Head {
         let limit = Some(Duration::from_secs(20));
-        let limits = Limits { lock: limit, statement: limit };
+        let mut limits = Limits::default();
+        (limits.lock, limits.statement) = (limit, limit);
         self.limited_head(position, mode, statements, &limits).expect("every text is there")
     }
 

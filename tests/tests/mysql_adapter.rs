@@ -210,7 +210,8 @@ fn a_position_that_another_runner_is_about_to_take_is_a_lost_fence(
              NULL, NULL, '' FROM {TABLE}"
         ))
         .expect("the position is free");
-    let limits = Limits { lock: Some(Duration::from_secs(2)), statement: None };
+    let mut limits = Limits::default();
+    limits.lock = Some(Duration::from_secs(2));
     let head = target.limited_head(2, Mode::Atomic, 1, &limits).expect("every text is there");
     let failure = target.failing(Script::of(head, &["INSERT INTO birds VALUES (2)"]));
     assert_eq!((failure.phase, failure.error.kind), (Phase::Opening, ErrorKind::FenceTaken));

@@ -102,8 +102,8 @@ impl Bench {
     pub(crate) fn drop_history_later(&self, client: &Client) {
         self.drop_later(&client.qualified());
         for name in &self.quirks.beside_history {
-            let name = name.replace("{}", &client.history.name);
-            let table = TableName { name, ..client.history.clone() };
+            let mut table = client.history.clone();
+            table.name = name.replace("{}", &client.history.name);
             self.drop_later(&qualified(client.dialect.as_ref(), &table));
         }
     }

@@ -39,7 +39,7 @@ impl Client {
     ///
     /// Whatever goes wrong on the way.
     pub fn open(opened: Opened, history: &TableName) -> Result<Self, Finding> {
-        let Opened { mut connection, canceller } = opened;
+        let Opened { mut connection, canceller, .. } = opened;
         let first = connection.dialect(&RowSet::default()).during("the dialect without facts")?;
         let text = first.text(&Text::Facts { history }).unwrap_or_default();
         let [text] = text.as_slice() else {

@@ -174,7 +174,7 @@ impl Connection for ClickHouseConnection {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         for (set, text) in (0..).zip(texts) {
-            if self.rows(text, set, rows).map_err(|error| ReadError { set, error })? == Wanted::Enough {
+            if self.rows(text, set, rows).map_err(|error| ReadError::new(set, error))? == Wanted::Enough {
                 break;
             }
         }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use whimbrel_adapter_api::texts::qualified;
+use whimbrel_adapter_api::texts::{self, qualified};
 use whimbrel_adapter_api::{
     Count, Dialect, Error, ErrorKind, Facts, HISTORY_COLUMNS, Lexer, Limits, NewRow, RowSet, RowState,
     TableName, Text, Value, ValueKind,
@@ -286,7 +286,9 @@ fn database_of(table: &TableName) -> String {
 
 /// Returns the table beside a history that has a column for each position.
 fn fence(history: &TableName) -> TableName {
-    TableName { schema: history.schema.clone(), name: format!("{}_fence", history.name) }
+    let mut fence = history.clone();
+    fence.name += "_fence";
+    fence
 }
 
 fn limit(limits: &Limits) -> Vec<String> {
@@ -297,12 +299,7 @@ fn limit(limits: &Limits) -> Vec<String> {
 }
 
 fn done(statements: Count) -> String {
-    let number = match statements {
-        Count::Exactly(done) => done.to_string(),
-        Count::Beyond(0) => "{done}".to_owned(),
-        Count::Beyond(before) => format!("{before} + {{done}}"),
-    };
-    format!("toInt64({number})")
+    format!("toInt64({})", texts::count(statements))
 }
 
 fn after(duration: Duration) -> String {

@@ -65,7 +65,7 @@ impl Adapter for ClickHouse {
         let server = Arc::new(Server::new(&settings, &options.application)?);
         let connection = ClickHouseConnection::open(Arc::clone(&server), &settings)?;
         let canceller = KillQuery { server, name: connection.name().to_owned() };
-        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {

@@ -37,6 +37,6 @@ fn exists(subject: &Subject) -> Option<String> {
                  AND name = {column}) > 0"
             ))
         }
-        Kind::Index => None,
+        _ => None,
     }
 }

@@ -109,12 +109,12 @@ impl DuckDbConnection {
             Access::ReadOnly => " READ ONLY",
             _ => "",
         };
-        Ok(Bracket {
-            begin: format!("BEGIN TRANSACTION{access}"),
+        Ok(Bracket::new(
+            format!("BEGIN TRANSACTION{access}"),
             // A bare COMMIT of a failed transaction rolls back and says nothing.
-            commit: "SELECT 1; COMMIT".to_owned(),
-            roll_back: "ROLLBACK".to_owned(),
-        })
+            "SELECT 1; COMMIT",
+            "ROLLBACK",
+        ))
     }
 }
 
@@ -129,7 +129,7 @@ impl Connection for DuckDbConnection {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         for (set, text) in (0..).zip(texts) {
-            let wanted = self.rows(text, &[], set, rows).map_err(|error| ReadError { set, error })?;
+            let wanted = self.rows(text, &[], set, rows).map_err(|error| ReadError::new(set, error))?;
             if wanted == Wanted::Enough {
                 break;
             }

@@ -6,13 +6,11 @@ use whimbrel_adapter_api::{Dialect, Error, ErrorKind, Facts, Lexer, RowSet, Tabl
 use crate::{lexer, traces};
 
 /// Times are UTC. DuckDB's clock stands still within a transaction, so that what is atomic takes no time by it.
-const CLOCK: Clock = Clock {
-    now: "make_timestamp(epoch_us(now()))",
-    after: "(make_timestamp(epoch_us(now())) + to_milliseconds({}))",
-    until: "date_diff('millisecond', make_timestamp(epoch_us(now())), {})",
-    since: "date_diff('millisecond', {}, make_timestamp(epoch_us(now())))",
-    iso: "strftime({}, '%Y-%m-%dT%H:%M:%SZ')",
-};
+const CLOCK: Clock = Clock::new("make_timestamp(epoch_us(now()))")
+    .with_after("(make_timestamp(epoch_us(now())) + to_milliseconds({}))")
+    .with_until("date_diff('millisecond', make_timestamp(epoch_us(now())), {})")
+    .with_since("date_diff('millisecond', {}, make_timestamp(epoch_us(now())))")
+    .with_iso("strftime({}, '%Y-%m-%dT%H:%M:%SZ')");
 
 /// The dialect of one session.
 pub(crate) struct DuckDbDialect {

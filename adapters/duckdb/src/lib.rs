@@ -63,7 +63,7 @@ impl Adapter for DuckDb {
         let (share, handle) = url::parse(options.url.reveal())?.open(options.access)?;
         let canceller = Interrupt(handle.interrupt_handle());
         let connection = DuckDbConnection::over(handle, share)?;
-        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {

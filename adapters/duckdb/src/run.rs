@@ -20,11 +20,7 @@ impl OneByOne for DuckDbConnection {
     }
 
     fn joint(&self) -> Bracket {
-        Bracket {
-            begin: "BEGIN TRANSACTION".to_owned(),
-            commit: "COMMIT".to_owned(),
-            roll_back: "ROLLBACK".to_owned(),
-        }
+        Bracket::new("BEGIN TRANSACTION", "COMMIT", "ROLLBACK")
     }
 
     fn roll_back(&mut self) -> State {

@@ -39,6 +39,7 @@ fn exists(dialect: &dyn Dialect, subject: &Subject) -> Option<String> {
             let table = find("duckdb_columns()", "table_name", subject.table.as_deref()?)?;
             format!("{table} AND {}", is("column_name", subject.name.last()?))
         }
+        _ => return None,
     };
     Some(format!("EXISTS ({found})"))
 }

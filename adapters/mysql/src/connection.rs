@@ -178,11 +178,11 @@ impl MySqlConnection {
             _ => "",
         };
         let access = if options.access == Access::ReadOnly { "READ ONLY" } else { "READ WRITE" };
-        Ok(Bracket {
-            begin: format!("{isolation}START TRANSACTION {access}; SAVEPOINT whimbrel"),
-            commit: "RELEASE SAVEPOINT whimbrel; COMMIT".to_owned(),
-            roll_back: "RELEASE SAVEPOINT whimbrel; ROLLBACK".to_owned(),
-        })
+        Ok(Bracket::new(
+            format!("{isolation}START TRANSACTION {access}; SAVEPOINT whimbrel"),
+            "RELEASE SAVEPOINT whimbrel; COMMIT",
+            "RELEASE SAVEPOINT whimbrel; ROLLBACK",
+        ))
     }
 
     /// Explains an error of the bracket: the savepoint that is gone.
@@ -255,7 +255,7 @@ impl Connection for MySqlConnection {
                 .map(|text| text.len() + BETWEEN.len())
                 .sum();
             let length = texts.get(set as usize).map_or(0, |text| text.len());
-            ReadError { set, error: self.note(from_driver(&error, &packet, before..before + length)) }
+            ReadError::new(set, self.note(from_driver(&error, &packet, before..before + length)))
         })
     }
 

@@ -12,13 +12,11 @@ use crate::lexer::{self, Product, Quoting};
 use crate::traces;
 
 /// Times are UTC whatever the session's time zone is.
-const CLOCK: Clock = Clock {
-    now: "UTC_TIMESTAMP(3)",
-    after: "UTC_TIMESTAMP(3) + INTERVAL {} * 1000 MICROSECOND",
-    until: "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), {}) DIV 1000",
-    since: "TIMESTAMPDIFF(MICROSECOND, {}, UTC_TIMESTAMP(3)) DIV 1000",
-    iso: "DATE_FORMAT({}, '%Y-%m-%dT%H:%i:%sZ')",
-};
+const CLOCK: Clock = Clock::new("UTC_TIMESTAMP(3)")
+    .with_after("UTC_TIMESTAMP(3) + INTERVAL {} * 1000 MICROSECOND")
+    .with_until("TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), {}) DIV 1000")
+    .with_since("TIMESTAMPDIFF(MICROSECOND, {}, UTC_TIMESTAMP(3)) DIV 1000")
+    .with_iso("DATE_FORMAT({}, '%Y-%m-%dT%H:%i:%sZ')");
 
 /// Settings of a session that scripts change and forget, with how each value is written.
 ///

@@ -72,7 +72,7 @@ impl Adapter for MySql {
         let canceller =
             KillQuery { options: used, session: handle.connection_id(), closed: Arc::clone(&closed) };
         let connection = MySqlConnection::new(handle, closed, options.lock_limit);
-        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {

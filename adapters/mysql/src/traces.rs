@@ -15,7 +15,7 @@ fn exists(dialect: &dyn Dialect, subject: &Subject) -> Option<String> {
     // What belongs to a table is found by it.
     let holder = match subject.kind {
         Kind::Table | Kind::View => &subject.name,
-        Kind::Index | Kind::Column => subject.table.as_ref()?,
+        _ => subject.table.as_ref()?,
     };
     let (schema, table) = texts::schema_and_name(holder)?;
     let schema = schema.map_or_else(|| "DATABASE()".to_owned(), literal);
@@ -24,6 +24,7 @@ fn exists(dialect: &dyn Dialect, subject: &Subject) -> Option<String> {
         Kind::Table | Kind::View => ("tables", String::new()),
         Kind::Index => ("statistics", format!(" AND index_name = {}", literal(subject.name.last()?))),
         Kind::Column => ("columns", format!(" AND column_name = {}", literal(subject.name.last()?))),
+        _ => return None,
     };
     Some(format!("EXISTS (SELECT 1 FROM information_schema.{catalogue} WHERE {table}{more})"))
 }

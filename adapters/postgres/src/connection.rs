@@ -56,12 +56,12 @@ impl PostgresConnection {
             Access::ReadOnly => " READ ONLY",
             _ => " READ WRITE",
         };
-        Bracket {
-            begin: format!("BEGIN{isolation}{access}"),
+        Bracket::new(
+            format!("BEGIN{isolation}{access}"),
             // A bare COMMIT of a failed transaction rolls back and says OK.
-            commit: "SELECT 1; COMMIT".to_owned(),
-            roll_back: "ROLLBACK".to_owned(),
-        }
+            "SELECT 1; COMMIT",
+            "ROLLBACK",
+        )
     }
 
     /// Returns the one cell that `text` asks for.
@@ -109,7 +109,7 @@ impl Connection for PostgresConnection {
         let before_ours = before.len();
         let message = Message::of(before.into_iter().chain(texts.iter().copied()));
         let ticket =
-            self.session.send(message.text(), Cells::Wanted).map_err(|error| ReadError { set: 0, error })?;
+            self.session.send(message.text(), Cells::Wanted).map_err(|error| ReadError::new(0, error))?;
         let (mut completed, mut wanted) = (0, Wanted::More);
         let is_wanted = |completed, wanted| completed >= before_ours && wanted == Wanted::More;
         let set_of = |statement: usize| statement.saturating_sub(before_ours) as u32;
@@ -132,11 +132,11 @@ impl Connection for PostgresConnection {
                     }
                     let (statement, position) = message.locate(completed, error::character(&failed));
                     let error = self.session.explained(error::of_session(&failed));
-                    return Err(ReadError { set: set_of(statement), error: error::at(error, position) });
+                    return Err(ReadError::new(set_of(statement), error::at(error, position)));
                 }
             }
         }
-        self.session.check().map_err(|error| ReadError { set: set_of(completed), error })
+        self.session.check().map_err(|error| ReadError::new(set_of(completed), error))
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {

@@ -16,13 +16,11 @@ use crate::lexer::{self, Strings};
 use crate::{traces, values};
 
 /// The wall clock, not the transaction's: a long migration ends later than it began.
-const CLOCK: Clock = Clock {
-    now: "pg_catalog.clock_timestamp()",
-    after: "pg_catalog.clock_timestamp() + {} * interval '1 millisecond'",
-    until: "pg_catalog.round(EXTRACT(EPOCH FROM {} - pg_catalog.clock_timestamp()) * 1000)::bigint",
-    since: "pg_catalog.round(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - {}) * 1000)::bigint",
-    iso: "pg_catalog.to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
-};
+const CLOCK: Clock = Clock::new("pg_catalog.clock_timestamp()")
+    .with_after("pg_catalog.clock_timestamp() + {} * interval '1 millisecond'")
+    .with_until("pg_catalog.round(EXTRACT(EPOCH FROM {} - pg_catalog.clock_timestamp()) * 1000)::bigint")
+    .with_since("pg_catalog.round(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - {}) * 1000)::bigint")
+    .with_iso("pg_catalog.to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
 
 /// What puts a session back to what it was after login, as far as a transaction allows: DISCARD ALL is refused there.
 ///
@@ -242,7 +240,9 @@ mod tests {
     #[test]
     fn limits_are_set_for_the_transaction_alone() {
         let dialect = PostgresDialect::new(&RowSet::default()).expect("no facts are fine");
-        let limits = Limits { lock: Some(Duration::from_secs(5)), statement: Some(Duration::from_micros(1)) };
+        let mut limits = Limits::default();
+        limits.lock = Some(Duration::from_secs(5));
+        limits.statement = Some(Duration::from_micros(1));
         let texts = dialect.text(&Text::Begin { limits: &limits }).expect("there are transactions");
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
         assert_eq!(texts, [begin, "SET LOCAL lock_timeout = 5000", "SET LOCAL statement_timeout = 1"]);
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn facts_without_a_column_are_refused() {
-        let facts = RowSet { columns: vec!["version".to_owned()], rows: vec![vec![Value::text("x")]] };
+        let facts = RowSet::new(vec!["version".to_owned()], vec![vec![Value::text("x")]]);
         let error = PostgresDialect::new(&facts).err().expect("the facts are not whole");
         assert_eq!(error.kind, ErrorKind::Misbehaved);
     }

@@ -75,7 +75,7 @@ impl Adapter for Postgres {
         settings.config.application_name(&application);
         let (session, cancel) = session::open(settings)?;
         let connection = connection::PostgresConnection::new(session, application, options.lock_limit);
-        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(cancel) })
+        Ok(Opened::new(Box::new(connection), Arc::new(cancel)))
     }
 
     fn quirks(&self) -> Quirks {

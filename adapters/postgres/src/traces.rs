@@ -16,7 +16,7 @@ pub(crate) fn text(
     let subject = Subject::of(statement);
     match subject.as_ref().map(|subject| (subject.change, subject.kind, subject.locking)) {
         Some((Change::Made, Kind::Index, _)) => made(subject.as_ref()?, &since(dialect, history, position)),
-        Some((Change::Remade, _, Locking::Concurrent)) => Some(remade(subject.as_ref()?)),
+        Some((Change::Remade, _, Locking::Concurrent)) => remade(subject.as_ref()?),
         _ => texts::traces(dialect, statement, exists),
     }
 }
@@ -42,7 +42,8 @@ fn exists(subject: &Subject) -> Option<String> {
         Kind::Index if subject.table.is_some() => {
             format!("EXISTS (SELECT 1 FROM {})", index_of_table(subject)?)
         }
-        _ => format!("{} IS NOT NULL", relation(&subject.name)),
+        Kind::Table | Kind::View | Kind::Index => format!("{} IS NOT NULL", relation(&subject.name)),
+        _ => return None,
     })
 }
 
@@ -56,7 +57,7 @@ fn made(subject: &Subject, since: &str) -> Option<String> {
     // One on a partitioned table alone is invalid until its parts have theirs, and no failure.
     let failed = match subject.locking {
         Locking::Concurrent => "NOT x.indisvalid AND c.relkind = 'i'",
-        Locking::Ordinary => "false",
+        _ => "false",
     };
     let done = if subject.repeatable == Repeatable::Yes { "true" } else { since };
     Some(format!(
@@ -68,7 +69,7 @@ fn made(subject: &Subject, since: &str) -> Option<String> {
 }
 
 /// Indexes that were to take the place of others, or had to make room for them.
-fn remade(subject: &Subject) -> String {
+fn remade(subject: &Subject) -> Option<String> {
     let named = relation(&subject.name);
     let (table, of_index) = match subject.kind {
         Kind::Index => {
@@ -81,12 +82,13 @@ fn remade(subject: &Subject) -> String {
                 format!(" AND pg_catalog.starts_with(c.relname::text, {starts})"),
             )
         }
-        _ => (named, String::new()),
+        Kind::Table | Kind::View => (named, String::new()),
+        _ => return None,
     };
-    format!(
+    Some(format!(
         "SELECT pg_catalog.format('the index `%s` is there and invalid', c.relname), {DROP}, 0 FROM {INDEXES} \
          WHERE x.indrelid = {table} AND NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'{of_index}"
-    )
+    ))
 }
 
 const INDEXES: &str = "pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid \

@@ -42,11 +42,7 @@ impl<C: BorrowMut<Handle> + Send> SqliteConnection<C> {
             Access::ReadOnly => ("PRAGMA query_only = ON; BEGIN", "; PRAGMA query_only = OFF"),
             _ => ("BEGIN IMMEDIATE", ""),
         };
-        Bracket {
-            begin: begin.to_owned(),
-            commit: format!("COMMIT{end}"),
-            roll_back: format!("ROLLBACK{end}"),
-        }
+        Bracket::new(begin, format!("COMMIT{end}"), format!("ROLLBACK{end}"))
     }
 }
 
@@ -71,7 +67,7 @@ impl<C: BorrowMut<Handle> + Send> Connection for SqliteConnection<C> {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         for (set, text) in (0..).zip(texts) {
-            let failed = |error| ReadError { set, error };
+            let failed = |error| ReadError::new(set, error);
             let mut statement = self.handle().prepare(text).map_err(|error| failed(from_driver(&error)))?;
             let columns = columns(&statement, set, rows);
             if hand_over(statement.raw_query(), columns, set, rows).map_err(failed)? == Wanted::Enough {

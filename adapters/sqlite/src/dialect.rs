@@ -6,13 +6,11 @@ use whimbrel_adapter_api::{Dialect, Error, ErrorKind, Facts, Lexer, Limits, RowS
 use crate::{lexer, traces};
 
 /// Times are text in UTC: they sort, and every tool can read them.
-const CLOCK: Clock = Clock {
-    now: "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
-    after: "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+' || ({} / 1000.0) || ' seconds')",
-    until: "CAST(round((julianday({}) - julianday('now')) * 86400000) AS INTEGER)",
-    since: "CAST(round((julianday('now') - julianday({})) * 86400000) AS INTEGER)",
-    iso: "strftime('%Y-%m-%dT%H:%M:%SZ', {})",
-};
+const CLOCK: Clock = Clock::new("strftime('%Y-%m-%dT%H:%M:%fZ', 'now')")
+    .with_after("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+' || ({} / 1000.0) || ' seconds')")
+    .with_until("CAST(round((julianday({}) - julianday('now')) * 86400000) AS INTEGER)")
+    .with_since("CAST(round((julianday('now') - julianday({})) * 86400000) AS INTEGER)")
+    .with_iso("strftime('%Y-%m-%dT%H:%M:%SZ', {})");
 
 /// Settings of a session that a script may leave behind and that can be put back inside a transaction too.
 const SETTINGS: &[&str] = &[

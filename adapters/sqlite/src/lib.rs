@@ -64,7 +64,7 @@ impl Adapter for Sqlite {
             _ => location.open(),
         }?;
         let canceller = Interrupt(handle.get_interrupt_handle());
-        Ok(Opened { connection: Box::new(SqliteConnection::over(handle)), canceller: Arc::new(canceller) })
+        Ok(Opened::new(Box::new(SqliteConnection::over(handle)), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {

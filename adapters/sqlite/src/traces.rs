@@ -22,10 +22,11 @@ fn exists(dialect: &dyn Dialect, subject: &Subject) -> Option<String> {
                 literal(name)
             )
         }
-        _ => format!(
+        Kind::Table | Kind::View | Kind::Index => format!(
             "EXISTS (SELECT 1 FROM {}.sqlite_schema WHERE name = {} COLLATE NOCASE)",
             schema(of),
             literal(name)
         ),
+        _ => return None,
     })
 }

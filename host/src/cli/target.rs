@@ -151,10 +151,9 @@ impl Context<'_> {
         let process = choice.process.clone();
         self.interrupt.attend(Arc::clone(&options.cancellation), opened.canceller, process, words);
         let keeps_limit = options.adapter.capabilities.contains(&Capability::StatementLimit);
-        let limits = Limits {
-            lock: Some(lock_limit(database)),
-            statement: options.limits.statement.filter(|_| keeps_limit),
-        };
+        let mut limits = Limits::default();
+        limits.lock = Some(lock_limit(database));
+        limits.statement = options.limits.statement.filter(|_| keeps_limit);
         let connection = Box::new(Watched::new(opened.connection, self.interrupt.calls(), limits));
         let again = choice.process.is_some().then_some(choice);
         Ok(Target { migrator: Migrator::new(migrations, options), connection, again })
@@ -218,10 +217,8 @@ impl Context<'_> {
             OutOfOrder::Allow => plan::OutOfOrder::Allow,
         };
         options.environment = database.environment.as_ref().map(|environment| environment.value.clone());
-        options.limits = Limits {
-            lock: database.lock_timeout.as_ref().map(|timeout| timeout.value),
-            statement: database.statement_timeout.as_ref().map(|timeout| timeout.value),
-        };
+        options.limits.lock = database.lock_timeout.as_ref().map(|timeout| timeout.value);
+        options.limits.statement = database.statement_timeout.as_ref().map(|timeout| timeout.value);
         options.grouping = grouping(database.mode.value);
         options.wait_for_runner = database.wait_for_runner.value;
         options.applied_by = self.applied_by(&options);

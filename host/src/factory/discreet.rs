@@ -98,14 +98,10 @@ impl Adapter for Discreet {
 
     fn connect(&self, options: &ConnectOptions) -> Result<Opened, Error> {
         let opened = self.hidden.answer(self.adapter.connect(options))?;
-        let hidden = Arc::clone(&self.hidden);
-        Ok(Opened {
-            canceller: Arc::new(DiscreetCanceller {
-                canceller: opened.canceller,
-                hidden: Arc::clone(&hidden),
-            }),
-            connection: Box::new(DiscreetConnection { session: opened.connection, hidden }),
-        })
+        let hidden = || Arc::clone(&self.hidden);
+        let connection = DiscreetConnection { session: opened.connection, hidden: hidden() };
+        let canceller = DiscreetCanceller { canceller: opened.canceller, hidden: hidden() };
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {
@@ -141,7 +137,7 @@ impl Connection for DiscreetConnection<'_> {
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         let answer = self.session.read(texts, rows);
-        answer.map_err(|failed| ReadError { set: failed.set, error: self.hidden.error(failed.error) })
+        answer.map_err(|failed| ReadError::new(failed.set, self.hidden.error(failed.error)))
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {

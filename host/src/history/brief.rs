@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn set(rows: Vec<Vec<Value<'static>>>) -> RowSet {
-        RowSet { columns: Vec::new(), rows }
+        RowSet::new(Vec::new(), rows)
     }
 
     fn detailed(position: i64) -> Vec<Value<'static>> {

@@ -112,10 +112,9 @@ impl Adapter for Isolated {
         });
         answer??;
         let dialects = Arc::new(Mutex::new(dialects));
-        Ok(Opened {
-            connection: Box::new(Near { calls: Held(calls), dialects, process: Arc::clone(&process) }),
-            canceller: Arc::new(NearCanceller { cancels: Mutex::new(cancels), process }),
-        })
+        let connection = Near { calls: Held(calls), dialects, process: Arc::clone(&process) };
+        let canceller = NearCanceller { cancels: Mutex::new(cancels), process };
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     /// An adapter that crashes here says nothing about its engine, and every later call says that it crashed.
@@ -260,7 +259,7 @@ impl<L: BorrowMut<Line> + Send> Connection for Near<L> {
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         let texts = texts.iter().map(|text| Cow::Borrowed(*text)).collect();
         let answer = self.call::<Result<(), ReadError>>(&Call::Read(texts), &mut Sink(rows));
-        answer.map_err(|error| ReadError { set: 0, error })?
+        answer.map_err(|error| ReadError::new(0, error))?
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {

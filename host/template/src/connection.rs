@@ -74,7 +74,7 @@ impl Connection for EngineConnection {
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         for (set, text) in (0..).zip(texts) {
             let wanted = self.rows(text, &[], set, rows);
-            if wanted.map_err(|error| ReadError { set, error })? == Wanted::Enough {
+            if wanted.map_err(|error| ReadError::new(set, error))? == Wanted::Enough {
                 break;
             }
         }

@@ -10,8 +10,11 @@ use whimbrel_adapter_api::{Dialect, Error, ErrorKind, Facts, Lexer, RowSet, Tabl
 pub(crate) const SCHEMA: &str = "main";
 
 /// How the engine reckons with time. The toy counts milliseconds.
-const CLOCK: Clock =
-    Clock { now: "now()", after: "now() + {}", until: "{} - now()", since: "now() - {}", iso: "iso({})" };
+const CLOCK: Clock = Clock::new("now()")
+    .with_after("now() + {}")
+    .with_until("{} - now()")
+    .with_since("now() - {}")
+    .with_iso("iso({})");
 
 /// The dialect of one session.
 pub(crate) struct EngineDialect {

@@ -54,7 +54,7 @@ impl Adapter for @TYPE@ {
             return Err(Error::new(ErrorKind::Unreachable, "the toy has no server to reach"));
         };
         let connection = EngineConnection::over(Database::named(name));
-        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(NoCanceller) })
+        Ok(Opened::new(Box::new(connection), Arc::new(NoCanceller)))
     }
 
     // The facts that the conformance suite cannot find out. Look through all of `Quirks`: each that

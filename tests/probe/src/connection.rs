@@ -39,7 +39,7 @@ impl ProbeConnection {
     fn read_all(&self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
         for (set, text) in (0..).zip(texts) {
             let answer = self.trap.talk("read").and_then(|()| self.rows(text, Vec::new(), set, rows));
-            if answer.map_err(|error| ReadError { set, error })? == Wanted::Enough {
+            if answer.map_err(|error| ReadError::new(set, error))? == Wanted::Enough {
                 break;
             }
         }
@@ -81,11 +81,7 @@ impl Connection for ProbeConnection {
     fn transaction(&mut self, _: &TransactionOptions, body: &mut TransactionBody<'_>) -> Result<(), Error> {
         self.trap.spring("transaction");
         let bracket = match self.depth {
-            0 => Bracket {
-                begin: "BEGIN IMMEDIATE".to_owned(),
-                commit: "COMMIT".to_owned(),
-                roll_back: "ROLLBACK".to_owned(),
-            },
+            0 => Bracket::new("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"),
             depth => Bracket::savepoint(depth),
         };
         in_transaction(self, |connection| &mut connection.depth, &bracket, body)

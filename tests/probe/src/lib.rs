@@ -91,10 +91,7 @@ impl Adapter for Probe {
         };
         let handle = handle.map_err(|error| from_driver(&error))?;
         let canceller = Interrupt { handle: handle.get_interrupt_handle(), trap: trap.clone() };
-        Ok(Opened {
-            connection: Box::new(ProbeConnection::new(handle, trap)),
-            canceller: Arc::new(canceller),
-        })
+        Ok(Opened::new(Box::new(ProbeConnection::new(handle, trap)), Arc::new(canceller)))
     }
 }
 

@@ -193,7 +193,7 @@ impl Observer for Impatient {
 
 pub(crate) fn cancelled(adapter: &dyn Adapter) -> Vec<String> {
     let scratch = Scratch::new();
-    let Opened { mut connection, canceller } = scratch.open(adapter);
+    let Opened { mut connection, canceller, .. } = scratch.open(adapter);
     let options = Options::new("birds", adapter.info());
     let cancellation = Arc::clone(&options.cancellation);
     let mut impatient = Impatient { cancellation, canceller, over: Arc::default(), asking: None };

@@ -62,7 +62,7 @@ pub(crate) fn panicking(adapter: &dyn Adapter) -> Vec<String> {
 
 pub(crate) fn cancelled(adapter: &dyn Adapter) -> Vec<String> {
     let scratch = Scratch::new();
-    let Opened { mut connection, canceller } = scratch.with_birds(adapter);
+    let Opened { mut connection, canceller, .. } = scratch.with_birds(adapter);
     assert_eq!(canceller.cancel(), Ok(()), "there is nothing to cancel, which is no error");
     let over = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {

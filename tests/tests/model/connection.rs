@@ -103,9 +103,9 @@ impl Connection for ModelConnection {
     }
 
     fn read(&mut self, texts: &[&str], rows: &mut dyn RowSink) -> Result<(), ReadError> {
-        let (data, now) = self.data().map_err(|error| ReadError { set: 0, error })?;
+        let (data, now) = self.data().map_err(|error| ReadError::new(0, error))?;
         for (set, text) in (0..).zip(texts) {
-            let failed = |kind| ReadError { set, error: Error::new(kind, format!("`{text}` fails")) };
+            let failed = |kind| ReadError::new(set, Error::new(kind, format!("`{text}` fails")));
             match *text {
                 "FACTS" => rows.columns(set, &["facts"]),
                 "HISTORY" => {
@@ -118,7 +118,7 @@ impl Connection for ModelConnection {
                 text => match text.split_once(' ') {
                     Some(("TRACES", statement)) => {
                         rows.columns(set, &["what", "removal", "is_done"]);
-                        let left = data.left_by(statement).map_err(|error| ReadError { set, error })?;
+                        let left = data.left_by(statement).map_err(|error| ReadError::new(set, error))?;
                         // One kind of engine can tell what was made since; of what is gone nobody needs to.
                         let is_done = self.kind == Kind::Transactional || statement.starts_with("DROP");
                         if let Some(what) = &left {
@@ -218,8 +218,7 @@ impl OneByOne for ModelConnection {
     }
 
     fn joint(&self) -> Bracket {
-        let [begin, commit, roll_back] = ["BEGIN", "COMMIT", "ROLLBACK"].map(str::to_owned);
-        Bracket { begin, commit, roll_back }
+        Bracket::new("BEGIN", "COMMIT", "ROLLBACK")
     }
 
     fn roll_back(&mut self) -> State {

@@ -2,7 +2,7 @@
 //!
 //! Writes what [`statement`](crate::statement) reads, and says which statements commit by themselves.
 
-use whimbrel_adapter_api::{Class, Count, Dialect, Facts, Lexer, NewRow, RowState, Text, Value};
+use whimbrel_adapter_api::{Class, Count, Dialect, Facts, Lexer, NewRow, RowState, Text, Value, texts};
 
 use crate::data::Row;
 use crate::server::Kind;
@@ -68,10 +68,7 @@ impl Dialect for Words {
 
 /// Returns how many statements are complete, as a sum.
 fn counted(statements: Count) -> String {
-    match statements {
-        Count::Exactly(done) => format!("{done}+0"),
-        Count::Beyond(before) => format!("{before}+{{done}}"),
-    }
+    texts::count(statements).replace(' ', "")
 }
 
 fn written(row: &NewRow<'_>) -> Row {

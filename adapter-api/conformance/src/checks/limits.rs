@@ -23,7 +23,8 @@ const FAR_TOO_LONG: Duration = Duration::from_millis(4_500);
 
 /// Another transaction holds the row that a batch wants to write.
 fn locks(bench: &Bench) -> Outcome {
-    let limits = Limits { lock: Some(SHORT), statement: None };
+    let mut limits = Limits::default();
+    limits.lock = Some(SHORT);
     let mut client = bench.ready()?;
     if limiting(bench, &client, &limits).is_none() {
         return Ok(Verdict::Refused);
@@ -64,7 +65,8 @@ fn without_locks(client: &mut Client, holder: &mut Client, table: &str) -> Outco
 }
 
 fn statements(bench: &Bench) -> Outcome {
-    let limits = Limits { lock: None, statement: Some(SHORT) };
+    let mut limits = Limits::default();
+    limits.statement = Some(SHORT);
     let mut client = bench.ready()?;
     let mode = mode(bench);
     let covers_all = bench.can(Capability::StatementLimit);

@@ -57,7 +57,7 @@ impl Adapter for Recording {
         let opened = self.adapter.connect(options)?;
         let connection = RecordedConnection { inner: opened.connection, calls: self.calls.clone() };
         let canceller = RecordedCanceller { inner: opened.canceller, calls: self.calls.clone() };
-        Ok(Opened { connection: Box::new(connection), canceller: Arc::new(canceller) })
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {

@@ -196,7 +196,7 @@ impl Connection for Canned {
                 continue;
             }
             if self.absent {
-                return Err(ReadError { set, error: Error::new(ErrorKind::TableMissing, "there is none") });
+                return Err(ReadError::new(set, Error::new(ErrorKind::TableMissing, "there is none")));
             }
             rows.columns(set, HISTORY_COLUMNS);
             for row in &self.rows {

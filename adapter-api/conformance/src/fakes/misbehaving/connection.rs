@@ -96,20 +96,21 @@ impl Connection for BentConnection<'_> {
         answer.map_err(|failed| {
             let text = texts.get(failed.set as usize).copied().unwrap_or_default();
             let set = if self.defect == Defect::ForgetsTheSet { 0 } else { failed.set };
-            ReadError { set, error: self.error(failed.error, text) }
+            ReadError::new(set, self.error(failed.error, text))
         })
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
         let mut like =
             |bent: TableName| Ok(self.inner.table_exists(name)? || self.inner.table_exists(&bent)?);
+        let replaced = |from: &str, to: &str| {
+            let mut bent = name.clone();
+            bent.name = bent.name.replace(from, to);
+            bent
+        };
         match self.defect {
-            Defect::TablesFoldCase => {
-                like(TableName { name: name.name.replace(" \"a ", " \"A "), ..name.clone() })
-            }
-            Defect::TablesArePatterns => {
-                like(TableName { name: name.name.replace("w%_", "whimbrel_"), ..name.clone() })
-            }
+            Defect::TablesFoldCase => like(replaced(" \"a ", " \"A ")),
+            Defect::TablesArePatterns => like(replaced("w%_", "whimbrel_")),
             Defect::TablesIgnoreSchema => like(TableName::new(name.name.clone())),
             _ => self.inner.table_exists(name),
         }

@@ -1,5 +1,6 @@
 //! The language of an adapter with a defect.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use whimbrel_adapter_api::{Dialect, Facts, Feature, Lexer, Limits, Text, Value};
@@ -75,7 +76,7 @@ impl Dialect for BentDialect {
 
 /// Returns what is asked of the sound dialect instead.
 fn bent_question<'a>(defect: Defect, text: &Text<'a>) -> Option<Text<'a>> {
-    static UNLIMITED: Limits = Limits { lock: None, statement: None };
+    static UNLIMITED: LazyLock<Limits> = LazyLock::new(Limits::default);
     match (defect, text) {
         (Defect::ForgetsLimits, Text::Begin { .. }) => Some(Text::Begin { limits: &UNLIMITED }),
         (Defect::ForgetsLimits, Text::Limit { .. }) => Some(Text::Limit { limits: &UNLIMITED }),

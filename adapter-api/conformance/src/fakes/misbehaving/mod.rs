@@ -275,10 +275,8 @@ impl Adapter for Misbehaving {
         }
         let opened = self.adapter.connect(options).map_err(|error| self.error(error, &options.url))?;
         let canceller = BentCanceller { canceller: opened.canceller, defect: self.defect };
-        Ok(Opened {
-            connection: Box::new(BentConnection::new(opened.connection, self.defect)),
-            canceller: Arc::new(canceller),
-        })
+        let connection = BentConnection::new(opened.connection, self.defect);
+        Ok(Opened::new(Box::new(connection), Arc::new(canceller)))
     }
 
     fn quirks(&self) -> Quirks {
