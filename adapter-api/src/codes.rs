@@ -3,7 +3,8 @@
 //! Everything that crosses the plugin boundary as an alternative is a `u32`, so that a later minor version may add
 //! one. Inside Rust it is an ordinary enum; [`abi`](crate::abi) converts between the two.
 //!
-//! A number, once given, is never changed or used again.
+//! A number, once given, is never changed or used again. Nor does anything in this crate that is built into adapters answer by
+//! itself with a number that came after 1.0: an older program may not know it, and the adapter's author would not know why.
 
 /// Defines an enum whose variants have stable numbers.
 macro_rules! codes {

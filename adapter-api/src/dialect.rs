@@ -17,7 +17,7 @@ use crate::value::Value;
 ///
 /// Made by [`Connection::dialect`](crate::Connection::dialect). Every method gives the same answer to the same question, and
 /// has an answer to every question: none can fail.
-pub trait Dialect: Send {
+pub trait Dialect: Send + Sync {
     /// Returns how scripts are split into statements and what these do.
     fn lexer(&self) -> Lexer;
 

@@ -8,14 +8,55 @@
 
 use crate::adapter::{Capability, Identity};
 
-/// The number of the ABI that this crate speaks. 0: host and adapter must come from the same build of this crate.
-pub const ABI: u32 = 0;
+/// The number of the ABI that this crate speaks. What may change under it is said in docs/abi.md.
+pub const ABI: u32 = 1;
 
 /// The oldest version of this crate that a program may be built with to load an adapter that needs nothing newer.
 pub const OLDEST_HOST: &str = "1.0.0";
 
 /// The version of this crate.
 pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Architecture, system and C library that this crate was built for: `x86_64-linux-gnu`. A library for another one is
+/// refused.
+pub const TARGET: &str = match std::str::from_utf8(&TARGET_BYTES) {
+    Ok(target) => target,
+    Err(_) => panic!("texts make a text"),
+};
+
+const TARGET_PARTS: [&str; 5] =
+    [std::env::consts::ARCH, "-", std::env::consts::OS, BEFORE_ENVIRONMENT, ENVIRONMENT];
+
+const BEFORE_ENVIRONMENT: &str = if ENVIRONMENT.is_empty() { "" } else { "-" };
+
+const ENVIRONMENT: &str = match () {
+    () if cfg!(target_env = "gnu") => "gnu",
+    () if cfg!(target_env = "musl") => "musl",
+    () if cfg!(target_env = "msvc") => "msvc",
+    () => "",
+};
+
+// `concat!` takes literals only, and these are constants.
+const TARGET_BYTES: [u8; total(&TARGET_PARTS)] = {
+    let mut bytes = [0; total(&TARGET_PARTS)];
+    let (mut length, mut index) = (0, 0);
+    while index < TARGET_PARTS.len() {
+        let part = TARGET_PARTS[index].as_bytes();
+        bytes.split_at_mut(length).1.split_at_mut(part.len()).0.copy_from_slice(part);
+        length += part.len();
+        index += 1;
+    }
+    bytes
+};
+
+const fn total(parts: &[&str]) -> usize {
+    let (mut length, mut index) = (0, 0);
+    while index < parts.len() {
+        length += parts[index].len();
+        index += 1;
+    }
+    length
+}
 
 /// The name that the note has in its header.
 pub const NOTE_NAME: &[u8] = b"Whimbrel\0";
@@ -101,6 +142,7 @@ impl EncodedNote {
     /// Writes the note of an adapter, at compile time.
     #[must_use]
     pub const fn new(identity: &Identity, min_host: &str, symbol: &str, target: &str) -> Self {
+        assert!(is_version(min_host), "MIN_HOST is three numbers: 1.2.0");
         let writer = Writer { bytes: [0; CAPACITY], length: 0 }
             .line("abi=", &[ABI_TEXT])
             .line("api=", &[API_VERSION])
@@ -129,8 +171,23 @@ impl EncodedNote {
     }
 }
 
+/// Returns whether a text is three numbers with dots between them.
+const fn is_version(text: &str) -> bool {
+    let text = text.as_bytes();
+    let (mut dots, mut digits, mut index) = (0, 0, 0);
+    while index < text.len() {
+        match text[index] {
+            b'0'..=b'9' => digits += 1,
+            b'.' if digits > 0 => (dots, digits) = (dots + 1, 0),
+            _ => return false,
+        }
+        index += 1;
+    }
+    dots == 2 && digits > 0
+}
+
 /// [`ABI`] as text; formatting is not possible in a constant.
-const ABI_TEXT: &str = "0";
+const ABI_TEXT: &str = "1";
 
 struct Writer {
     bytes: [u8; CAPACITY],
@@ -207,8 +264,16 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_three_numbers() {
+        assert!(is_version("1.0.0") && is_version("1.12.30"));
+        for text in ["", "1", "1.2", "v1.2.0", "1.2.0+x", "1..0", "1.2.", "1.2.3.4"] {
+            assert!(!is_version(text), "{text}");
+        }
+    }
+
+    #[test]
     fn a_note_without_a_name_is_none() {
-        assert_eq!(Note::parse(b"abi=0\nsymbol=x\n"), None);
+        assert_eq!(Note::parse(b"abi=1\nsymbol=x\n"), None);
         assert_eq!(Note::parse(&[0xff, 0xfe]), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Programs and adapters that are built apart from this one, from a copy of the contract: the frozen one of version 1.0.0, or
-//! the next minor version, which is today's with a field and two methods more.
+//! the next minor version, which is today's with something more of every kind that may be added.
 //!
 //! The frozen copy is what `cargo package` made of the contract, the suite and the SQLite adapter. It never changes.
 
@@ -60,7 +60,7 @@ impl Contract {
         build("frozen", sources.path())
     }
 
-    /// Returns the next minor version: today's contract, with a field and two methods at the ends of their types.
+    /// Returns the next minor version: today's contract, and what a minor version may add.
     ///
     /// # Panics
     ///
@@ -141,6 +141,22 @@ const NOVELTIES: &[(&str, &str, &str)] = &[
         "src/abi/header.rs",
         "extern \"C\" fn load<P: Plugin + 'static>() -> RootModuleResult {\n",
         "    extern \"C\" fn novelty() -> u64 {\n        7\n    }\n",
+    ),
+    // Keys and numbers that the other side does not know, and passes over.
+    (
+        "src/abi/convert.rs",
+        "        .chain(lock_limit.as_deref().map(|limit| (options_key::LOCK_LIMIT, limit)))\n",
+        "        .chain([(777, \"from a later program\")])\n",
+    ),
+    (
+        "src/abi/convert.rs",
+        "        capabilities: info.capabilities.iter().map(|capability| Code(capability.code()))",
+        ".chain([Code(777)])",
+    ),
+    (
+        "src/abi/convert.rs",
+        "pub(super) fn export_error(error: Error) -> AError {\n    let mut ext = Ext::new();\n",
+        "    ext.push(Tuple2(Code(777), b\"from a later adapter\".as_slice().into()));\n",
     ),
     (
         "src/abi/host.rs",

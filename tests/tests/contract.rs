@@ -9,12 +9,14 @@ use insta::assert_snapshot;
 use whimbrel_tests::{Contract, Database, Project, Sqlite, built_file, program_for_release};
 
 /// Returns the suite's table of an adapter, put to it by a program of another version perhaps, and what only the next version
-/// says.
-fn tested(host: &Contract, adapter: &Contract) -> (String, Vec<String>) {
+/// says. `beside` is loaded before.
+fn tested(host: &Contract, adapter: &Contract, beside: &Contract) -> (String, Vec<String>) {
     let database = Sqlite::fresh();
     let mut command = Command::new(&host.host);
-    let output = command.arg(&adapter.adapter).arg(database.url()).output().expect("it was built");
+    command.arg(&adapter.adapter).arg(database.url()).arg(&beside.adapter);
+    let output = command.output().expect("it was built");
     let said = String::from_utf8_lossy(&output.stderr);
+    let (_, said) = said.split_once("the others are loaded\n").unwrap_or_default();
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{} {}\n{table}{said}", host.name, adapter.name);
     let mut heard: Vec<String> =
@@ -37,12 +39,13 @@ fn versions_that_differ_work_together() {
     let contracts = [Contract::frozen(), Contract::next()];
     let mut told = String::new();
     for host in &contracts {
-        let [frozen, next] = [&contracts[0], &contracts[1]].map(|adapter| {
-            let (table, heard) = tested(host, adapter);
-            let summary = table.lines().last().unwrap_or_default();
-            told += &format!("program {}, adapter {}: {summary}; {heard:?}\n", host.name, adapter.name);
-            table
-        });
+        let [frozen, next] =
+            [[&contracts[0], &contracts[1]], [&contracts[1], &contracts[0]]].map(|[adapter, beside]| {
+                let (table, heard) = tested(host, adapter, beside);
+                let summary = table.lines().last().unwrap_or_default();
+                told += &format!("program {}, adapter {}: {summary}; {heard:?}\n", host.name, adapter.name);
+                table
+            });
         assert_eq!(frozen, next, "the table of the {} program", host.name);
     }
     for adapter in &contracts {
@@ -84,8 +87,7 @@ fn it_does_not_matter_how_an_adapter_was_built() {
     fs::copy(lock, project.path("demo/Cargo.lock")).expect("the lock file is there");
     let randomized = [("RUSTC_BOOTSTRAP", "1"), ("RUSTFLAGS", "-Zrandomize-layout")];
     let mut libraries = vec![
-        // Where `author` builds it too.
-        ("for debugging", built(&project, "author", &[], &[])),
+        ("for debugging", built(&project, "contract", &[], &[])),
         ("for release", built(&project, "contract/release", &["--release"], &[])),
         (
             "with another layout of what Rust lays out",

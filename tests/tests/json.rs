@@ -334,10 +334,10 @@ fn adapters_are_listed_as_a_document() {
             "schemes": ["sqlite", "sqlite3", "file"],
             "capabilities": ["transactions", "transactional-ddl", "savepoints", "cancel", "liveness"],
             "fence": "unique-key",
-            "abi": "0",
+            "abi": "1",
             "api": "1.0.0",
             "min_host": "1.0.0",
-            "target": format!("{}-linux", std::env::consts::ARCH),
+            "target": whimbrel_adapter_api::note::TARGET,
             "file": file,
             "verdict": "usable",
         })

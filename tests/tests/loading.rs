@@ -172,12 +172,12 @@ fn a_library_for_another_machine_is_refused() {
 
 #[test]
 fn a_library_of_another_abi_is_refused() {
-    let library = patched(b"abi=0\napi=", b"abi=7\napi=");
+    let library = patched(b"abi=1\napi=", b"abi=7\napi=");
     assert_snapshot!(shown(&with_library(library).run(["up", "probe"])), @r"
     exit: 9
     --- stdout
     --- stderr
-    error[abi-mismatch]: the adapter `probe` 0.3.0 speaks ABI 7, this program speaks ABI 0
+    error[abi-mismatch]: the adapter `probe` 0.3.0 speaks ABI 7, this program speaks ABI 1
       --> plugins/libwhimbrel_adapter_probe.so
     hint: install the adapter and `whimbrel` in versions that were made for each other
     ");
@@ -213,8 +213,8 @@ fn a_library_that_anybody_can_change_is_refused() {
       urls        probe
       can         transactions, transactional-ddl, savepoints, cancel, statement-limit
       fence       unique-key
-      abi         0, by whimbrel-adapter-api 1.0.0
-      target      [THIS]-linux
+      abi         1, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux-gnu
       but         not trusted: anybody can write to `[DIR]/plugins`
     --- stderr
     ");
@@ -260,7 +260,7 @@ fn a_library_that_is_not_the_locked_one_is_refused() {
     --- stderr
     error[adapter-changed]: the adapter `probe` is not among the locked ones
       --> plugins/libwhimbrel_adapter_probe.so
-      plugins.lock has none of it for [THIS]-linux
+      plugins.lock has none of it for [THIS]-linux-gnu
     state: no database was touched
     hint: if it was changed on purpose, `whimbrel adapters lock` writes plugins.lock again
     ");
@@ -396,8 +396,8 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
       urls        sqlite, sqlite3, file
       can         transactions, transactional-ddl, savepoints, cancel, liveness
       fence       unique-key
-      abi         0, by whimbrel-adapter-api 1.0.0
-      target      [THIS]-linux
+      abi         1, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux-gnu
     probe
       file        plugins/libwhimbrel_adapter_probe.so
       but         not an adapter: not an ELF library
@@ -407,32 +407,32 @@ fn the_list_shows_what_is_used_and_what_is_hidden() {
       urls        clickhouse
       can         arrays, cancel, liveness
       fence       exclusive-create
-      abi         0, by whimbrel-adapter-api 1.0.0
-      target      [THIS]-linux
+      abi         1, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux-gnu
     mysql 0.1.0
       file        [BUILT]/libwhimbrel_adapter_mysql.so
       also called mariadb
       urls        mysql, mariadb
       can         transactions, savepoints, pipelining, cancel, liveness
       fence       unique-key
-      abi         0, by whimbrel-adapter-api 1.0.0
-      target      [THIS]-linux
+      abi         1, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux-gnu
     postgres 0.1.0
       file        [BUILT]/libwhimbrel_adapter_postgres.so
       also called supabase, postgresql
       urls        postgres, postgresql
       can         transactions, transactional-ddl, savepoints, pipelining, copy-from-stdin, arrays, cancel, liveness, statement-limit
       fence       unique-key
-      abi         0, by whimbrel-adapter-api 1.0.0
-      target      [THIS]-linux
+      abi         1, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux-gnu
     sqlite 0.1.0
       file        [BUILT]/libwhimbrel_adapter_sqlite.so
       also called sqlite3
       urls        sqlite, sqlite3, file
       can         transactions, transactional-ddl, savepoints, cancel, liveness
       fence       unique-key
-      abi         0, by whimbrel-adapter-api 1.0.0
-      target      [THIS]-linux
+      abi         1, by whimbrel-adapter-api 1.0.0
+      target      [THIS]-linux-gnu
       but         not used: plugins/libsqlite-of-ours.so comes first
     --- stderr
     ");

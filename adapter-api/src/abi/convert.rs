@@ -12,7 +12,7 @@ use abi_stable::std_types::{ROption, RResult, RSlice, RVec, Tuple2};
 
 use super::types::{
     AConnectOptions, ADone, AError, AFacts, AFailure, AHead, AInfo, ALexer, ANext, ANotice, APattern, APiece,
-    AReadError, ASpan, ATableName, ATransactionOptions, Bytes, Code, Ext, Lent, LentExt,
+    AReadError, ASpan, ATableName, ATransactionOptions, Bytes, Code, Ext, Lent, LentExt, MUST_BE_KNOWN,
 };
 use crate::{
     Access, Capability, Class, Commit, ConnectOptions, Done, Error, ErrorKind, Facts, Failure, Feature,
@@ -211,6 +211,17 @@ pub(super) fn import_info(info: AInfo) -> Info {
     }
 }
 
+/// Refuses what this version would do otherwise than it was asked for. It gives no such key a meaning itself.
+pub(super) fn require_known<T>(facts: &[Tuple2<Code, T>]) -> Result<(), Error> {
+    match facts.iter().find(|Tuple2(key, _)| key.0 & MUST_BE_KNOWN != 0) {
+        None => Ok(()),
+        Some(Tuple2(key, _)) => Err(Error::unsupported(&format!(
+            "request {}, which a later version brought",
+            key.0 & !MUST_BE_KNOWN
+        ))),
+    }
+}
+
 /// Lends options for the time of `call`, which the list of further facts lives for.
 pub(super) fn with_options<T>(options: &ConnectOptions, call: impl FnOnce(AConnectOptions<'_>) -> T) -> T {
     let passwords =
@@ -232,6 +243,7 @@ pub(super) fn with_options<T>(options: &ConnectOptions, call: impl FnOnce(AConne
 
 /// More rights than were asked for would leave traces, fewer would fail later: an unknown access is refused.
 pub(super) fn import_options(options: &AConnectOptions<'_>) -> Result<ConnectOptions, Error> {
+    require_known(options.ext.as_slice())?;
     let fact = |key: u32| {
         let fact = options.ext.iter().find(|fact| fact.0.0 == key);
         fact.map(|fact| text(fact.1))
@@ -253,11 +265,12 @@ pub(super) fn lend_table(table: &TableName) -> ATableName<'_> {
     ATableName { schema: table.schema.as_deref().map(lent).into(), name: lent(&table.name), ext: no_facts() }
 }
 
-pub(super) fn import_table(table: &ATableName<'_>) -> TableName {
-    TableName {
+pub(super) fn import_table(table: &ATableName<'_>) -> Result<TableName, Error> {
+    require_known(table.ext.as_slice())?;
+    Ok(TableName {
         schema: table.schema.into_option().map(|schema| text(schema).into_owned()),
         name: text(table.name).into_owned(),
-    }
+    })
 }
 
 pub(super) fn lend_transaction(options: &TransactionOptions) -> ATransactionOptions<'static> {
@@ -270,6 +283,7 @@ pub(super) fn lend_transaction(options: &TransactionOptions) -> ATransactionOpti
 
 /// A weaker isolation than the one that was asked for would be a lie, so an unknown one is refused.
 pub(super) fn import_transaction(options: &ATransactionOptions<'_>) -> Result<TransactionOptions, Error> {
+    require_known(options.ext.as_slice())?;
     let unknown = || Error::unsupported("this kind of transaction");
     Ok(TransactionOptions {
         isolation: Isolation::from_code(options.isolation.0).ok_or_else(unknown)?,
@@ -316,6 +330,7 @@ fn export_head(head: Head) -> AHead {
 }
 
 fn import_head(head: AHead) -> Option<Head> {
+    require_known(head.ext.as_slice()).ok()?;
     Some(Head {
         mode: Mode::from_code(head.mode.0)?,
         attempt: string(head.attempt),
@@ -355,6 +370,7 @@ pub(super) fn lend_piece(piece: Piece<'_>) -> APiece<'_> {
 
 /// `None` for a kind of piece that this side does not know.
 pub(super) fn borrow_piece(piece: APiece<'_>) -> Option<Piece<'_>> {
+    require_known(piece.ext.as_slice()).ok()?;
     let spans = piece.spans.as_slice();
     Some(Piece {
         kind: PieceKind::from_code(piece.kind.0)?,

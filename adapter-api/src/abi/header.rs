@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use abi_stable::StableAbi;
-use abi_stable::abi_stability::check_layout_compatibility;
+use abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
 use abi_stable::library::{
     __call_root_module_loader, AbiHeaderRef, CheckTypeLayout, LibHeader, LibraryError, RootModuleResult,
 };
@@ -35,7 +35,8 @@ use crate::{Adapter, Plugin};
 /// # Safety
 ///
 /// - `symbol` is null or the address of the symbol that the note of the library names: a static that
-///   [`export_adapter!`](crate::export_adapter) wrote, or one that begins with 40 readable bytes.
+///   [`export_adapter!`](crate::export_adapter) wrote, or one that is aligned to a pointer, begins with 40 readable bytes,
+///   and does not begin as abi_stable's own headers do.
 /// - The library is never unloaded: the adapter, its thread-locals and its statics refer to its code.
 pub unsafe fn adapter_from_symbol(symbol: *const c_void) -> Result<Arc<dyn Adapter>, LoadError> {
     let symbol = NonNull::new(symbol.cast_mut()).ok_or(LoadError::NoHeader)?;
@@ -82,10 +83,12 @@ extern "C" fn load<P: Plugin + 'static>() -> RootModuleResult {
 }
 
 extern "C" fn make<P: Plugin + 'static>(host: usize) -> Answer<AdapterBox> {
-    if host != image() {
-        keep_messages();
-    }
-    answer(contained(|| export_adapter(Box::new(P::default()))))
+    answer(contained(|| {
+        if host != image() {
+            keep_messages();
+        }
+        export_adapter(Box::new(P::default()))
+    }))
 }
 
 /// Returns a number that is the same for all code of one program or library, and differs between them.
@@ -101,15 +104,22 @@ fn image() -> usize {
 /// abi_stable's own check lets a library have more than the program knows, but not less. The library of an older minor
 /// version has less, so there the two are compared in each other's place. What the library does not have is not read then:
 /// abi_stable keeps the number of fields with every table, and calls the default body of a method that is missing.
+///
+/// abi_stable also remembers what it compared for as long as the process lasts, in case one library hands an object to another,
+/// and takes a newer library for a wrong one where an older one was before it. No object of ours goes from one library to
+/// another, so each is compared for itself.
 fn check(header: &'static LibHeader) -> Result<RootRef, LoadError> {
-    if !is_older(header.version_strings().version.as_str()) {
-        return header.init_root_module::<RootRef>().map_err(|error| refused(header, error));
-    }
+    // Without one, abi_stable would take the library at its word.
     let theirs = header.layout().ok_or(LoadError::NoHeader)?;
-    check_layout_compatibility(theirs, RootRef::LAYOUT)
-        .into_result()
+    let (less, more) = if is_older(header.version_strings().version.as_str()) {
+        (theirs, RootRef::LAYOUT)
+    } else {
+        (RootRef::LAYOUT, theirs)
+    };
+    check_layout_compatibility_with_globals(less, more, &CheckingGlobals::new())
         .map_err(|report| layout_error(header, shorten(&report.to_string())))?;
-    // SAFETY: the layouts were compared in the line above: all that the library has, this program has too, in the same place.
+    // SAFETY: the layouts were compared in the line above: what one side does not have comes last on the other side, and
+    // whatever both have is in the same place.
     unsafe { header.init_root_module_with_unchecked_layout::<RootRef>() }
         .map_err(|error| refused(header, error))
 }

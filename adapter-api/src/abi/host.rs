@@ -21,9 +21,9 @@ use super::traits::{
 };
 use super::types::{ACell, ADone, AFailure, ANext, ANotice, APiece, ARowSet, Code, Lent};
 use crate::{
-    Adapter, Canceller, ConnectOptions, Connection, Dialect, Error, Events, Facts, Info, Lexer, Liveness,
-    Opened, Quirks, ReadError, RowSet, RowSink, Secret, TableName, Text, TransactionBody, TransactionOptions,
-    Value, Wanted, Work,
+    Adapter, Canceller, ConnectOptions, Connection, Dialect, Error, ErrorKind, Events, Facts, Info, Lexer,
+    Liveness, Opened, Quirks, ReadError, RowSet, RowSink, Secret, TableName, Text, TransactionBody,
+    TransactionOptions, Value, Wanted, Work,
 };
 
 /// Asks the adapter for its description once, so that [`Adapter::info`] cannot fail later.
@@ -106,7 +106,11 @@ where
     }
 
     fn table_exists(&mut self, name: &TableName) -> Result<bool, Error> {
-        Ok(result(self.0.table_exists(lend_table(name)))? == TRUE)
+        match result(self.0.table_exists(lend_table(name)))? {
+            FALSE => Ok(false),
+            TRUE => Ok(true),
+            _ => Err(Error::new(ErrorKind::Misbehaved, "the adapter says neither yes nor no")),
+        }
     }
 
     fn transaction(
@@ -194,7 +198,7 @@ impl Dialect for ImportedDialect {
 
     fn text(&self, text: &Text<'_>) -> Option<Vec<String>> {
         match result(EncodedText::new(text).lend(|text| self.dialect.text(text))) {
-            Ok(texts) => texts.into_option().map(strings),
+            Ok(texts) => texts.into_option().map(|texts| strings(texts.texts)),
             Err(_) => Some(vec![String::new()]),
         }
     }

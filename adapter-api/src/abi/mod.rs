@@ -34,24 +34,6 @@ pub mod private {
     pub use super::header::header;
     pub use crate::Plugin;
     pub use crate::note::EncodedNote;
-
-    /// Architecture and system, as the note says them: `x86_64-linux`.
-    pub const TARGET: &str = match std::str::from_utf8(&TARGET_BYTES) {
-        Ok(target) => target,
-        Err(_) => panic!("two texts make a text"),
-    };
-
-    const ARCHITECTURE: &[u8] = std::env::consts::ARCH.as_bytes();
-    const SYSTEM: &[u8] = std::env::consts::OS.as_bytes();
-
-    // `concat!` takes literals only, and these are constants.
-    const TARGET_BYTES: [u8; ARCHITECTURE.len() + 1 + SYSTEM.len()] = {
-        let mut bytes = [b'-'; ARCHITECTURE.len() + 1 + SYSTEM.len()];
-        let (architecture, rest) = bytes.split_at_mut(ARCHITECTURE.len());
-        architecture.copy_from_slice(ARCHITECTURE);
-        rest.split_at_mut(1).1.copy_from_slice(SYSTEM);
-        bytes
-    };
 }
 
 /// Makes a library of an adapter: `export_adapter!(MyAdapter);`, once, at the root of the crate.
@@ -74,7 +56,7 @@ macro_rules! export_adapter {
                 &<$adapter as $crate::__private::Plugin>::IDENTITY,
                 <$adapter as $crate::__private::Plugin>::MIN_HOST,
                 ::core::concat!("whimbrel_adapter_v1_", ::core::env!("CARGO_CRATE_NAME")),
-                $crate::__private::TARGET,
+                $crate::note::TARGET,
             );
         };
     };

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use abi_stable::erased_types::TD_Opaque;
 use abi_stable::sabi_types::RMut;
-use abi_stable::std_types::{RArc, RBox, ROption, RResult, RSlice, RVec};
+use abi_stable::std_types::{RArc, RBox, ROption, RResult, RSlice};
 
 use super::cells::{borrow_cells, lend_cells};
 use super::convert::{
     FALSE, TRUE, answer, borrow_piece, bytes, bytes_list, export_facts, export_info, export_lexer,
     export_notice, export_outcome, export_read_error, import_next, import_options, import_table,
-    import_transaction, lent, text,
+    import_transaction, lent, require_known, text,
 };
 use super::panics::{Contained, Poison, contained};
 use super::quirks::export_quirks;
@@ -21,7 +21,7 @@ use super::traits::{
     WorkMut,
 };
 use super::types::{
-    ACell, AConnectOptions, AFacts, AInfo, ALexer, AQuirks, AReadError, ARowSet, ATableName, AText,
+    ACell, AConnectOptions, AFacts, AInfo, ALexer, AQuirks, AReadError, ARowSet, ATableName, AText, ATexts,
     ATransactionOptions, Bytes, Code, Ext, Lent,
 };
 use crate::{
@@ -141,7 +141,7 @@ impl AConnection for ExportedConnection<'_> {
     }
 
     fn table_exists(&mut self, name: ATableName<'_>) -> Answer<Code> {
-        let exists = self.guard(|connection| connection.table_exists(&import_table(&name)));
+        let exists = self.guard(|connection| connection.table_exists(&import_table(&name)?));
         answer(exists.map(|exists| if exists { TRUE } else { FALSE }))
     }
 
@@ -193,6 +193,7 @@ impl AConnection for ExportedConnection<'_> {
 }
 
 fn import_row_set(rows: &ARowSet<'_>) -> Result<RowSet, Error> {
+    require_known(rows.ext.as_slice())?;
     let row = |cells: &RSlice<'_, ACell<'_>>| {
         let cells = borrow_cells(*cells).ok_or_else(malformed)?;
         Ok(cells.into_iter().map(Value::into_owned).collect())
@@ -233,10 +234,10 @@ impl ADialect for ExportedDialect {
         }))
     }
 
-    fn text(&self, text: AText<'_>) -> Answer<ROption<RVec<Bytes>>> {
+    fn text(&self, text: AText<'_>) -> Answer<ROption<ATexts>> {
         answer(self.poison.guard(|| {
             let texts = decode(&text, |text| self.dialect.text(text)).flatten();
-            Ok(texts.map(bytes_list).into())
+            Ok(texts.map(|texts| ATexts { texts: bytes_list(texts), ext: Ext::new() }).into())
         }))
     }
 }

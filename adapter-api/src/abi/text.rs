@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use abi_stable::std_types::{RSlice, Tuple2};
 
-use super::convert::text as lossy;
+use super::convert::{require_known, text as lossy};
 use super::types::{AText, Code, Lent};
 use crate::{Count, Limits, NewRow, RowDirection, RowState, TableName, Text};
 
@@ -182,6 +182,7 @@ impl<'a> EncodedText<'a> {
 
 /// Calls `answer` with the text that came, or returns `None` when this side cannot know what is meant.
 pub(super) fn decode<R>(text: &AText<'_>, answer: impl FnOnce(&Text<'_>) -> R) -> Option<R> {
+    require_known(text.arguments.as_slice()).ok()?;
     let arguments = Arguments(text.arguments.as_slice());
     let history = arguments.table();
     let limits = arguments.limits();

@@ -7,12 +7,12 @@
 
 use abi_stable::library::RootModule;
 use abi_stable::sabi_types::{RMut, VersionStrings};
-use abi_stable::std_types::{RArc, RBox, ROption, RResult, RSlice, RVec};
+use abi_stable::std_types::{RArc, RBox, ROption, RResult, RSlice};
 use abi_stable::{StableAbi, package_version_strings, sabi_trait};
 
 use super::types::{
     ACell, AConnectOptions, ADone, AError, AFacts, AFailure, AInfo, ALexer, ANext, ANotice, APiece, AQuirks,
-    AReadError, ARowSet, ATableName, AText, ATransactionOptions, Bytes, Code, Ext, Lent,
+    AReadError, ARowSet, ATableName, AText, ATexts, ATransactionOptions, Bytes, Code, Ext, Lent,
 };
 
 pub type AdapterBox = AAdapter_TO<'static, RBox<()>>;
@@ -86,13 +86,13 @@ pub trait ACanceller: Send + Sync {
 }
 
 #[sabi_trait]
-pub trait ADialect: Send {
+pub trait ADialect: Send + Sync {
     fn lexer(&self) -> Answer<ALexer>;
     fn facts(&self) -> Answer<AFacts>;
     fn quote(&self, identifier: Lent<'_>) -> Answer<Bytes>;
     fn literal(&self, value: RSlice<'_, ACell<'_>>) -> Answer<Bytes>;
     #[sabi(last_prefix_field)]
-    fn text(&self, text: AText<'_>) -> Answer<ROption<RVec<Bytes>>>;
+    fn text(&self, text: AText<'_>) -> Answer<ROption<ATexts>>;
 }
 
 #[sabi_trait]

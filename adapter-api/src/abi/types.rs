@@ -5,7 +5,7 @@
 //! [`ACell`], [`ASpan`] and [`AText`], which grow by new codes, ends in a list of further facts: abi_stable refuses a
 //! record with a new field, in both directions.
 //!
-//! Fields are frozen once the ABI has a number above 0: `frozen/` holds what must not change.
+//! Fields are frozen: `frozen/` holds what must not change.
 
 use abi_stable::StableAbi;
 use abi_stable::std_types::{ROption, RSlice, RVec, Tuple2};
@@ -21,8 +21,12 @@ pub type Bytes = RVec<u8>;
 /// Text or bytes that the receiver may read until the call returns.
 pub type Lent<'a> = RSlice<'a, u8>;
 
-/// Further facts, by key. A key that the receiver does not know is passed over.
+/// Further facts, by key. A key that the receiver does not know is passed over, unless it has the bit [`MUST_BE_KNOWN`].
 pub type Ext = RVec<Tuple2<Code, Bytes>>;
+
+/// The bit of a key in what a program sends that changes what is asked for: an adapter that does not know it refuses. In what an
+/// adapter sends it means nothing.
+pub const MUST_BE_KNOWN: u32 = 1 << 31;
 
 /// Further facts, borrowed.
 pub type LentExt<'a> = RSlice<'a, Tuple2<Code, Lent<'a>>>;
@@ -107,6 +111,8 @@ pub struct ATransactionOptions<'a> {
 
 /// One value, or the head of an array: then `number` says how many items follow it in the same list, each of which
 /// may be an array again. A row is one flat list that way, and no record contains itself.
+///
+/// A kind that is added later takes one cell, with its value as text in `bytes`: that is how an older receiver takes it.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct ACell<'a> {
@@ -238,4 +244,12 @@ pub struct AFacts {
 pub struct AText<'a> {
     pub text: Code,
     pub arguments: LentExt<'a>,
+}
+
+/// The answer to an [`AText`].
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct ATexts {
+    pub texts: RVec<Bytes>,
+    pub ext: Ext,
 }

@@ -40,7 +40,7 @@ pub struct Locked {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Architecture and system: `x86_64-linux`.
+    /// Architecture, system and C library: `x86_64-linux-gnu`.
     pub target: String,
     /// The SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
@@ -183,6 +183,8 @@ fn hash(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_adapter_api::note::TARGET;
+
     use super::super::Search;
     use super::super::tests::Library;
     use super::*;
@@ -199,16 +201,16 @@ mod tests {
             target: target.to_owned(),
             sha256: "0".repeat(64),
         };
-        let before = Lock { path: path.clone(), adapters: vec![entry("x"), entry("y")] };
+        let before = Lock { path: path.clone(), adapters: vec![entry(TARGET), entry("zos")] };
         Lock::renewed(Some(before), &path, &inventory)
             .and_then(|lock| lock.write())
             .expect("the folder is ours");
         let lock = Lock::read(&path).expect("it was just written").expect("it is there");
         let told: Vec<_> = lock.adapters().iter().map(|locked| (&*locked.target, &*locked.version)).collect();
-        assert_eq!(told, [("x", "1.2.3"), ("y", "1.0.0")]);
+        assert_eq!(told, [(TARGET, "1.2.3"), ("zos", "1.0.0")]);
         let found = &inventory.found[0];
         assert!(lock.check(found).is_ok());
-        let other = Lock { adapters: vec![entry("x")], ..lock };
+        let other = Lock { adapters: vec![entry(TARGET)], ..lock };
         let error = other.check(found).expect_err("the digits differ");
         assert_eq!(error.problems[0].name, Name::AdapterChanged);
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use whimbrel_adapter_api::Adapter;
 use whimbrel_adapter_api::loading::LoadError;
-use whimbrel_adapter_api::note::{ABI, API_VERSION, Note};
+use whimbrel_adapter_api::note::{ABI, API_VERSION, Note, TARGET};
 
 use self::load::Refusal;
 use self::note::{Inside, this_machine};
@@ -113,10 +113,12 @@ pub enum Verdict {
         /// What it is.
         reason: String,
     },
-    /// It was built for another architecture.
+    /// It was built for another architecture, system or C library.
     WrongMachine {
-        /// The architecture it was built for.
+        /// What it was built for.
         built_for: String,
+        /// What this program was built for.
+        ours: &'static str,
     },
     /// It speaks another ABI.
     WrongAbi {
@@ -140,8 +142,8 @@ impl fmt::Display for Verdict {
             Verdict::NotThere => formatter.write_str("not there"),
             Verdict::Untrusted(distrust) => write!(formatter, "not trusted: {}", distrust.reason),
             Verdict::NotOurs { reason } => write!(formatter, "not an adapter: {reason}"),
-            Verdict::WrongMachine { built_for } => {
-                write!(formatter, "wrong architecture: {built_for}, this is {}", this_machine())
+            Verdict::WrongMachine { built_for, ours } => {
+                write!(formatter, "wrong architecture: {built_for}, this is {ours}")
             }
             Verdict::WrongAbi { theirs, ours } => {
                 write!(formatter, "wrong ABI: {theirs}, this program has {ours}")
@@ -502,9 +504,12 @@ fn judge(path: &Path) -> (Option<Note>, Verdict) {
         Inside::Library { machine, note, damage } => (machine, note.map(|note| *note), damage),
     };
     let verdict = match (&note, damage) {
-        _ if machine != this_machine() => Verdict::WrongMachine { built_for: machine },
+        _ if machine != this_machine() => Verdict::WrongMachine { built_for: machine, ours: this_machine() },
         (_, Some(reason)) => Verdict::Broken { reason },
         (Some(note), None) => match trust::examine(path) {
+            Ok(()) if note.target != TARGET => {
+                Verdict::WrongMachine { built_for: note.target.clone(), ours: TARGET }
+            }
             Ok(()) => judge_abi(note),
             Err(distrust) => Verdict::Untrusted(distrust),
         },
@@ -517,7 +522,9 @@ fn judge_abi(note: &Note) -> Verdict {
     if note.abi != ABI.to_string() {
         return Verdict::WrongAbi { theirs: format!("ABI {}", note.abi), ours: format!("ABI {ABI}") };
     }
-    if numbers(&note.min_host) > numbers(API_VERSION) {
+    // What cannot be read may be any version.
+    let min_host = numbers(&note.min_host);
+    if min_host.is_none() || min_host > numbers(API_VERSION) {
         return Verdict::WrongAbi {
             theirs: format!("whimbrel-adapter-api {} or later", note.min_host),
             ours: format!("whimbrel-adapter-api {API_VERSION}"),
@@ -526,8 +533,10 @@ fn judge_abi(note: &Note) -> Verdict {
     Verdict::Usable
 }
 
-fn numbers(version: &str) -> Vec<u64> {
-    version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
+/// Returns the three numbers of a version, if it is made of these alone.
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let numbers: Result<Vec<u64>, _> = version.split('.').map(str::parse).collect();
+    numbers.ok()?.try_into().ok()
 }
 
 fn cure(name: &str, misfits: &[&Found]) -> String {

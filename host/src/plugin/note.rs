@@ -9,7 +9,7 @@ use std::path::Path;
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
-use whimbrel_adapter_api::note::{NOTE_NAME, NOTE_TYPE, Note};
+use whimbrel_adapter_api::note::{ABI, NOTE_NAME, NOTE_TYPE, Note};
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub(super) fn read(path: &Path) -> Inside {
     };
     let data = &ReadCache::new(file);
     match FileKind::parse(data) {
-        Ok(FileKind::Elf64) => inspect::<FileHeader64<Endianness>>(data, length),
-        Ok(FileKind::Elf32) => inspect::<FileHeader32<Endianness>>(data, length),
+        Ok(FileKind::Elf64) => inspect::<FileHeader64<Endianness>>(data, length, path),
+        Ok(FileKind::Elf32) => inspect::<FileHeader32<Endianness>>(data, length, path),
         Ok(_) => Inside::Foreign("not an ELF library".to_owned()),
         Err(_) if data.read_bytes_at(0, 4) == Ok(&elf::ELFMAG[..]) => damaged("truncated"),
         Err(_) => Inside::Foreign("not an ELF library".to_owned()),
@@ -60,7 +60,7 @@ fn damaged(how: &str) -> Inside {
     Inside::Library { machine: this_machine().to_owned(), note: None, damage: Some(how.to_owned()) }
 }
 
-fn inspect<Elf: FileHeader<Endian = Endianness>>(data: &ReadCache<File>, length: u64) -> Inside {
+fn inspect<Elf: FileHeader<Endian = Endianness>>(data: &ReadCache<File>, length: u64, path: &Path) -> Inside {
     let Ok(header) = Elf::parse(data) else {
         return damaged("truncated");
     };
@@ -84,23 +84,35 @@ fn inspect<Elf: FileHeader<Endian = Endianness>>(data: &ReadCache<File>, length:
     let table_end = header.e_shoff(endian).into().saturating_add(table_size);
     let end = segments.iter().map(end_of).max().unwrap_or(0).max(table_end);
     let damage = (end > length).then(|| format!("truncated: {length} of at least {end} bytes"));
-    let note = segments.iter().find_map(|segment| note_in::<Elf>(segment, endian, data));
-    Inside::Library { machine, note, damage }
+    let notes = segments.iter().flat_map(|segment| notes_in::<Elf>(segment, endian, data)).collect();
+    Inside::Library { machine, note: choose(notes, path).map(Box::new), damage }
 }
 
-fn note_in<Elf: FileHeader<Endian = Endianness>>(
+/// Returns the note that counts, of a library with several: one for each ABI that it speaks, or one of each adapter that is
+/// linked into it.
+fn choose(notes: Vec<Note>, path: &Path) -> Option<Note> {
+    let file = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_of_file = |note: &Note| {
+        let name = note.symbol.strip_prefix("whimbrel_adapter_v1_");
+        name.is_some_and(|name| file.strip_prefix(std::env::consts::DLL_PREFIX) == Some(name))
+    };
+    notes.into_iter().min_by_key(|note| (note.abi != ABI.to_string(), !is_of_file(note)))
+}
+
+fn notes_in<Elf: FileHeader<Endian = Endianness>>(
     segment: &Elf::ProgramHeader,
     endian: Endianness,
     data: &ReadCache<File>,
-) -> Option<Box<Note>> {
-    let mut notes = segment.notes(endian, data).ok()??;
+) -> Vec<Note> {
+    let mut found = Vec::new();
+    let Ok(Some(mut notes)) = segment.notes(endian, data) else { return found };
     while let Ok(Some(note)) = notes.next() {
         let ours = NOTE_NAME.strip_suffix(b"\0").unwrap_or(NOTE_NAME);
         if note.name() == ours && note.n_type(endian).0 == NOTE_TYPE {
-            return Note::parse(note.desc()).map(Box::new);
+            found.extend(Note::parse(note.desc()));
         }
     }
-    None
+    found
 }
 
 /// Returns the architecture of this program.

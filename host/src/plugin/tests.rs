@@ -4,7 +4,7 @@ use object::elf;
 use object::write::elf::{FileHeader, ProgramHeader, Writer};
 use object::{Endianness, write::StreamingBuffer};
 use tempfile::TempDir;
-use whimbrel_adapter_api::note::{NOTE_NAME, NOTE_TYPE};
+use whimbrel_adapter_api::note::{NOTE_NAME, NOTE_TYPE, TARGET};
 
 use super::*;
 use crate::error::told;
@@ -12,7 +12,7 @@ use crate::error::told;
 /// A library in its outer form: headers and a note, no code.
 pub(crate) struct Library {
     machine: elf::Machine,
-    note: Option<String>,
+    notes: Vec<String>,
 }
 
 impl Library {
@@ -25,20 +25,26 @@ impl Library {
         };
         let note = format!(
             "abi={ABI}\napi={API_VERSION}\nmin_host={API_VERSION}\nname={name}\nversion=1.2.3\naliases={aliases}\n\
-             schemes={schemes}\nsymbol=whimbrel_adapter_v1_{name}\ntarget=x\n"
+             schemes={schemes}\nsymbol=whimbrel_adapter_v1_{name}\ntarget={TARGET}\n"
         );
-        Library { machine, note: Some(note) }
+        Library { machine, notes: vec![note] }
     }
 
     fn with(mut self, line: &str, other: &str) -> Self {
-        self.note = self.note.map(|note| note.replace(line, other));
+        self.notes = self.notes.into_iter().map(|note| note.replace(line, other)).collect();
+        self
+    }
+
+    /// With the notes of another one behind its own.
+    fn beside(mut self, other: Library) -> Self {
+        self.notes.extend(other.notes);
         self
     }
 
     fn bytes(&self) -> Vec<u8> {
         let mut buffer = StreamingBuffer::new(Vec::new());
         let mut writer = Writer::new(Endianness::Little, true, &mut buffer);
-        let note = self.note.as_deref().map(encoded_note).unwrap_or_default();
+        let note: Vec<u8> = self.notes.iter().flat_map(|note| encoded_note(note)).collect();
         writer.reserve_file_header();
         writer.reserve_program_headers(2);
         let offset = writer.reserve(note.len() as u64, 4);
@@ -113,10 +119,12 @@ fn each_misfit_has_a_reason_of_its_own() {
     std::fs::write(path("text.so"), "no library").expect("a file");
     std::fs::write(path("cut.so"), &whole[..whole.len() - 8]).expect("a file");
     std::fs::write(path("stump.so"), &whole[..40]).expect("a file");
-    Library { note: None, ..postgres() }.write(&path("other.so"));
+    Library { notes: Vec::new(), ..postgres() }.write(&path("other.so"));
     Library { machine: elf::EM_S390, ..postgres() }.write(&path("machine.so"));
     postgres().with(&format!("abi={ABI}\n"), "abi=7\n").write(&path("abi.so"));
     postgres().with(&format!("min_host={API_VERSION}\n"), "min_host=1.10.0\n").write(&path("newer.so"));
+    postgres().with(&format!("min_host={API_VERSION}\n"), "min_host=v1.0.0\n").write(&path("vague.so"));
+    postgres().with(&format!("target={TARGET}\n"), "target=x86_64-plan9\n").write(&path("system.so"));
     Library::adapter("mysql", "", "").write(&path("mysql.so"));
     postgres().write(&path("good.so"));
     let verdict = |name: &str| {
@@ -134,6 +142,9 @@ fn each_misfit_has_a_reason_of_its_own() {
             "wrong ABI: whimbrel-adapter-api 1.10.0 or later, this program has whimbrel-adapter-api {API_VERSION}"
         )
     );
+    let vague = "wrong ABI: whimbrel-adapter-api v1.0.0 or later, ";
+    assert!(verdict("vague.so").starts_with(vague), "{}", verdict("vague.so"));
+    assert_eq!(verdict("system.so"), format!("wrong architecture: x86_64-plan9, this is {TARGET}"));
     let length = whole.len();
     assert_eq!(verdict("cut.so"), format!("broken: truncated: {} of at least {length} bytes", length - 8));
     assert_eq!(verdict("stump.so"), "broken: truncated");
@@ -144,7 +155,7 @@ fn each_misfit_has_a_reason_of_its_own() {
 #[test]
 fn a_library_without_a_note_is_passed_over_unless_it_is_called_like_an_adapter() {
     let folder = folder();
-    Library { note: None, ..postgres() }.write(&folder.path().join("libssl.so"));
+    Library { notes: Vec::new(), ..postgres() }.write(&folder.path().join("libssl.so"));
     std::fs::write(folder.path().join("notes.txt"), "x").expect("a file");
     std::fs::write(folder.path().join("libwhimbrel_adapter_mysql.so"), "x").expect("a file");
     postgres().write(&folder.path().join("any_name.so"));
@@ -281,4 +292,25 @@ fn the_usual_places_hold_neither_the_working_directory_nor_a_relative_folder() {
     let first = search.directories.first().map(|(folder, _)| folder.clone());
     assert_eq!(first, program.parent().map(PathBuf::from));
     assert!(search.directories.iter().all(|(folder, _)| folder.is_absolute()), "{search:?}");
+}
+
+/// An adapter that is built over another one has the notes of both, in the linker's order.
+#[test]
+fn of_several_notes_the_one_of_this_abi_and_file_counts() {
+    let folder = folder();
+    let name = |library: Library, file: &str| {
+        let path = folder.path().join(file);
+        library.write(&path);
+        let inventory = Search::nowhere().library("postgres", path).inventory();
+        inventory.found[0].note.as_ref().map(|note| (note.name.clone(), note.abi.clone()))
+    };
+    let other_abi = || postgres().with(&format!("abi={ABI}\n"), "abi=7\n");
+    let told = |name: &str, abi: &str| Some((name.to_owned(), abi.to_owned()));
+    let ours = ABI.to_string();
+    assert_eq!(name(other_abi().beside(postgres()), "both.so"), told("postgres", &ours));
+    assert_eq!(name(other_abi(), "later.so"), told("postgres", "7"));
+    let built_over = || Library::adapter("mysql", "", "").beside(postgres());
+    assert_eq!(name(built_over(), "any.so"), told("mysql", &ours));
+    assert_eq!(name(built_over(), "libpostgres.so"), told("postgres", &ours));
+    assert_eq!(name(built_over(), "libmysql.so"), told("mysql", &ours));
 }

@@ -1,4 +1,4 @@
-//! `host LIBRARY URL`: loads an adapter and puts the suite to it.
+//! `host LIBRARY URL [OTHER…]`: loads the others and then an adapter, and puts the suite to it.
 //!
 //! A program that is built from whichever version of the contract lies beside it, so it uses nothing newer than 1.0.
 
@@ -16,10 +16,13 @@ use whimbrel_conformance::{Suite, Victim, act};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [library, url] = arguments.as_slice() else {
-        eprintln!("usage: host LIBRARY URL");
+    let [library, url, others @ ..] = arguments.as_slice() else {
+        eprintln!("usage: host LIBRARY URL [OTHER…]");
         return ExitCode::from(2);
     };
+    // Kept: what one library has brought into the process must not matter to the next.
+    let _others: Vec<Arc<dyn Adapter>> = others.iter().map(|other| load(Path::new(other))).collect();
+    eprintln!("the others are loaded");
     let adapter = load(Path::new(library));
     if url == "victim" {
         act(adapter.as_ref(), &mut stdin().lock(), &mut stdout());

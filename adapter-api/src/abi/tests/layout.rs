@@ -53,6 +53,16 @@ fn numbers() -> String {
         Access Capability Class Commit ErrorKind Feature Fence Isolation Liveness Marking Mode PieceKind Pointing Rest Retry
         RowDirection RowState Sample Session Sharing State ValueKind Wanted
     }
+    macro_rules! words {
+        ($($name:ident)*) => { $( for variant in crate::$name::ALL {
+            let _ = writeln!(text, "{}::{variant:?} is called {}", stringify!($name), variant.word());
+        } )* };
+    }
+    words! { Capability Fence RowDirection RowState }
+    let _ = writeln!(text, "a brief checksum has {} digits", crate::BRIEF_DIGITS);
+    for column in crate::HISTORY_COLUMNS {
+        let _ = writeln!(text, "the history has the column {column}");
+    }
     let sources = [
         ("cells", include_str!("../cells.rs")),
         ("convert", include_str!("../convert.rs")),
@@ -111,7 +121,9 @@ impl Met {
             self.types.push(layout);
             self.types.len() - 1
         });
-        format!("{}#{number}", layout.name())
+        // Counted among its namesakes, so that a type that is added moves no other one's number.
+        let ordinal = self.types[..=number].iter().filter(|met| met.name() == layout.name()).count();
+        format!("{}#{ordinal}", layout.name())
     }
 
     fn field(&mut self, field: &TLField) -> String {

@@ -1,19 +1,22 @@
 //! What the other side may send although this side does not know or allow it.
 
-use abi_stable::std_types::{RResult, RSlice, RVec, Tuple2};
+use abi_stable::std_types::{ROption, RResult, RSlice, RVec, Tuple2};
 
 use super::open;
 use super::toy::{Toy, full_error};
 use crate::abi::cells::{borrow_cells, lend_cells};
 use crate::abi::convert::{
     export_error, export_facts, export_lexer, export_next, export_outcome, import_error, import_facts,
-    import_lexer, import_next, import_outcome, import_transaction, lend_transaction,
+    import_lexer, import_next, import_options, import_outcome, import_table, import_transaction, lend_table,
+    lend_transaction, with_options,
 };
-use crate::abi::text::decode;
-use crate::abi::types::{ACell, AText, Code, Lent};
+use crate::abi::text::{EncodedText, decode};
+use crate::abi::types::{
+    ACell, AConnectOptions, ATableName, AText, ATransactionOptions, Code, Lent, MUST_BE_KNOWN,
+};
 use crate::{
-    Class, ErrorKind, Facts, Failure, Feature, Head, Lexer, Mode, Next, Phase, Rows, Session, State,
-    TransactionOptions, Value, ValueKind,
+    Class, ConnectOptions, ErrorKind, Facts, Failure, Feature, Head, Lexer, Mode, Next, Phase, Rows, Secret,
+    Session, State, TableName, Text, TransactionOptions, Value, ValueKind,
 };
 
 const NEW: Code = Code(4_000);
@@ -135,4 +138,36 @@ fn rows_of_a_set_that_was_not_asked_for_are_refused() {
     let error = open(&Toy::default()).connection.query("wrong set", &[], &mut rows).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Misbehaved);
     assert_eq!(rows, Rows::default());
+}
+
+/// A limit or a right that is passed over would be a lie.
+#[test]
+fn a_key_that_must_be_known_is_refused_and_any_other_passed_over() {
+    let (harmless, binding) = (Code(4_000), Code(MUST_BE_KNOWN | 4_000));
+    for (key, is_taken) in [(harmless, true), (binding, false)] {
+        let facts = [Tuple2(key, Lent::from_slice(b"1"))];
+        let lent = RSlice::from_slice(&facts);
+        let options = ConnectOptions::new(Secret::new("toy:"));
+        let options = with_options(&options, |options| {
+            import_options(&AConnectOptions { ext: lent, ..options }).map(drop)
+        });
+        let table = TableName::new("birds");
+        let table = import_table(&ATableName { ext: lent, ..lend_table(&table) }).map(drop);
+        let transaction = lend_transaction(&TransactionOptions::default());
+        let transaction = import_transaction(&ATransactionOptions { ext: lent, ..transaction }).map(drop);
+        for outcome in [options, table, transaction] {
+            assert_eq!(
+                outcome.map_err(|error| error.kind),
+                is_taken.then_some(()).ok_or(ErrorKind::Unsupported)
+            );
+        }
+        let is_answered = EncodedText::new(&Text::Commit)
+            .lend(|text| decode(&AText { arguments: lent, ..text }, |_| ()).is_some());
+        assert_eq!(is_answered, is_taken);
+        let mut next = export_next(Some(Next::Batch(Head::new("1", Mode::Atomic, 1))));
+        if let ROption::RSome(head) = &mut next.head {
+            head.ext.push(Tuple2(key, RVec::new()));
+        }
+        assert_eq!(import_next(next).is_some(), is_taken);
+    }
 }
