@@ -58,26 +58,31 @@ impl Process {
 
     /// Returns whether the process has ended. One whose sockets are closed has a moment for that.
     pub(super) fn has_ended(&self) -> bool {
-        let is_there = |_: &u32| !self.is_over();
-        let pause = |_: u32| thread::sleep(MOMENT / LOOKS);
-        (0..LOOKS).take_while(is_there).map(pause).count() < LOOKS as usize
+        for _ in 0..LOOKS {
+            if self.is_over() {
+                return true;
+            }
+            thread::sleep(MOMENT / LOOKS);
+        }
+        self.is_over()
     }
 
     /// Returns the error of a call that had no answer, after the process has ended.
     pub(super) fn crashed(&self, error: &io::Error) -> Error {
-        let is_understood = matches!(
+        let is_closed = matches!(
             error.kind(),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
         );
-        // Its sockets are closed, so it has ended; or it talks nonsense and must not go on.
+        let has_ended = is_closed && self.has_ended();
         let mut child = lock(&self.child);
+        // Who talks nonsense, or has left a call without an answer, must not go on.
         let _ = child.kill();
         let how = match child.wait() {
             _ if self.is_killed.load(Ordering::Relaxed) => {
                 "was killed, because it did not come back".to_owned()
             }
-            _ if !is_understood => format!("was ended, because it cannot be understood: {error}"),
-            Ok(status) => ended(status),
+            Ok(status) if has_ended => ended(status),
+            Ok(_) => format!("was ended, because it cannot be understood: {error}"),
             Err(error) => format!("is gone: {error}"),
         };
         let mut error = Error::new(ErrorKind::Crashed, format!("the process of the adapter {how}"));
