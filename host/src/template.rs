@@ -202,7 +202,11 @@ mod tests {
         assert_eq!(made.library, parent.path().join("my-db/target/release/libwhimbrel_adapter_my_db.so"));
         for file in &made.files {
             let text = fs::read_to_string(file).unwrap();
-            let left = text.split('@').skip(1).step_by(2).find(|word| word.chars().all(|c| c.is_uppercase()));
+            let is_word =
+                |word: &&str| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_uppercase());
+            // What stands before the first `@` or behind the last one is no word.
+            let between: Vec<&str> = text.split('@').collect();
+            let left = between.iter().skip(1).rev().skip(1).copied().find(is_word);
             assert_eq!(left, None, "{}", file.display());
         }
         let count = |folder: &Path| files_below(folder).len();

@@ -63,8 +63,9 @@ impl Page {
     ///
     /// # Panics
     ///
-    /// When they differ, with both; unless the page is to be written anew.
+    /// When there is none. When they differ, with both; unless the page is to be written anew.
     pub fn assert_sessions(&self, mut run: impl FnMut(&str) -> String) {
+        assert!(self.blocks("console").next().is_some(), "no session on {}", self.path.display());
         let mut text = self.text.clone();
         let mut at = 0;
         for block in self.blocks("console") {

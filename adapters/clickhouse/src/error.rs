@@ -61,14 +61,26 @@ pub(crate) fn may_leave_a_part(error: &Error, statement: &str) -> bool {
     if matches!(code, 209 | 210 | 319 | 341 | 999) || is_of_another_server(&error.message) {
         return true;
     }
+    // Of several commands in one ALTER some may be done. What cannot be parsed has none.
+    if statements::is_alteration(statement) && !statements::is_one_alteration(statement) {
+        return code != 62;
+    }
     // Rows are written block by block, and each stays. Of what a name means, and of who may do what, the server makes sure
-    // before the first one, unless a view behind the table asks for it.
+    // before the first one, unless a view behind the table asks for it, or it says itself that it was at work on rows.
     let is_before_the_first = matches!(
         code,
-        16 | 20 | 36 | 42 | 46 | 47 | 50 | 57 | 60 | 62 | 81 | 82 | 115 | 164 | 202 | 452 | 497 | 516
+        16 | 20 | 42 | 46 | 47 | 50 | 57 | 60 | 62 | 81 | 82 | 115 | 164 | 202 | 452 | 497 | 516
     );
     (statements::inserts(statement) || statements::fills(statement))
-        && (!is_before_the_first || error.message.contains("while pushing to view"))
+        && (!is_before_the_first || is_of_rows(&error.message))
+}
+
+/// Returns whether an error came up among the rows.
+fn is_of_rows(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["while pushing to view", "while executing", "cannot parse expression"]
+        .iter()
+        .any(|sign| words.contains(sign))
 }
 
 /// Returns whether an error is passed on: of a distributed table's shard, or of a host of a cluster.
@@ -149,6 +161,13 @@ mod tests {
             (394, "Query was cancelled", "WITH 1 AS x INSERT INTO birds SELECT x"),
             (60, "Table t does not exist: while pushing to view v", insert),
             (
+                62,
+                "Cannot parse expression of type Int64 here: 'x': While executing ValuesBlockInputFormat.",
+                insert,
+            ),
+            (36, "Invalid Base58 value: while executing 'FUNCTION base58Decode(s)'", insert),
+            (15, "Duplicate column", "ALTER TABLE birds UPDATE n = n + 1 WHERE 1, ADD COLUMN seen Date"),
+            (
                 395,
                 "No",
                 "CREATE TABLE IF NOT EXISTS t ENGINE = Memory AS SELECT throwIf(number) FROM numbers(2)",
@@ -166,6 +185,7 @@ mod tests {
         for (code, words, statement) in [
             (60, "Table birds does not exist", insert),
             (62, "Syntax error", insert),
+            (62, "Syntax error", "ALTER TABLE birds UPDATE n = n + 1 WHERE 1, ADD COLUM seen Date"),
             (241, "Memory limit exceeded", "SELECT * FROM birds -- INSERT"),
             (241, "Memory limit exceeded", "CREATE VIEW v AS SELECT 1"),
             (15, "Duplicate column", "ALTER TABLE birds ADD COLUMN `insert` Date"),

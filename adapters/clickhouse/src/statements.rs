@@ -47,7 +47,12 @@ pub(crate) fn is_one_alteration(statement: &str) -> bool {
         }
         true
     });
-    is_alone && words(statement).next().is_some_and(|word| word == "ALTER")
+    is_alone && is_alteration(statement)
+}
+
+/// Returns whether a statement alters something.
+pub(crate) fn is_alteration(statement: &str) -> bool {
+    words(statement).next().is_some_and(|word| word == "ALTER")
 }
 
 /// Returns whether a statement inserts rows.

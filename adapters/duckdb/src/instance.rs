@@ -38,13 +38,18 @@ impl Share {
     ) -> Result<(Self, Handle), Error> {
         let mut instances = open_ones();
         let instance = match instances.get(&path).and_then(Weak::upgrade) {
+            // The log beside the path is the old one's, and would be taken for the new one's.
+            Some(instance) if instance.file != file_id(&path) => {
+                let message =
+                    format!("this process has the file open that was at `{}` before", path.display());
+                return Err(Error::new(ErrorKind::InUse, message));
+            }
             Some(instance) if instance.access == Access::ReadOnly && access != Access::ReadOnly => {
                 let message = format!("this process has `{}` open for reading", path.display());
                 return Err(Error::new(ErrorKind::InUse, message));
             }
-            // What was put in its place since is another database.
-            Some(instance) if instance.file == file_id(&path) => instance,
-            _ => {
+            Some(instance) => instance,
+            None => {
                 let (first, attempts) = (Mutex::new(open()?), Attempts::default());
                 Arc::new(Instance { first, access, file: file_id(&path), attempts })
             }

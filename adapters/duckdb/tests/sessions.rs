@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::{env, fs, process};
 
 use whimbrel_adapter_api::{
-    Adapter, ConnectOptions, ErrorKind, Liveness, Mode, Phase, Secret, Session, TableName, Text, Value,
+    Adapter, ConnectOptions, Error, ErrorKind, Liveness, Mode, Opened, Phase, Secret, Session, TableName,
+    Text, Value,
 };
 use whimbrel_adapter_duckdb::DuckDb;
 use whimbrel_conformance::work::{Script, run_watched};
@@ -19,9 +20,13 @@ impl Scratch {
     }
 
     fn open(&self) -> Client {
-        let url = Secret::new(format!("duckdb:{}", self.0.display()));
-        let opened = DuckDb.connect(&ConnectOptions::new(url)).expect("a file of ours");
+        let opened = self.try_open().expect("a file of ours");
         Client::open(opened, &TableName::new("history")).expect("a session")
+    }
+
+    fn try_open(&self) -> Result<Opened, Error> {
+        let url = Secret::new(format!("duckdb:{}", self.0.display()));
+        DuckDb.connect(&ConnectOptions::new(url))
     }
 }
 
@@ -119,13 +124,15 @@ fn what_is_in_another_database_is_no_trace() {
 }
 
 #[test]
-fn a_file_in_the_place_of_another_is_another_database() {
+fn a_file_in_the_place_of_one_that_is_open_waits_for_it() {
     let scratch = Scratch::new("replaced");
     let mut before = scratch.open();
-    before.execute("CREATE TABLE birds (id BIGINT); CHECKPOINT").expect("it is sound");
+    before.execute("CREATE TABLE birds (id BIGINT)").expect("it is sound");
     fs::rename(&scratch.0, scratch.0.with_extension("old")).expect("it is ours");
+    let refused = scratch.try_open().map(drop).expect_err("the log beside it is the old one's");
+    assert_eq!(refused.kind, ErrorKind::InUse);
+    drop(before);
     let mut after = scratch.open();
-    let there = |client: &mut Client| client.connection.table_exists(&TableName::new("birds"));
-    assert_eq!((there(&mut before), there(&mut after)), (Ok(true), Ok(false)));
+    assert_eq!(after.connection.table_exists(&TableName::new("birds")), Ok(false));
     let _ = fs::remove_file(scratch.0.with_extension("old"));
 }

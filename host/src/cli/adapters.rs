@@ -46,11 +46,12 @@ pub(super) fn test(test: &Test, context: &Context<'_>, output: &mut Output) -> R
     let config = context.config(Wishes::default())?;
     let database = config.database(Some(&found.name))?;
     let factory = isolating(AdapterFactory::new(Search::nowhere().library(&found.name, &found.path)));
-    let factory = if is_isolated(&config, &found) { factory.isolate(&found.name) } else { factory };
+    let isolation = isolation_of(&config, &found);
+    let factory = if isolation == Isolation::Process { factory.isolate(&found.name) } else { factory };
     let choice = factory.choose(&database)?;
     say_choice(&choice, output);
     let suite = Suite::new(Arc::clone(&choice.adapter), choice.options(Access::ReadWrite));
-    let victim = killable(&found.path).cleaned_by(move |said| choice.without_secrets(said));
+    let victim = killable(&found.path, isolation).cleaned_by(move |said| choice.without_secrets(said));
     let part = if test.smoke { Part::Smoke } else { Part::Whole };
     let suite = suite.with_victim(victim).with_part(part);
     let report = suite.run(&mut |checked| output.checked(checked));
@@ -101,16 +102,19 @@ pub(super) fn doctor(database: &Database, context: &Context<'_>, output: &mut Ou
 const FAILED: u8 = 1;
 
 /// Returns how this program starts itself to be killed.
-fn killable(library: &Path) -> Victim {
+fn killable(library: &Path, isolation: Isolation) -> Victim {
     let library = library.to_owned();
-    Victim::new(move || command("victim", &library))
+    Victim::new(move || {
+        let mut command = command("victim", &library);
+        command.args((isolation == Isolation::Process).then_some("--isolated"));
+        command
+    })
 }
 
-/// Is the program that is started to be killed.
-pub(super) fn victim(library: &Library, context: &Context<'_>, output: &mut Output) -> Result<u8> {
+/// Is the program that is started to be killed. What is configured was decided by the one that starts it.
+pub(super) fn victim(library: &Library, isolation: Isolation, output: &mut Output) -> Result<u8> {
     let found = Found::at(&library.file);
-    let config = context.config(Wishes::default())?;
-    let adapter = if is_isolated(&config, &found) {
+    let adapter = if isolation == Isolation::Process {
         let library = found.path.clone();
         let started = Isolated::start(move || command("host", &library));
         started.map_err(|error| Problem::new(Name::AdapterCrashed, error.message))?.adapter
@@ -135,8 +139,8 @@ pub(super) fn isolating(factory: AdapterFactory) -> AdapterFactory {
     factory.isolated_by(|library| command("host", library))
 }
 
-fn is_isolated(config: &Config, found: &Found) -> bool {
-    config.adapters.get(&found.name).is_some_and(|adapter| adapter.isolation.value == Isolation::Process)
+fn isolation_of(config: &Config, found: &Found) -> Isolation {
+    config.adapters.get(&found.name).map_or(Isolation::None, |adapter| adapter.isolation.value)
 }
 
 /// Returns the command that starts this program again with a library.

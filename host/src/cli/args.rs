@@ -321,7 +321,13 @@ the one that was locked for this kind of machine; entries of other machines stay
     Doctor(Database),
     /// Is killed by the suite in the middle of its work
     #[command(hide = true)]
-    Victim(Library),
+    Victim {
+        #[command(flatten)]
+        library: Library,
+        /// It runs in a process of its own
+        #[arg(long)]
+        isolated: bool,
+    },
     /// Is the process of an isolated adapter
     #[command(hide = true)]
     Host(Library),

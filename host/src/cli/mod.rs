@@ -26,7 +26,7 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{AdaptersCommand, Arguments, Command, Common, Format};
 use self::interrupt::Interrupt;
-use crate::config::Environment;
+use crate::config::{Environment, Isolation};
 use crate::error::{Error, Result};
 use crate::output::{Colour, Output, Verbosity};
 
@@ -76,7 +76,10 @@ fn answer(command: &Command, context: &target::Context<'_>, output: &mut Output)
             Some(AdaptersCommand::New(new)) => adapters::new(new, context, output),
             Some(AdaptersCommand::Lock) => adapters::lock(context, output),
             Some(AdaptersCommand::Doctor(database)) => adapters::doctor(database, context, output),
-            Some(AdaptersCommand::Victim(library)) => adapters::victim(library, context, output),
+            Some(AdaptersCommand::Victim { library, isolated }) => {
+                let isolation = if *isolated { Isolation::Process } else { Isolation::None };
+                adapters::victim(library, isolation, output)
+            }
             Some(AdaptersCommand::Host(library)) => adapters::host(library),
         },
         Command::Completions { shell } => {

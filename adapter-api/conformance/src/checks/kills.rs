@@ -107,15 +107,22 @@ fn killed(
 }
 
 fn sharing(bench: &Bench) -> Outcome {
-    if is_private(bench) {
-        return Ok(Verdict::Refused);
-    }
     let Some(victim) = &bench.victim else { return Ok(NO_VICTIM) };
     let mut client = bench.ready()?;
     let table = bench.table(&mut client)?;
     let history = client.history.clone();
-    drop(client);
     let task = (Mode::Stepwise, Middle::BeforeTheLast);
+    if is_private(bench) {
+        // The session stays, and the tables with it: another process has none of them.
+        return match start(bench, victim, &history, task, &inserts(&table, 2).0) {
+            Err(_) => Ok(Verdict::Refused),
+            Ok(running) => {
+                running.kill()?;
+                Err(Finding::new("another process works on the same tables, and it says that none sees them"))
+            }
+        };
+    }
+    drop(client);
     let running = start(bench, victim, &history, task, &inserts(&table, 2).0)?;
     let opened = bench.adapter.connect(&bench.options);
     match bench.quirks.sharing {
